@@ -1,0 +1,3 @@
+//! stub
+/// main
+pub fn main() -> std::process::ExitCode { todo!() }

@@ -1,0 +1,171 @@
+//! From a plan of groups to what changes in the application.
+//!
+//! Words, here and everywhere: *reported* is what the upstream's claim says, *granted* is
+//! what the policies decided, *current* is what the account has.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Account, Difference, Reason};
+
+/// One granted group and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The application's name for the group.
+    pub group: String,
+    /// Why it is granted.
+    pub because: Reason,
+}
+
+/// Which groups the subject is to have in the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The granted groups.
+    pub grants: Vec<Grant>,
+    /// Take away the account's other groups. False keeps them.
+    #[serde(default)]
+    pub replace: bool,
+    /// Make groups that the application does not know. False drops such grants.
+    #[serde(default)]
+    pub create_missing: bool,
+    /// Groups that must not change either way.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Leave the groups of an existing account as they are.
+    #[serde(default)]
+    pub leave: bool,
+}
+
+/// What the operator decided about an application's groups, whatever a policy says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Groups that a login never changes.
+    pub protected: BTreeSet<String>,
+    /// The groups that the application knows; none where nobody told us, and then every
+    /// group counts as known.
+    pub known: Option<BTreeSet<String>>,
+}
+
+/// Takes out of `plan` what must not be granted: excluded and protected groups, doubles,
+/// and groups that the application does not know while none may be created. Returns the
+/// dropped grants, each with the reason (`group-excluded`, `group-protected`,
+/// `group-unknown`).
+///
+/// Runs after each policy of the chain, so that "is any group mapped?" has one answer for
+/// the policies that follow.
+pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
+    let excluded: BTreeSet<String> = plan.exclude.iter().cloned().collect();
+    let create_missing = plan.create_missing;
+    let mut seen = BTreeSet::new();
+    let mut dropped = Vec::new();
+    plan.grants.retain(|grant| {
+        let group = grant.group.as_str();
+        let code = if rules.protected.contains(group) {
+            "group-protected"
+        } else if excluded.contains(group) {
+            "group-excluded"
+        } else if !create_missing && rules.known.as_ref().is_some_and(|known| !known.contains(group)) {
+            "group-unknown"
+        } else {
+            return seen.insert(grant.group.clone());
+        };
+        dropped.push(Grant { group: grant.group.clone(), because: Reason::new(code, "") });
+        false
+    });
+    dropped
+}
+
+/// What changes in the application: `groups.md`'s rules 2, 3, 5 and 6 (see
+/// `docs/groups.md`), with the operator's protected groups on top.
+#[must_use]
+pub fn difference(plan: &Plan, account: Option<&Account>, rules: &Rules) -> Difference {
+    let mut plan = plan.clone();
+    prune(&mut plan, rules);
+    let granted: BTreeSet<String> = plan.grants.iter().map(|grant| grant.group.clone()).collect();
+    let current: BTreeSet<String> = account.map(|account| account.groups.iter().cloned().collect()).unwrap_or_default();
+    if plan.leave && account.is_some() {
+        return Difference { added: Vec::new(), removed: Vec::new(), groups: current.into_iter().collect() };
+    }
+    let added: BTreeSet<String> = granted.difference(&current).cloned().collect();
+    let removed: BTreeSet<String> = if plan.replace {
+        current
+            .difference(&granted)
+            .filter(|group| !plan.exclude.contains(group) && !rules.protected.contains(*group))
+            .cloned()
+            .collect()
+    } else {
+        BTreeSet::new()
+    };
+    let groups = current.union(&added).filter(|group| !removed.contains(*group)).cloned().collect();
+    Difference { added: added.into_iter().collect(), removed: removed.into_iter().collect(), groups }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(grants: &[&str]) -> Plan {
+        Plan {
+            grants: grants
+                .iter()
+                .map(|group| Grant { group: (*group).to_owned(), because: Reason::new("mapped", "") })
+                .collect(),
+            ..Plan::default()
+        }
+    }
+
+    fn account(groups: &[&str]) -> Account {
+        Account { active: true, groups: groups.iter().map(|group| (*group).to_owned()).collect(), ..Account::default() }
+    }
+
+    fn known(groups: &[&str]) -> Rules {
+        Rules { known: Some(groups.iter().map(|group| (*group).to_owned()).collect()), ..Rules::default() }
+    }
+
+    #[test]
+    fn a70_adds_what_is_granted_removes_what_is_not_and_leaves_what_is_excluded() {
+        let plan = Plan { replace: true, exclude: vec!["local1".into()], ..plan(&["a", "c"]) };
+        let change = difference(&plan, Some(&account(&["a", "b", "local1"])), &Rules::default());
+        assert_eq!(change.added, ["c"]);
+        assert_eq!(change.removed, ["b"]);
+        assert_eq!(change.groups, ["a", "c", "local1"]);
+    }
+
+    #[test]
+    fn a71_never_grants_an_excluded_group() {
+        let plan = Plan { exclude: vec!["jira-administrators".into()], ..plan(&["jira-administrators", "staff"]) };
+        let change = difference(&plan, Some(&account(&[])), &Rules::default());
+        assert_eq!(change.groups, ["staff"]);
+    }
+
+    #[test]
+    fn a71_a_protected_group_is_neither_granted_nor_taken() {
+        let rules = Rules { protected: ["root".to_owned(), "ops".to_owned()].into(), known: None };
+        let plan = Plan { replace: true, ..plan(&["root"]) };
+        let change = difference(&plan, Some(&account(&["ops"])), &rules);
+        assert_eq!(change, Difference { added: vec![], removed: vec![], groups: vec!["ops".into()] });
+    }
+
+    #[test]
+    fn a72_drops_a_group_that_the_application_does_not_know() {
+        let change = difference(&plan(&["new", "old"]), None, &known(&["old"]));
+        assert_eq!(change.groups, ["old"]);
+        let create = Plan { create_missing: true, ..plan(&["new", "old"]) };
+        assert_eq!(difference(&create, None, &known(&["old"])).groups, ["new", "old"]);
+    }
+
+    #[test]
+    fn leave_keeps_an_existing_account_as_it_is_and_gives_a_new_one_its_groups() {
+        let plan = Plan { leave: true, replace: true, ..plan(&["staff"]) };
+        assert_eq!(difference(&plan, Some(&account(&["b"])), &Rules::default()).groups, ["b"]);
+        assert_eq!(difference(&plan, None, &Rules::default()).groups, ["staff"]);
+    }
+
+    #[test]
+    fn keeping_existing_groups_removes_nothing() {
+        let change = difference(&plan(&["a"]), Some(&account(&["b"])), &Rules::default());
+        assert_eq!(change.removed, [""; 0]);
+        assert_eq!(change.groups, ["a", "b"]);
+    }
+}

@@ -1,0 +1,39 @@
+//! Vestibule: an SSO gateway whose every login decision is made by a sandboxed
+//! WebAssembly policy.
+//!
+//! # Layout
+//!
+//! The modules, in the order in which a login meets them:
+//!
+//! - [`config`]: the configuration, from TOML to types; imports nothing that it configures
+//! - [`http`]: routes, middleware, pages; the only module that knows axum
+//! - [`login`]: the login as a state machine: route, begin, complete, decide
+//! - [`upstream`]: the identity providers that we consume; makes the only [`identity::VerifiedIdentity`]
+//! - [`policy`]: the sandbox; the only module that knows wasmtime
+//! - [`session`]: what a browser holds after a login: sealed cookies and tickets
+//! - [`downstream`]: how an identity reaches an application
+//! - [`audit`]: the hash-chained record of every decision
+//! - [`identity`], [`decision`]: pure data, no input or output
+//! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
+//! - [`app`], [`server`], [`cli`]: composition root, sockets, commands
+//!
+//! `ARCHITECTURE.md` walks through one login, file by file, and has the table of who may
+//! import whom; `tests/it/architecture.rs` holds the code to it.
+
+pub mod app;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod decision;
+pub mod downstream;
+pub mod http;
+pub mod identity;
+pub mod keys;
+pub mod login;
+pub mod policy;
+pub mod secret;
+pub mod server;
+pub mod session;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,7 @@
+//! The `vestibule` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vestibule::cli::main()
+}

@@ -1,0 +1,120 @@
+//! One decision: a fresh instance of each policy of one chain, used for the hooks of one
+//! login and dropped.
+
+use crate::{
+    decision::{
+        AccessRequest, AccessVerdict, Account, Admit, Attempt, Denial, Direction, Ending, Plan, Profile,
+        ProvisionTerms, Rules, SessionTerms, Trace,
+    },
+    identity::{Identity, VerifiedIdentity},
+};
+
+/// One decision under way. Every method may take up to the configured deadline for each
+/// policy and does not yield: call it off the async threads.
+#[derive(Debug)]
+pub struct Run {}
+
+impl Run {
+    /// Which way? The first direction that is not `pass`.
+    ///
+    /// # Errors
+    ///
+    /// `no-route` where every policy passes; the broken contract or the failure otherwise.
+    pub fn route(&mut self, _attempt: &Attempt) -> Result<Direction, Denial> {
+        todo!()
+    }
+
+    /// May this identity log in?
+    ///
+    /// # Errors
+    ///
+    /// `policy-denied` with the policy's reason, `not-allowed` where nobody allowed, or
+    /// the failure.
+    pub fn admit(&mut self, _identity: &VerifiedIdentity, _account: Option<&Account>) -> Result<Admit, Denial> {
+        todo!()
+    }
+
+    /// Who is it to the application?
+    ///
+    /// # Errors
+    ///
+    /// A broken contract or a failure.
+    pub fn profile(&mut self, _identity: &VerifiedIdentity, _account: Option<&Account>) -> Result<Profile, Denial> {
+        todo!()
+    }
+
+    /// Which groups? Already pruned by `rules`.
+    ///
+    /// # Errors
+    ///
+    /// A broken contract or a failure.
+    pub fn groups(
+        &mut self,
+        _identity: &VerifiedIdentity,
+        _account: Option<&Account>,
+        _profile: &Profile,
+        _rules: &Rules,
+    ) -> Result<Plan, Denial> {
+        todo!()
+    }
+
+    /// May the account be created, updated, reactivated? The most restrictive answer.
+    ///
+    /// # Errors
+    ///
+    /// A failure. A refusal to create is in the answer: the caller knows whether there is
+    /// an account.
+    pub fn provision(
+        &mut self,
+        _identity: &VerifiedIdentity,
+        _account: Option<&Account>,
+        _profile: &Profile,
+        _plan: &Plan,
+    ) -> Result<ProvisionTerms, Denial> {
+        todo!()
+    }
+
+    /// For how long? Never more than `maximum`.
+    ///
+    /// # Errors
+    ///
+    /// A failure.
+    pub fn session(
+        &mut self,
+        _identity: &VerifiedIdentity,
+        _groups: &[String],
+        _maximum: SessionTerms,
+    ) -> Result<SessionTerms, Denial> {
+        todo!()
+    }
+
+    /// May this request pass? `Deny` comes back as `policy-denied`.
+    ///
+    /// # Errors
+    ///
+    /// `policy-denied` or a failure.
+    pub fn access(
+        &mut self,
+        _identity: &Identity,
+        _groups: &[String],
+        _request: &AccessRequest,
+    ) -> Result<AccessVerdict, Denial> {
+        todo!()
+    }
+
+    /// Where does the logout end? The first policy that says so; none leaves it to the
+    /// host. The target is not yet checked against the allowed ones.
+    ///
+    /// # Errors
+    ///
+    /// A failure.
+    pub fn logout(&mut self, _identity: &Identity, _requested: Option<&str>) -> Result<Option<Ending>, Denial> {
+        todo!()
+    }
+
+    /// What happened, for the audit.
+    #[must_use]
+    pub fn finish(self) -> Trace {
+        todo!()
+    }
+}
