@@ -1,0 +1,162 @@
+//! What a step of the login comes to: data for `http`, which alone makes responses.
+
+use url::Url;
+
+use crate::{
+    decision::Admission,
+    session::{Session, SetCookie},
+};
+
+/// A step and the cookies that go with it, whatever it is.
+#[derive(Debug)]
+pub struct Answer {
+    /// What to do.
+    pub step: Step,
+    /// To be appended as `Set-Cookie`, each one.
+    pub cookies: Vec<SetCookie>,
+}
+
+/// What to do. `login` in a page's case goes into its form as a hidden field.
+#[derive(Debug)]
+pub enum Step {
+    /// An authorization request of our OIDC provider is answered with a yes.
+    Admitted {
+        /// The proof.
+        admission: Box<Admission>,
+        /// The sealed authorization request, as it came in.
+        request: String,
+        /// The single sign-on session's id: the `sid` that the application gets.
+        sid: String,
+    },
+    /// A page that asks for a username or an email address.
+    AskIdentifier {
+        /// The login's id.
+        login: String,
+        /// The application's id, for the form's address.
+        application: String,
+        /// What was wrong with what was typed before.
+        error: Option<FormError>,
+    },
+    /// A page with the upstreams to choose from.
+    Choose {
+        /// The login's id.
+        login: String,
+        /// The application's id, for the form's address.
+        application: String,
+        /// In display order.
+        choices: Vec<Choice>,
+    },
+    /// Go to an upstream: at once (303) where `delay` is 0, through a page otherwise.
+    Leave {
+        /// The authorization request.
+        to: Url,
+        /// In seconds.
+        delay: u32,
+        /// The upstream's display name.
+        upstream: String,
+        /// The application's display name.
+        application_name: String,
+    },
+    /// The gateway's own login form.
+    LocalForm {
+        /// The login's id.
+        login: String,
+        /// The application's id, for the form's address.
+        application: String,
+        /// To be filled in already.
+        username: String,
+        /// What was wrong before.
+        error: Option<FormError>,
+    },
+    /// The page that says that the person is logged out.
+    LoggedOut,
+    /// Go there (303), on our own host or an application's. Every such address was checked.
+    Redirect(Url),
+    /// No.
+    Refused(Refusal),
+}
+
+/// One upstream on the chooser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The id, to be posted back as `upstream`.
+    pub id: String,
+    /// What the button says.
+    pub name: String,
+}
+
+/// What was wrong with a form. `http` has the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormError {
+    /// The identifier is empty, too long or has a control character.
+    Identifier,
+    /// The username or the password is wrong; it is never said which.
+    Credentials,
+}
+
+/// What kind of no. `http/error.rs` picks the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request makes no sense (400).
+    BadRequest,
+    /// Decided, and the answer is no (403).
+    Denied,
+    /// This login is over, was never begun in this browser, or was used (400): begin anew.
+    Expired,
+    /// There is no such application or upstream (404).
+    NotFound,
+    /// Too often (429).
+    TooOften,
+    /// The gateway cannot, now (503).
+    Unavailable,
+    /// The upstream failed, or said what cannot be believed (502).
+    Upstream,
+}
+
+/// A no, with what a page may show. Why in detail is in the audit and in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind.
+    pub class: Class,
+    /// A stable name in kebab-case: ours, an upstream error's, or a policy's reason. A
+    /// policy's is checked to be kebab-case and short.
+    pub code: String,
+    /// The request's id.
+    pub request: String,
+    /// The login's id, where there is one.
+    pub login: Option<String>,
+    /// The application's id, where it is a configured one.
+    pub application: Option<String>,
+    /// Where to begin anew, where that makes sense.
+    pub again: Option<Url>,
+    /// The sealed authorization request, where our OIDC provider asked: the relying party
+    /// gets an error response.
+    pub request_of: Option<String>,
+}
+
+/// The answer to one request behind a proxy.
+#[derive(Debug)]
+pub enum Check {
+    /// Pass, without any identity: a policy left this login to the application.
+    Anonymous,
+    /// Pass, as this session.
+    Live {
+        /// The session.
+        session: Box<Session>,
+        /// The re-issued cookie, now and then.
+        cookies: Vec<SetCookie>,
+    },
+    /// There is no live session: begin a login.
+    NoSession {
+        /// Clears what was no session.
+        cookies: Vec<SetCookie>,
+    },
+    /// The subject must have authenticated within so many seconds: begin a login with
+    /// that `max-age`.
+    Reauthenticate {
+        /// In seconds.
+        within: u32,
+    },
+    /// No.
+    Refused(Refusal),
+}
