@@ -1,3 +1,5 @@
 //! stub
 /// main
-pub fn main() -> std::process::ExitCode { todo!() }
+pub fn main() -> std::process::ExitCode {
+    todo!()
+}

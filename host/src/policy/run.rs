@@ -1,9 +1,12 @@
 //! One decision: a fresh instance of each policy of one chain, used for the hooks of one
 //! login and dropped.
 
+use std::sync::Arc;
+
+use super::chain::Chain;
 use crate::{
     decision::{
-        AccessRequest, AccessVerdict, Account, Admit, Attempt, Denial, Direction, Ending, Plan, Profile,
+        AccessRequest, AccessVerdict, Account, Admit, Attempt, Context, Denial, Direction, Ending, Plan, Profile,
         ProvisionTerms, Rules, SessionTerms, Trace,
     },
     identity::{Identity, VerifiedIdentity},
@@ -15,6 +18,21 @@ use crate::{
 pub struct Run {}
 
 impl Run {
+    /// Begins a decision by `chain`. No sandbox is made before the first hook is asked.
+    /// `generation` and `generation_digest` go into the trace.
+    ///
+    /// # Errors
+    ///
+    /// `no-policy` where the chain is empty.
+    pub fn new(
+        _chain: &Chain,
+        _context: Context,
+        _generation: u64,
+        _generation_digest: Arc<str>,
+    ) -> Result<Self, (Denial, Trace)> {
+        todo!()
+    }
+
     /// Which way? The first direction that is not `pass`.
     ///
     /// # Errors

@@ -1,0 +1,284 @@
+//! What a policy says of itself, in the custom section `vestibule:manifest` (JSON) of its
+//! component; `policy.toml` is the same in TOML.
+
+use std::collections::BTreeSet;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::ManifestError;
+use crate::decision::Hook;
+
+/// The custom section's name.
+pub const SECTION: &str = "vestibule:manifest";
+
+/// Facts other than `header.NAME` that the host knows.
+const FACTS: [&str; 5] = ["request.host", "request.path", "request.method", "request.target", "session.remembered"];
+
+/// Headers that carry a credential, and so never reach a guest (invariant 3).
+const CREDENTIAL_HEADERS: [&str; 8] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-api-key",
+    "x-forwarded-access-token",
+    "x-vestibule-assertion",
+    "sec-websocket-protocol",
+];
+
+/// Claims that carry a credential, and so never reach a guest (invariant 3).
+const CREDENTIAL_CLAIMS: [&str; 7] =
+    ["access_token", "client_secret", "code", "code_verifier", "id_token", "password", "refresh_token"];
+
+/// A name is at most this long.
+const NAME_BYTES_MAX: usize = 64;
+
+/// What a policy is, what it reads, and what it may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// The policy's own name, in kebab-case.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// The hooks that it decides: exactly those that the component exports.
+    pub hooks: BTreeSet<Hook>,
+    /// The claims that it wants to see; `*` stands for any text.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// The facts that it wants to see.
+    #[serde(default)]
+    pub facts: Vec<String>,
+    /// Globs of the groups that it may grant; none may grant none.
+    #[serde(default)]
+    pub may_grant: Vec<String>,
+    /// Globs of the paths for which `access` is asked; `*` stops at a slash, `**` does not.
+    #[serde(default)]
+    pub access_paths: Vec<String>,
+    /// JSON Schema of the settings.
+    #[serde(default = "any_object")]
+    pub settings_schema: Value,
+    /// What settings hold where they say nothing.
+    #[serde(default = "no_settings")]
+    pub settings_default: Value,
+    /// Instructions that suffice for one login, where that is less than the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+}
+
+impl Manifest {
+    /// Reads a manifest from JSON, as a component has it.
+    ///
+    /// # Errors
+    ///
+    /// Where it is malformed, or asks for what no policy may have.
+    pub fn from_json(json: &[u8]) -> Result<Self, ManifestError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let manifest: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(syntax)?;
+        deserializer
+            .end()
+            .map_err(|error| ManifestError::Syntax { path: String::new(), message: error.to_string() })?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Reads a manifest from TOML, as `policy.toml` has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::from_json`].
+    pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
+        let deserializer = toml::Deserializer::parse(text)
+            .map_err(|error| ManifestError::Syntax { path: String::new(), message: error.to_string() })?;
+        let manifest: Self = serde_path_to_error::deserialize(deserializer).map_err(syntax)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The JSON that goes into the component.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let refuse = |key, message: String| Err(ManifestError::Value { key, message });
+        let is_kebab = !self.name.is_empty()
+            && self.name.len() <= NAME_BYTES_MAX
+            && self.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !is_kebab {
+            return refuse("name", format!("expected kebab-case of at most {NAME_BYTES_MAX} characters"));
+        }
+        if self.version.is_empty() || self.version.len() > NAME_BYTES_MAX || self.version.contains(char::is_control) {
+            return refuse("version", format!("expected a version of at most {NAME_BYTES_MAX} characters"));
+        }
+        if self.hooks.is_empty() {
+            return refuse("hooks", "a policy decides at least one hook".to_owned());
+        }
+        for claim in &self.reads {
+            if claim.is_empty() {
+                return refuse("reads", "a claim's name is not empty".to_owned());
+            }
+            if is_credential_claim(claim) {
+                return refuse("reads", format!("`{claim}` is a credential, and no policy sees one"));
+            }
+        }
+        for fact in &self.facts {
+            check_fact(fact)?;
+        }
+        grant_patterns(&self.may_grant)?;
+        path_patterns(&self.access_paths)?;
+        if self.hooks.contains(&Hook::Access) && self.access_paths.is_empty() {
+            return refuse("access-paths", "a policy with the hook `access` names the paths that it wants".to_owned());
+        }
+        if !self.access_paths.is_empty() && !self.hooks.contains(&Hook::Access) {
+            return refuse(
+                "access-paths",
+                "they are for the hook `access`, which this policy does not have".to_owned(),
+            );
+        }
+        if !(self.settings_schema.is_object() || self.settings_schema.is_boolean()) {
+            return refuse("settings-schema", "expected a JSON Schema".to_owned());
+        }
+        if !self.settings_default.is_object() {
+            return refuse("settings-default", "expected an object".to_owned());
+        }
+        if self.fuel == Some(0) {
+            return refuse("fuel", "with none, the policy could decide nothing".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Is `name` a claim that no guest sees, whatever its manifest reads?
+pub(crate) fn is_credential_claim(name: &str) -> bool {
+    CREDENTIAL_CLAIMS.iter().any(|credential| credential.eq_ignore_ascii_case(name))
+}
+
+/// Is `name` a fact that no guest sees, whatever its manifest names?
+pub(crate) fn is_credential_fact(name: &str) -> bool {
+    name.strip_prefix("header.").is_some_and(|header| {
+        let header = header.replace('_', "-");
+        CREDENTIAL_HEADERS.iter().any(|credential| credential.eq_ignore_ascii_case(&header))
+    })
+}
+
+/// The globs of `may-grant`: `*` stands for any text, a slash too.
+pub(crate) fn grant_patterns(patterns: &[String]) -> Result<GlobSet, ManifestError> {
+    globs("may-grant", patterns, false)
+}
+
+/// The globs of `access-paths`: `*` stops at a slash, `**` does not.
+pub(crate) fn path_patterns(patterns: &[String]) -> Result<GlobSet, ManifestError> {
+    globs("access-paths", patterns, true)
+}
+
+/// The globs of `reads`.
+pub(crate) fn claim_patterns(patterns: &[String]) -> Result<GlobSet, ManifestError> {
+    globs("reads", patterns, false)
+}
+
+fn globs(key: &'static str, patterns: &[String], literal_separator: bool) -> Result<GlobSet, ManifestError> {
+    let refuse = |error: globset::Error| ManifestError::Value { key, message: error.to_string() };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        if pattern.is_empty() {
+            return Err(ManifestError::Value { key, message: "a pattern is not empty".to_owned() });
+        }
+        let glob = GlobBuilder::new(pattern)
+            .literal_separator(literal_separator)
+            .backslash_escape(true)
+            .build()
+            .map_err(refuse)?;
+        set.add(glob);
+    }
+    set.build().map_err(refuse)
+}
+
+fn check_fact(fact: &str) -> Result<(), ManifestError> {
+    let refuse = |message: String| Err(ManifestError::Value { key: "facts", message });
+    if FACTS.contains(&fact) {
+        return Ok(());
+    }
+    let Some(header) = fact.strip_prefix("header.") else {
+        return refuse(format!("`{fact}` is no fact; there are {} and header.NAME", FACTS.join(", ")));
+    };
+    if is_credential_fact(fact) {
+        return refuse(format!("`{fact}` is a credential, and no policy sees one"));
+    }
+    // RFC 9110 §5.6.2 `token`, in lower case; without `_`, which servers fold into `-`.
+    let is_name = !header.is_empty()
+        && header.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if is_name { Ok(()) } else { refuse(format!("`{fact}`: a header's name is in lower case, with digits and `-`")) }
+}
+
+fn syntax<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ManifestError {
+    ManifestError::Syntax { path: error.path().to_string(), message: error.inner().to_string() }
+}
+
+fn any_object() -> Value {
+    serde_json::json!({ "type": "object" })
+}
+
+fn no_settings() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Value)) -> Result<Manifest, ManifestError> {
+        let mut manifest = serde_json::json!({ "name": "a-policy", "version": "0.1.0", "hooks": ["admit"] });
+        change(&mut manifest);
+        Manifest::from_json(manifest.to_string().as_bytes())
+    }
+
+    #[test]
+    fn reads_the_same_manifest_from_json_and_toml() {
+        let toml = "name = \"a\"\nversion = \"1\"\nhooks = [\"groups\", \"admit\"]\nmay-grant = [\"app-*\"]\n\
+                    [settings-default]\nrows = []\n";
+        let manifest = Manifest::from_toml(toml).unwrap();
+        assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap(), manifest);
+        assert_eq!(manifest.hooks, [Hook::Admit, Hook::Groups].into());
+    }
+
+    #[test]
+    fn names_the_key_of_what_is_unknown_or_mistyped() {
+        let error = with(|manifest| manifest["may_grant"] = serde_json::json!(["*"])).unwrap_err();
+        assert!(error.to_string().contains("unknown field `may_grant`"), "{error}");
+        let error = with(|manifest| manifest["hooks"] = serde_json::json!(["admit", "admin"])).unwrap_err();
+        assert!(error.to_string().contains("hooks[1]"), "{error}");
+        let error = with(|manifest| manifest["fuel"] = serde_json::json!("much")).unwrap_err();
+        assert!(error.to_string().starts_with("`fuel`: "), "{error}");
+    }
+
+    #[test]
+    fn refuses_credentials_in_every_spelling() {
+        for fact in ["header.authorization", "header.cookie", "header.proxy-authorization", "header.Cookie"] {
+            assert!(with(|manifest| manifest["facts"] = serde_json::json!([fact])).is_err(), "{fact}");
+        }
+        for fact in ["header.proxy_authorization", "header.", "header.a b", "cookie", "request.body"] {
+            assert!(with(|manifest| manifest["facts"] = serde_json::json!([fact])).is_err(), "{fact}");
+        }
+        for claim in ["access_token", "ID_TOKEN", "refresh_token", "password", ""] {
+            assert!(with(|manifest| manifest["reads"] = serde_json::json!([claim])).is_err(), "{claim}");
+        }
+        assert!(with(|manifest| manifest["facts"] = serde_json::json!(["header.accept-language"])).is_ok());
+    }
+
+    #[test]
+    fn refuses_a_manifest_that_contradicts_itself() {
+        assert!(with(|manifest| manifest["hooks"] = serde_json::json!([])).is_err());
+        assert!(with(|manifest| manifest["hooks"] = serde_json::json!(["access"])).is_err());
+        assert!(with(|manifest| manifest["access-paths"] = serde_json::json!(["/admin/**"])).is_err());
+        assert!(with(|manifest| manifest["may-grant"] = serde_json::json!(["a["])).is_err());
+        assert!(with(|manifest| manifest["settings-default"] = serde_json::json!([])).is_err());
+        assert!(with(|manifest| manifest["name"] = serde_json::json!("../x")).is_err());
+    }
+}
