@@ -91,6 +91,16 @@ pub enum DenyCode {
     TargetNotAllowed,
     /// A step-up was asked for and not given.
     StepUpUnmet,
+    /// A step-up was asked for: the login goes on at the upstream.
+    StepUpRequired,
+    /// The account would be found by an email address that nobody verified.
+    EmailNotVerified,
+    /// The application's directory of accounts cannot be read.
+    DirectoryUnavailable,
+    /// The policies left the session no time at all.
+    SessionTooShort,
+    /// The audit log could not be written.
+    AuditUnavailable,
 }
 
 impl DenyCode {
