@@ -130,6 +130,55 @@ impl Run {
         todo!()
     }
 
+    /// As [`Run::admit`], for a policy's cases: their identity was verified by nobody, and
+    /// no admission comes of it.
+    pub(super) fn admit_case(&mut self, _identity: &Identity, _account: Option<&Account>) -> Result<Admit, Denial> {
+        todo!()
+    }
+
+    /// As [`Run::profile`], for cases: begins with what earlier policies left.
+    pub(super) fn profile_case(
+        &mut self,
+        _identity: &Identity,
+        _account: Option<&Account>,
+        _so_far: Profile,
+    ) -> Result<Profile, Denial> {
+        todo!()
+    }
+
+    /// As [`Run::groups`], for cases: begins with what earlier policies left.
+    pub(super) fn groups_case(
+        &mut self,
+        _identity: &Identity,
+        _account: Option<&Account>,
+        _profile: &Profile,
+        _so_far: Plan,
+        _rules: &Rules,
+    ) -> Result<Plan, Denial> {
+        todo!()
+    }
+
+    /// As [`Run::provision`], for cases.
+    pub(super) fn provision_case(
+        &mut self,
+        _identity: &Identity,
+        _account: Option<&Account>,
+        _profile: &Profile,
+        _plan: &Plan,
+    ) -> Result<ProvisionTerms, Denial> {
+        todo!()
+    }
+
+    /// As [`Run::session`], for cases.
+    pub(super) fn session_case(
+        &mut self,
+        _identity: &Identity,
+        _groups: &[String],
+        _maximum: SessionTerms,
+    ) -> Result<SessionTerms, Denial> {
+        todo!()
+    }
+
     /// What happened, for the audit.
     #[must_use]
     pub fn finish(self) -> Trace {
