@@ -1,1 +1,3 @@
-//! stub
+//! How an identity reaches an application.
+
+pub mod oidc;

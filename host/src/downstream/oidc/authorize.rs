@@ -1,0 +1,280 @@
+//! The authorization endpoint (OIDC Core §3.1.2): from a query to a login, and from an
+//! admission to a code.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    Provider, claims,
+    client::{self, Client},
+    grants::Grant,
+    issuer, limits,
+};
+use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token};
+
+/// A checked authorization request; it travels sealed while the person logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizeRequest {
+    /// The application's id.
+    pub application: String,
+    /// The relying party.
+    pub client_id: String,
+    /// One of the registered ones.
+    pub redirect_uri: Url,
+    /// Asked for and registered.
+    pub scopes: Vec<String>,
+    /// To be given back.
+    pub state: Option<String>,
+    /// To be put in the ID token.
+    pub nonce: Option<String>,
+    /// RFC 7636, method S256.
+    pub challenge: Option<String>,
+    /// `prompt=login`
+    pub fresh: bool,
+    /// `prompt=none`
+    pub silent: bool,
+    /// In seconds.
+    pub max_age: Option<u32>,
+    /// Passed on.
+    pub login_hint: Option<String>,
+    /// Passed on.
+    pub acr_values: Vec<String>,
+}
+
+/// What an authorization request comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A login is to decide.
+    Login(Box<AuthorizeRequest>),
+    /// The relying party is told what is wrong (OIDC Core §3.1.2.6).
+    Redirect(Url),
+    /// The person is told: without a good `client_id` and `redirect_uri` nobody may be
+    /// redirected (RFC 6749 §4.1.2.1).
+    Refused(Refused),
+}
+
+/// A refusal that is shown on our own page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// A stable name in kebab-case.
+    pub code: &'static str,
+    /// For the log.
+    pub detail: String,
+}
+
+impl Provider {
+    /// Reads the query of an authorization request; nothing of it is trusted.
+    #[must_use]
+    pub fn authorize(&self, config: &Config, query: &[(String, String)]) -> Asked {
+        let refused = |code, detail: &str| Asked::Refused(Refused { code, detail: detail.to_owned() });
+        let mut parameters = BTreeMap::new();
+        let mut repeated = None;
+        for (name, value) in query {
+            if parameters.insert(name.as_str(), value.as_str()).is_some() {
+                repeated = Some(name.as_str());
+            }
+        }
+        // Repeated, neither of these two says where an error may be sent.
+        if matches!(repeated, Some("client_id" | "redirect_uri")) {
+            return refused("repeated-parameter", "client_id and redirect_uri must be given once");
+        }
+        let Some(client) = parameters.get("client_id").and_then(|id| client::find(config, id)) else {
+            return refused("unknown-client", "no application has this client_id");
+        };
+        let Some(redirect_uri) = parameters.get("redirect_uri").and_then(|uri| registered(client, uri)) else {
+            return refused("redirect-uri-not-registered", "redirect_uri must be one of the registered ones, exactly");
+        };
+        let state = parameters.get("state").map(|state| (*state).to_owned());
+        match check(client, &redirect_uri, &parameters, repeated) {
+            Ok(request) => Asked::Login(Box::new(request)),
+            Err((error, description)) => {
+                Asked::Redirect(error_url(config, &redirect_uri, state.as_deref(), error, description))
+            }
+        }
+    }
+
+    /// Seals a request for the time of the login.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no randomness.
+    pub fn seal(&self, request: &AuthorizeRequest) -> Result<String, Refused> {
+        let failed = |detail: String| Refused { code: "sealing-failed", detail };
+        let bytes = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
+        self.keys.seal(Purpose::AuthorizeRequest, BINDING, &bytes).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Answers a request with a code, and says where the browser brings it.
+    ///
+    /// # Errors
+    ///
+    /// Where `sealed` is not what [`Provider::seal`] gave out, or where the admission is
+    /// for another application.
+    pub fn grant(&self, config: &Config, admission: &Admission, sealed: &str, sid: &str) -> Result<Url, Refused> {
+        let request = self.unseal(sealed)?;
+        if request.application != admission.application {
+            return Err(Refused { code: "wrong-application", detail: "the login was for another application".into() });
+        }
+        let code = random_token().map_err(|error| Refused { code: "no-randomness", detail: error.to_string() })?;
+        let grant = Grant {
+            application: request.application.clone(),
+            client_id: request.client_id,
+            redirect_uri: request.redirect_uri.as_str().to_owned(),
+            challenge: request.challenge,
+            nonce: request.nonce,
+            claims: claims::claims(admission, &request.scopes),
+            scopes: request.scopes,
+            subject: claims::subject(&admission.identity),
+            sid: sid.to_owned(),
+            auth_time: admission.identity.auth_time,
+            acr: admission.identity.acr.clone(),
+            amr: admission.identity.amr.clone(),
+        };
+        self.grants.put_code(&code, grant, self.clock.now().saturating_add(limits::CODE_LIFETIME));
+        let mut url = request.redirect_uri;
+        url.query_pairs_mut().append_pair("code", &code);
+        finish(config, &mut url, request.state.as_deref());
+        Ok(url)
+    }
+
+    /// Answers a request with a no: where the browser brings it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Provider::grant`].
+    pub fn refuse(&self, config: &Config, sealed: &str, code: &str) -> Result<Url, Refused> {
+        let request = self.unseal(sealed)?;
+        let error = match code {
+            "interaction-required" => "interaction_required",
+            "login-required" => "login_required",
+            _ => "access_denied",
+        };
+        Ok(error_url(config, &request.redirect_uri, request.state.as_deref(), error, code))
+    }
+
+    fn unseal(&self, sealed: &str) -> Result<AuthorizeRequest, Refused> {
+        let refused = |detail: String| Refused { code: "authorize-request-invalid", detail };
+        let bytes = self
+            .keys
+            .open_sealed(Purpose::AuthorizeRequest, BINDING, sealed)
+            .map_err(|error| refused(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))
+    }
+}
+
+/// What the seal of an authorization request is bound to.
+const BINDING: &str = "authorize";
+
+/// The registered redirect URI that is, byte for byte, the one asked for.
+fn registered(client: Client<'_>, asked: &str) -> Option<Url> {
+    client.registration.redirect_uris.iter().find(|uri| uri.as_str() == asked).cloned()
+}
+
+/// An OAuth error code and a description of ours.
+type Wrong = (&'static str, &'static str);
+
+fn check(
+    client: Client<'_>,
+    redirect_uri: &Url,
+    parameters: &BTreeMap<&str, &str>,
+    repeated: Option<&str>,
+) -> Result<AuthorizeRequest, Wrong> {
+    const INVALID: &str = "invalid_request";
+    if repeated.is_some() {
+        return Err((INVALID, "a parameter is given twice"));
+    }
+    if parameters.values().any(|value| value.len() > limits::PARAMETER_BYTES_MAX) {
+        return Err((INVALID, "a parameter is too long"));
+    }
+    let text = |name: &str| parameters.get(name).map(|value| (*value).to_owned());
+    if parameters.contains_key("request") {
+        return Err(("request_not_supported", "request objects are not supported"));
+    }
+    if parameters.contains_key("request_uri") {
+        return Err(("request_uri_not_supported", "request objects are not supported"));
+    }
+    if parameters.get("response_type") != Some(&"code") {
+        return Err(("unsupported_response_type", "response_type must be code"));
+    }
+    if parameters.get("response_mode").is_some_and(|mode| *mode != "query") {
+        return Err((INVALID, "response_mode must be query"));
+    }
+    let asked: Vec<&str> = parameters.get("scope").map(|scope| scope.split(' ').collect()).unwrap_or_default();
+    if !asked.contains(&"openid") {
+        return Err(("invalid_scope", "scope must contain openid"));
+    }
+    // Scopes that we do not know, or that the client may not ask for, are left out, and
+    // the token response says which remain (RFC 6749 §3.3).
+    let scopes = claims::SCOPES
+        .iter()
+        .filter(|scope| asked.contains(scope))
+        .filter(|scope| **scope == "openid" || client.registration.scopes.iter().any(|own| own == *scope))
+        .map(|scope| (*scope).to_owned())
+        .collect();
+    let prompt: Vec<&str> = parameters.get("prompt").map(|prompt| prompt.split(' ').collect()).unwrap_or_default();
+    let silent = prompt.contains(&"none");
+    if silent && prompt.len() > 1 {
+        return Err((INVALID, "prompt=none goes with no other prompt"));
+    }
+    let max_age = match parameters.get("max_age") {
+        None => None,
+        Some(text) => Some(text.parse::<u32>().map_err(|_| (INVALID, "max_age must be a number of seconds"))?),
+    };
+    Ok(AuthorizeRequest {
+        application: client.application.id.clone(),
+        client_id: client.registration.client_id.clone(),
+        redirect_uri: redirect_uri.clone(),
+        scopes,
+        state: text("state"),
+        nonce: text("nonce"),
+        challenge: challenge(client, parameters)?,
+        fresh: prompt.contains(&"login"),
+        silent,
+        max_age,
+        login_hint: text("login_hint"),
+        acr_values: parameters
+            .get("acr_values")
+            .map(|values| values.split(' ').filter(|value| !value.is_empty()).map(str::to_owned).collect())
+            .unwrap_or_default(),
+    })
+}
+
+/// RFC 7636 §4.3: S256 only, and required of clients that have no secret.
+fn challenge(client: Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<Option<String>, Wrong> {
+    let Some(challenge) = parameters.get("code_challenge") else {
+        return if client.registration.client_secret.is_none() || parameters.contains_key("code_challenge_method") {
+            Err(("invalid_request", "code_challenge with S256 is required"))
+        } else {
+            Ok(None)
+        };
+    };
+    if parameters.get("code_challenge_method") != Some(&"S256") {
+        return Err(("invalid_request", "code_challenge_method must be S256"));
+    }
+    // base64url of 32 bytes (RFC 7636 §4.2).
+    let well_formed = challenge.len() == 43
+        && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if well_formed {
+        Ok(Some((*challenge).to_owned()))
+    } else {
+        Err(("invalid_request", "code_challenge is malformed"))
+    }
+}
+
+fn error_url(config: &Config, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
+    let mut url = redirect_uri.clone();
+    url.query_pairs_mut().append_pair("error", error).append_pair("error_description", description);
+    finish(config, &mut url, state);
+    url
+}
+
+/// `state` (RFC 6749 §4.1.2) and `iss` (RFC 9207 §2), on a yes and on a no.
+fn finish(config: &Config, url: &mut Url, state: Option<&str>) {
+    let mut query = url.query_pairs_mut();
+    if let Some(state) = state {
+        query.append_pair("state", state);
+    }
+    query.append_pair("iss", &issuer(config));
+}

@@ -1,0 +1,84 @@
+//! The OIDC provider: applications that are relying parties of this gateway.
+//!
+//! | endpoint | file | specification |
+//! |---|---|---|
+//! | `/.well-known/openid-configuration` | `discovery.rs` | OIDC Discovery §4 |
+//! | `/oidc/authorize` | `authorize.rs` | OIDC Core §3.1.2, RFC 7636, RFC 9207 |
+//! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3, RFC 6749 §5 |
+//! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
+//! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
+//!
+//! Data in, data out: `http` has the routes, and `login` has the login. A code is made
+//! from an [`Admission`](crate::decision::Admission) only.
+
+mod authorize;
+mod claims;
+mod client;
+mod discovery;
+mod grants;
+mod logout;
+mod token;
+mod userinfo;
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+pub use authorize::{Asked, AuthorizeRequest, Refused};
+pub use logout::Farewell;
+pub use token::{TokenError, TokenRequest};
+pub use userinfo::UserinfoError;
+
+use crate::{clock::Clock, config::Config, keys::KeyRing};
+use grants::Grants;
+
+/// Names and lengths of life that the provider states and keeps.
+mod limits {
+    /// Of an authorization code, in seconds (RFC 6749 §4.1.2 recommends at most 600).
+    pub(super) const CODE_LIFETIME: u64 = 60;
+    /// Of an access token, in seconds.
+    pub(super) const ACCESS_TOKEN_LIFETIME: u64 = 600;
+    /// Of an ID token, in seconds.
+    pub(super) const ID_TOKEN_LIFETIME: u64 = 600;
+    /// Codes and access tokens alive at one time; the oldest go first.
+    pub(super) const GRANTS_MAX: usize = 100_000;
+    /// Of `state`, `nonce`, `login_hint` and the like, in bytes.
+    pub(super) const PARAMETER_BYTES_MAX: usize = 2048;
+}
+
+/// The provider: what it has granted, and the keys to say so.
+pub struct Provider {
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    grants: Grants,
+}
+
+impl Provider {
+    /// A provider that has granted nothing yet.
+    #[must_use]
+    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, clock, grants: Grants::new(limits::GRANTS_MAX) }
+    }
+
+    /// `/oidc/jwks.json`: the public keys (RFC 7517 §5).
+    #[must_use]
+    pub fn jwks(&self) -> serde_json::Value {
+        self.keys.jwks()
+    }
+}
+
+/// SHA-256 of the parts, one after the other.
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+/// The issuer's URL, without a slash at the end.
+fn issuer(config: &Config) -> String {
+    config.server.public_url.as_str().trim_end_matches('/').to_owned()
+}
