@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::ManifestError;
+use super::error::{ManifestError, SettingsProblem};
 use crate::decision::Hook;
 
 /// The custom section's name.
@@ -51,12 +51,20 @@ pub struct Manifest {
     /// The claims that it wants to see; `*` stands for any text.
     #[serde(default)]
     pub reads: Vec<String>,
+    /// Where in the settings the names of further claims stand that it wants to see: JSON
+    /// pointers (RFC 6901) in which the part `*` stands for every element.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_from_settings: Vec<String>,
     /// The facts that it wants to see.
     #[serde(default)]
     pub facts: Vec<String>,
     /// Globs of the groups that it may grant; none may grant none.
     #[serde(default)]
     pub may_grant: Vec<String>,
+    /// Where in the settings the names of further groups stand that it may grant, as in
+    /// `reads-from-settings`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_grant_from_settings: Vec<String>,
     /// Globs of the paths for which `access` is asked; `*` stops at a slash, `**` does not.
     #[serde(default)]
     pub access_paths: Vec<String>,
@@ -106,6 +114,36 @@ impl Manifest {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// The globs of the claims that the policy sees with `settings`: those of `reads`, and
+    /// the names that the settings hold, each for itself alone.
+    ///
+    /// # Errors
+    ///
+    /// Where the settings name a credential.
+    pub fn reads_with(&self, settings: &Value) -> Result<Vec<String>, Vec<SettingsProblem>> {
+        let mut reads = self.reads.clone();
+        let mut problems = Vec::new();
+        for (pointer, name) in named(&self.reads_from_settings, settings) {
+            if is_credential_claim(name) {
+                problems.push(SettingsProblem {
+                    pointer,
+                    message: format!("`{name}` is a credential, and no policy sees one"),
+                });
+            } else {
+                reads.push(globset::escape(name));
+            }
+        }
+        if problems.is_empty() { Ok(reads) } else { Err(problems) }
+    }
+
+    /// The globs of the groups that the policy may grant with `settings`: those of
+    /// `may-grant`, and the names that the settings hold, each for itself alone.
+    #[must_use]
+    pub fn may_grant_with(&self, settings: &Value) -> Vec<String> {
+        let named = named(&self.may_grant_from_settings, settings).into_iter().map(|(_, name)| globset::escape(name));
+        self.may_grant.iter().cloned().chain(named).collect()
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let refuse = |key, message: String| Err(ManifestError::Value { key, message });
         let is_kebab = !self.name.is_empty()
@@ -130,6 +168,15 @@ impl Manifest {
         }
         for fact in &self.facts {
             check_fact(fact)?;
+        }
+        let pointers = [
+            ("reads-from-settings", &self.reads_from_settings),
+            ("may-grant-from-settings", &self.may_grant_from_settings),
+        ];
+        for (key, pointers) in pointers {
+            if let Some(wrong) = pointers.iter().find(|pointer| !pointer.starts_with('/')) {
+                return refuse(key, format!("`{wrong}` is no JSON pointer: it begins with `/`"));
+            }
         }
         grant_patterns(&self.may_grant)?;
         path_patterns(&self.access_paths)?;
@@ -181,6 +228,35 @@ pub(crate) fn path_patterns(patterns: &[String]) -> Result<GlobSet, ManifestErro
 /// The globs of `reads`.
 pub(crate) fn claim_patterns(patterns: &[String]) -> Result<GlobSet, ManifestError> {
     globs("reads", patterns, false)
+}
+
+/// The texts in `settings` at `pointers`, each with its own pointer. Empty ones name nothing.
+fn named<'s>(pointers: &[String], settings: &'s Value) -> Vec<(String, &'s str)> {
+    let mut found = Vec::new();
+    for pointer in pointers {
+        let mut places = vec![(String::new(), settings)];
+        for part in pointer.split('/').skip(1) {
+            places = places.into_iter().flat_map(|(at, place)| step(&at, place, part)).collect();
+        }
+        found.extend(
+            places.into_iter().filter_map(|(at, place)| Some((at, place.as_str().filter(|name| !name.is_empty())?))),
+        );
+    }
+    found
+}
+
+/// What `part` of a pointer leads to from `place`.
+fn step<'s>(at: &str, place: &'s Value, part: &str) -> Vec<(String, &'s Value)> {
+    match (place, part) {
+        (Value::Array(list), "*") => {
+            list.iter().enumerate().map(|(index, next)| (format!("{at}/{index}"), next)).collect()
+        }
+        (Value::Object(table), "*") => table
+            .iter()
+            .map(|(key, next)| (format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), next))
+            .collect(),
+        _ => place.pointer(&format!("/{part}")).map(|next| (format!("{at}/{part}"), next)).into_iter().collect(),
+    }
 }
 
 fn globs(key: &'static str, patterns: &[String], literal_separator: bool) -> Result<GlobSet, ManifestError> {
@@ -280,5 +356,41 @@ mod tests {
         assert!(with(|manifest| manifest["may-grant"] = serde_json::json!(["a["])).is_err());
         assert!(with(|manifest| manifest["settings-default"] = serde_json::json!([])).is_err());
         assert!(with(|manifest| manifest["name"] = serde_json::json!("../x")).is_err());
+    }
+
+    #[test]
+    fn sees_and_grants_what_the_settings_name_and_nothing_beside_it() {
+        let manifest = with(|manifest| {
+            manifest["reads"] = serde_json::json!(["tid"]);
+            manifest["reads-from-settings"] = serde_json::json!(["/username-claim", "/attributes/*/claim", "/by/*"]);
+            manifest["may-grant-from-settings"] = serde_json::json!(["/groups/*"]);
+        })
+        .unwrap();
+        let settings = serde_json::json!({
+            "username-claim": "cognito:*",
+            "attributes": [{ "claim": "dept" }, { "claim": "" }, { "claim": 7 }, { "name": "x" }],
+            "by": { "a/b": "c" },
+            "groups": ["staff", "a*"],
+        });
+        let reads = manifest.reads_with(&settings).unwrap();
+        let reads = claim_patterns(&reads).unwrap();
+        for (claim, seen) in
+            [("tid", true), ("cognito:*", true), ("dept", true), ("c", true), ("cognito:x", false), ("x", false)]
+        {
+            assert_eq!(reads.is_match(claim), seen, "{claim}");
+        }
+        let grants = grant_patterns(&manifest.may_grant_with(&settings)).unwrap();
+        for (group, covered) in [("staff", true), ("a*", true), ("admins", false), ("", false)] {
+            assert_eq!(grants.is_match(group), covered, "{group}");
+        }
+        assert!(with(|manifest| manifest["reads-from-settings"] = serde_json::json!(["claim"])).is_err());
+    }
+
+    #[test]
+    fn refuses_settings_that_name_a_credential_and_says_where() {
+        let manifest = with(|manifest| manifest["reads-from-settings"] = serde_json::json!(["/rows/*/claim"])).unwrap();
+        let settings = serde_json::json!({ "rows": [{ "claim": "ok" }, { "claim": "Access_Token" }] });
+        let problems = manifest.reads_with(&settings).unwrap_err();
+        assert_eq!(problems.iter().map(|problem| problem.pointer.as_str()).collect::<Vec<_>>(), ["/rows/1/claim"]);
     }
 }
