@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use url::Url;
 
+use super::check::{Check, Text, UrlUse, join};
 use crate::secret::Secret;
 
 /// `[applications.ID]`
@@ -84,4 +87,296 @@ pub struct OidcClient {
     pub scopes: Vec<String>,
     /// `id-token-algorithm`: `ES256` (default), `RS256` or `EdDSA`.
     pub id_token_algorithm: String,
+}
+
+/// What is behind the gateway. It has either `[applications.ID.forward-auth]` or
+/// `[applications.ID.oidc]`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawApplication {
+    /// What pages call it; default the id.
+    display_name: Option<String>,
+    /// The organization that it belongs to.
+    tenant: String,
+    /// The upstreams open to it, in display order.
+    #[schemars(extend("x-required" = true))]
+    pub(super) upstreams: Option<Vec<String>>,
+    /// The policies that decide, in order. An empty chain denies everybody.
+    #[schemars(extend("x-required" = true))]
+    pub(super) chain: Option<Vec<String>>,
+    /// Where a browser ends that has nowhere else to go.
+    #[schemars(extend("x-required" = true))]
+    url: Option<String>,
+    /// Further origins (`https://a.example.com`) or hosts with their subdomains (`.example.com`) to which a login
+    /// or a logout may lead; the origin of `url` always may.
+    allowed_targets: Vec<String>,
+    /// Groups that a login never changes.
+    protected_groups: BTreeSet<String>,
+    /// TOML file with the accounts and groups that the application has.
+    directory: Option<String>,
+    forward_auth: Option<RawForwardAuth>,
+    oidc: Option<RawOidc>,
+}
+
+impl Default for RawApplication {
+    fn default() -> Self {
+        Self {
+            display_name: None,
+            tenant: "default".to_owned(),
+            upstreams: None,
+            chain: None,
+            url: None,
+            allowed_targets: Vec::new(),
+            protected_groups: BTreeSet::new(),
+            directory: None,
+            forward_auth: None,
+            oidc: None,
+        }
+    }
+}
+
+/// A reverse proxy asks the gateway for each request. The table may be empty.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RawForwardAuth {
+    /// How long the signed assertion holds, in seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    assertion_lifetime_s: u32,
+    /// Let CORS preflights (`OPTIONS`) pass without an identity.
+    pass_options: bool,
+    headers: RawHeaders,
+}
+
+impl Default for RawForwardAuth {
+    fn default() -> Self {
+        Self { assertion_lifetime_s: 60, pass_options: false, headers: RawHeaders::default() }
+    }
+}
+
+/// The names of the identity headers; an empty one is not sent.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RawHeaders {
+    /// The username.
+    user: String,
+    /// The email address.
+    email: String,
+    /// The groups, joined by commas.
+    groups: String,
+    /// The full name.
+    name: String,
+    /// The signed assertion, a JWT.
+    assertion: String,
+}
+
+impl Default for RawHeaders {
+    fn default() -> Self {
+        Self {
+            user: "X-Forwarded-User".to_owned(),
+            email: "X-Forwarded-Email".to_owned(),
+            groups: "X-Forwarded-Groups".to_owned(),
+            name: "X-Forwarded-Name".to_owned(),
+            assertion: "X-Vestibule-Assertion".to_owned(),
+        }
+    }
+}
+
+/// The application is a relying party of the gateway's OIDC provider.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RawOidc {
+    /// Default the application's id.
+    client_id: Option<String>,
+    /// None makes a public client.
+    #[schemars(extend("x-secret" = true))]
+    client_secret: Option<Text>,
+    /// Where codes may be sent; compared byte for byte.
+    #[schemars(extend("x-required" = true))]
+    redirect_uris: Option<Vec<String>>,
+    /// Where a logout may end; compared byte for byte.
+    post_logout_redirect_uris: Vec<String>,
+    /// What it may ask for; default `openid profile email groups`.
+    scopes: Option<Vec<String>>,
+    /// The algorithm of its ID tokens; default `ES256`.
+    id_token_algorithm: Option<IdTokenAlgorithm>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+enum IdTokenAlgorithm {
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl RawApplication {
+    /// None where something needed is missing or wrong, which was reported.
+    pub(super) fn check(self, check: &mut Check<'_>, id: &str) -> Option<Application> {
+        let section = join("applications", id);
+        check.id(&section, id);
+        check.id(&join(&section, "tenant"), &self.tenant);
+        let url = check.url_opt(&join(&section, "url"), self.url.as_deref(), UrlUse::Page);
+        for (index, target) in self.allowed_targets.iter().enumerate() {
+            allowed_target(check, &format!("{section}.allowed-targets[{index}]"), target);
+        }
+        let directory = self.directory.map(|file| check.path(&join(&section, "directory"), &file));
+        let hand_over = match (self.forward_auth, self.oidc) {
+            (Some(raw), None) => Some(HandOver::ForwardAuth(raw.check(check, &join(&section, "forward-auth")))),
+            (None, Some(raw)) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
+            (None, None) => {
+                let hint = format!("add `[{section}.forward-auth]` or `[{section}.oidc]`");
+                check.error(&section, "nothing says how the identity reaches it", "", &hint);
+                None
+            }
+            (Some(_), Some(_)) => {
+                let hint = "make two applications of it";
+                check.error(&join(&section, "oidc"), "it has both `forward-auth` and `oidc`", "one of them", hint);
+                None
+            }
+        };
+        Some(Application {
+            id: id.to_owned(),
+            display_name: self.display_name.unwrap_or_else(|| id.to_owned()),
+            tenant: self.tenant,
+            upstreams: self.upstreams?,
+            chain: self.chain?,
+            url: url?,
+            allowed_targets: self.allowed_targets,
+            protected_groups: self.protected_groups,
+            directory,
+            hand_over: hand_over?,
+        })
+    }
+}
+
+impl RawForwardAuth {
+    fn check(self, check: &mut Check<'_>, section: &str) -> ForwardAuth {
+        let headers = self.headers;
+        let section = join(section, "headers");
+        let mut seen = BTreeSet::new();
+        for (key, name) in [
+            ("user", &headers.user),
+            ("email", &headers.email),
+            ("groups", &headers.groups),
+            ("name", &headers.name),
+            ("assertion", &headers.assertion),
+        ] {
+            let key = join(&section, key);
+            header(check, &key, name);
+            if !name.is_empty() && !seen.insert(name.to_ascii_lowercase()) {
+                check.error(&key, format!("another identity header is called `{name}`, too"), "a name of its own", "");
+            }
+        }
+        ForwardAuth {
+            headers: IdentityHeaders {
+                user: headers.user,
+                email: headers.email,
+                groups: headers.groups,
+                name: headers.name,
+                assertion: headers.assertion,
+            },
+            assertion_lifetime: self.assertion_lifetime_s,
+            pass_options: self.pass_options,
+        }
+    }
+}
+
+impl RawOidc {
+    fn check(self, check: &mut Check<'_>, section: &str, id: &str) -> Option<OidcClient> {
+        let client_secret = match &self.client_secret {
+            Some(text) => Some(Secret::new(check.text(&join(section, "client-secret"), text)?)),
+            None => None,
+        };
+        let mut uris = |key: &str, texts: &[String]| -> Vec<Url> {
+            let keyed = texts.iter().enumerate();
+            keyed
+                .filter_map(|(index, text)| check.url(&format!("{section}.{key}[{index}]"), text, UrlUse::Redirect))
+                .collect()
+        };
+        let redirect_uris = uris("redirect-uris", self.redirect_uris.as_deref().unwrap_or_default());
+        let post_logout_redirect_uris = uris("post-logout-redirect-uris", &self.post_logout_redirect_uris);
+        if self.redirect_uris.as_ref().is_some_and(Vec::is_empty) {
+            check.error(&join(section, "redirect-uris"), "no code can be sent anywhere", "at least one URL", "");
+        }
+        let client_id = self.client_id.unwrap_or_else(|| id.to_owned());
+        // RFC 6749 appendix A.1: visible characters; we leave out the blank, too.
+        if client_id.is_empty() || !client_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            check.error(&join(section, "client-id"), "not a client's id", "visible ASCII characters", "");
+        }
+        let scopes =
+            self.scopes.unwrap_or_else(|| ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec());
+        let id_token_algorithm = match self.id_token_algorithm.unwrap_or(IdTokenAlgorithm::Es256) {
+            IdTokenAlgorithm::Es256 => "ES256",
+            IdTokenAlgorithm::EdDsa => "EdDSA",
+            IdTokenAlgorithm::Rs256 => "RS256",
+        };
+        Some(OidcClient {
+            client_id,
+            client_secret,
+            redirect_uris,
+            post_logout_redirect_uris,
+            scopes,
+            id_token_algorithm: id_token_algorithm.to_owned(),
+        })
+    }
+}
+
+/// An origin, or a host with its subdomains.
+fn allowed_target(check: &mut Check<'_>, key: &str, target: &str) {
+    let Some(parent) = target.strip_prefix('.') else {
+        check.url(key, target, UrlUse::Origin);
+        return;
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let labels = parent.split('.').count();
+    if !parent.split('.').all(label) || (labels < 2 && parent != "localhost") {
+        let hint = "a whole top-level domain is not an application's";
+        check.error(key, "not a host with its subdomains", "such as `.example.com`", hint);
+    }
+}
+
+/// A header that a proxy passes on under this very name, and that no one else owns.
+fn header(check: &mut Check<'_>, key: &str, name: &str) {
+    /// RFC 9110 §7.6.1 (hop-by-hop) and what proxies and browsers steer by.
+    const TAKEN: [&str; 24] = [
+        "accept",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "location",
+        "origin",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+    ];
+
+    let expected = "a header's name: letters, digits and hyphens";
+    if name.contains('_') {
+        // nginx and CGI turn `-` into `_`: both spellings would be one header.
+        check.error(key, "a header with `_` is dropped or confused by proxies", expected, "");
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') || name.starts_with('-') {
+        check.error(key, "not a header's name", expected, "");
+    } else if TAKEN.contains(&name.to_ascii_lowercase().as_str()) {
+        check.error(key, format!("`{name}` has a meaning of its own"), expected, "");
+    }
 }

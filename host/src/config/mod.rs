@@ -4,14 +4,34 @@
 //! the files and environment variables that it names, and opens no socket.
 
 mod application;
+mod check;
+mod diagnostic;
 mod policies;
+mod presets;
+mod reference;
 mod server;
+mod structure;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::{Spanned, de::DeTable};
+
+use check::Check;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient};
+pub use check::{Environment, NetworkError};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use policies::{Limits, Policies, PolicySource};
+pub use reference::reference;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
 
@@ -44,4 +64,212 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// `[applications.ID]`, by id.
     pub applications: BTreeMap<String, Application>,
+    /// What is worth a look although the configuration is taken.
+    pub warnings: Diagnostics,
+}
+
+/// Reads and checks the configuration file at `path`, with this process's environment.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("failed to read the configuration {}: {error}", path.display());
+        Diagnostics::of_file(path, message, "`--config FILE` names another one")
+    })?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "secrets may come from the environment; this is the one place that reads them"
+    )]
+    parse(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// Checks `text`, the contents of `path`; `environment` answers `{ env = "NAME" }`.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, at once.
+pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config, Diagnostics> {
+    let mut check = Check::new(path, text, environment);
+    let (mut tree, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What follows from a tree that was guessed would only mislead.
+        check.hidden = secrets_by_sight(text);
+        for error in errors {
+            check.push(Severity::Error, "", error.span(), format!("not TOML: {}", error.message()), None, "", "");
+        }
+        return Err(check.finish().1);
+    }
+    structure::check(&mut check, &schema(), tree.get_mut());
+    let Some(raw) = read(&mut check, tree) else {
+        return Err(check.finish().1);
+    };
+    let config = raw.check(&mut check, path, text);
+    match (config, check.finish()) {
+        (Some(config), (false, warnings)) => Ok(Config { warnings, ..config }),
+        (_, (_, problems)) => Err(problems),
+    }
+}
+
+/// The configuration's JSON Schema, made from the raw structs.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Raw).to_value()
+}
+
+/// The file as it is written.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Raw {
+    server: server::RawServer,
+    log: server::RawLog,
+    keys: server::RawKeys,
+    session: server::RawSession,
+    audit: server::RawAudit,
+    fetch: server::RawFetch,
+    login: server::RawLogin,
+    accounts: Option<server::RawAccounts>,
+    policies: policies::RawPolicies,
+    upstreams: BTreeMap<String, upstream::RawUpstream>,
+    applications: BTreeMap<String, application::RawApplication>,
+}
+
+fn read(check: &mut Check<'_>, tree: Spanned<DeTable<'_>>) -> Option<Raw> {
+    Raw::deserialize(toml::Deserializer::from(tree))
+        .map_err(|error| check.push(Severity::Error, "", error.span(), error.message().to_owned(), None, "", ""))
+        .ok()
+}
+
+impl Raw {
+    fn check(self, check: &mut Check<'_>, path: &Path, text: &str) -> Option<Config> {
+        if !check.spans.contains_key("server") {
+            check.missing("", "server", "a table", "`[server]` with at least `public-url`");
+        }
+        // Ids count as known even where something else about them is wrong: one mistake,
+        // one message.
+        let upstream_ids: BTreeSet<String> = self.upstreams.keys().cloned().collect();
+        let policy_names: BTreeSet<String> = check
+            .given("policies")
+            .into_iter()
+            .filter(|name| !["cache", "limits", "poll-ms"].contains(&name.as_str()))
+            .collect();
+        let server = self.server.check(check);
+        let log = self.log.check(check);
+        let keys = self.keys.check(check);
+        let session = self.session.check(check);
+        let audit = self.audit.check(check);
+        let fetch = self.fetch.check(check);
+        let login = self.login.check();
+        let accounts = self.accounts.and_then(|accounts| accounts.check(check));
+        let policies = self.policies.check(check);
+        let mut upstreams = BTreeMap::new();
+        for (id, raw) in self.upstreams {
+            if let Some(upstream) = raw.check(check, &id) {
+                upstreams.insert(id, upstream);
+            }
+        }
+        let mut applications = BTreeMap::new();
+        for (id, raw) in self.applications {
+            references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
+            references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            if let Some(application) = raw.check(check, &id) {
+                applications.insert(id, application);
+            }
+        }
+        if accounts.is_none() && !check.spans.contains_key("accounts") {
+            for upstream in upstreams.values().filter(|upstream| matches!(upstream.kind, UpstreamKind::Local)) {
+                let key = format!("upstreams.{}", upstream.id);
+                check.error(&key, "there are no local accounts", "", "add `[accounts]` with `file`");
+            }
+        }
+        let server = server?;
+        warn_of_unheard_proxies(check, &server, &applications);
+        one_client_each(check, &applications);
+        Some(Config {
+            path: path.to_owned(),
+            digest: digest(text),
+            server,
+            log,
+            keys,
+            session,
+            audit,
+            fetch,
+            login,
+            accounts,
+            policies,
+            upstreams,
+            applications,
+            warnings: Diagnostics::default(),
+        })
+    }
+}
+
+/// Every name in an application's list must exist, once.
+fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String]>, known: &BTreeSet<String>) {
+    let what = if key == "chain" { "policies" } else { "upstreams" };
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.unwrap_or_default().iter().enumerate() {
+        let key = format!("applications.{id}.{key}[{index}]");
+        if !known.contains(name) {
+            let expected = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let expected = if expected.is_empty() { String::new() } else { format!("one of {expected}") };
+            check.error(&key, format!("there is no `[{what}.{name}]`"), &expected, "");
+        } else if !seen.insert(name) {
+            check.error(&key, format!("`{name}` is named twice"), "each once", "");
+        }
+    }
+}
+
+/// Behind a proxy that nobody trusts, every request seems to come from the proxy.
+fn warn_of_unheard_proxies(check: &mut Check<'_>, server: &Server, applications: &BTreeMap<String, Application>) {
+    if !server.trusted_proxies.is_empty() {
+        return;
+    }
+    let forward_auth = |application: &&Application| matches!(application.hand_over, HandOver::ForwardAuth(_));
+    if let Some(application) = applications.values().find(forward_auth) {
+        let key = format!("applications.{}.forward-auth", application.id);
+        let message = "forward-auth is used, and `server.trusted-proxies` is empty: no proxy's headers are believed";
+        check.warn(&key, message, "name the proxy's address, such as `trusted-proxies = [\"127.0.0.1\"]`");
+    }
+}
+
+/// A client's id leads to one application.
+fn one_client_each(check: &mut Check<'_>, applications: &BTreeMap<String, Application>) {
+    let mut seen = BTreeMap::new();
+    for application in applications.values() {
+        let HandOver::Oidc(client) = &application.hand_over else { continue };
+        if let Some(first) = seen.insert(client.client_id.clone(), application.id.clone()) {
+            let key = format!("applications.{}.oidc.client-id", application.id);
+            check.error(&key, format!("the application `{first}` has the same `client-id`"), "an id of its own", "");
+        }
+    }
+}
+
+/// Where secrets probably are in a text that is no TOML: behind a key that sounds like
+/// one, and in every text of several lines.
+fn secrets_by_sight(text: &str) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
+    let mut start = 0;
+    let mut in_block = false;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        let quotes = line.matches("\"\"\"").count() + line.matches("'''").count();
+        let key = line.split('=').next().unwrap_or_default().to_lowercase();
+        let sounds =
+            ["secret", "private-key", "private_key", "password", "token"].iter().any(|word| key.contains(word));
+        if in_block {
+            spans.push(start..end);
+        } else if sounds || quotes > 0 {
+            spans.push(start + line.find(['=', '"', '\'']).unwrap_or(0)..end);
+        }
+        in_block ^= quotes % 2 == 1;
+        start = end;
+    }
+    spans
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

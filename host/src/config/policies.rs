@@ -1,6 +1,14 @@
 //! `[policies]`: where components and settings are, and what a guest may use up.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+
+use super::check::{Check, join};
 
 /// `[policies]`
 #[derive(Clone, Debug)]
@@ -74,4 +82,191 @@ impl Default for Limits {
             decisions_max: 256,
         }
     }
+}
+
+/// Where the policies are, and what a guest may use up.
+#[derive(JsonSchema)]
+#[schemars(default, rename_all = "kebab-case")]
+pub(super) struct RawPolicies {
+    /// Folder of compiled components; without one, each start compiles them.
+    cache: Option<String>,
+    /// How often the files' contents are compared, behind the directory watch.
+    #[schemars(range(min = 10))]
+    poll_ms: u32,
+    limits: RawLimits,
+    #[schemars(flatten)]
+    sources: BTreeMap<String, RawPolicy>,
+}
+
+impl Default for RawPolicies {
+    fn default() -> Self {
+        Self { cache: None, poll_ms: 2000, limits: RawLimits::default(), sources: BTreeMap::new() }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPolicies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PoliciesVisitor)
+    }
+}
+
+/// The table has keys of its own and names of policies: serde's `flatten` would do, at the
+/// price of its errors.
+struct PoliciesVisitor;
+
+impl<'de> Visitor<'de> for PoliciesVisitor {
+    type Value = RawPolicies;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the table [policies]")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPolicies, A::Error> {
+        let mut policies = RawPolicies::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "cache" => policies.cache = Some(map.next_value()?),
+                "limits" => policies.limits = map.next_value()?,
+                "poll-ms" => policies.poll_ms = map.next_value()?,
+                _ => {
+                    policies.sources.insert(key, map.next_value()?);
+                }
+            }
+        }
+        Ok(policies)
+    }
+}
+
+/// One policy: a component and its settings. `cache`, `limits` and `poll-ms` are no names.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawPolicy {
+    /// The `.wasm` file.
+    #[schemars(extend("x-required" = true))]
+    component: Option<String>,
+    /// A TOML or JSON file; without one the manifest's defaults hold.
+    settings: Option<String>,
+    /// sha-256 that the component must have, as 64 hex digits.
+    digest: Option<String>,
+}
+
+/// What one policy may use up in one decision. Whoever wants more is denied.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawLimits {
+    /// Instructions, for all hooks of one login. A manifest may ask for less.
+    #[schemars(range(min = 1000))]
+    fuel: u64,
+    /// Wall time of one hook.
+    #[schemars(range(min = 1, max = 60_000))]
+    deadline_ms: u32,
+    /// Linear memory.
+    #[schemars(range(min = 65_536))]
+    memory_bytes_max: u32,
+    /// Elements of tables.
+    #[schemars(range(min = 1))]
+    table_elements_max: u32,
+    /// Stack of the host's calls.
+    #[schemars(range(min = 65_536, max = 4_194_304))]
+    stack_bytes_max: u32,
+    /// What one hook may hand out.
+    #[schemars(range(min = 1024))]
+    output_bytes_max: u32,
+    /// Log lines in one login.
+    log_lines_max: u32,
+    /// A longer log line is cut.
+    log_line_bytes_max: u32,
+    /// Largest component.
+    #[schemars(range(min = 1024))]
+    component_bytes_max: u32,
+    /// Largest settings.
+    #[schemars(range(min = 2))]
+    settings_bytes_max: u32,
+    /// For one component.
+    #[schemars(range(min = 100))]
+    compile_timeout_ms: u32,
+    /// Instances alive at one time.
+    #[schemars(range(min = 1))]
+    decisions_max: u32,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            fuel: limits.fuel,
+            deadline_ms: narrow(limits.deadline.as_millis()),
+            memory_bytes_max: narrow(limits.memory_bytes_max),
+            table_elements_max: narrow(limits.table_elements_max),
+            stack_bytes_max: narrow(limits.stack_bytes_max),
+            output_bytes_max: narrow(limits.output_bytes_max),
+            log_lines_max: narrow(limits.log_lines_max),
+            log_line_bytes_max: narrow(limits.log_line_bytes_max),
+            component_bytes_max: narrow(limits.component_bytes_max),
+            settings_bytes_max: narrow(limits.settings_bytes_max),
+            compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
+            decisions_max: limits.decisions_max,
+        }
+    }
+}
+
+impl RawPolicies {
+    pub(super) fn check(self, check: &mut Check<'_>) -> Policies {
+        let mut sources = BTreeMap::new();
+        for (name, raw) in self.sources {
+            let section = join("policies", &name);
+            check.id(&section, &name);
+            if let Some(source) = raw.check(check, &section) {
+                sources.insert(name, source);
+            }
+        }
+        Policies {
+            limits: self.limits.check(),
+            cache: self.cache.map(|cache| check.path("policies.cache", &cache)),
+            poll: Duration::from_millis(self.poll_ms.into()),
+            sources,
+        }
+    }
+}
+
+impl RawPolicy {
+    fn check(self, check: &mut Check<'_>, section: &str) -> Option<PolicySource> {
+        let is_digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if self.digest.as_ref().is_some_and(|digest| !is_digest(digest)) {
+            let hint = "`sha256sum` of the component prints it";
+            check.error(&join(section, "digest"), "not a digest", "64 hex digits", hint);
+        }
+        Some(PolicySource {
+            component: check.path(&join(section, "component"), &self.component?),
+            settings: self.settings.map(|settings| check.path(&join(section, "settings"), &settings)),
+            digest: self.digest.map(|digest| digest.to_ascii_lowercase()),
+        })
+    }
+}
+
+impl RawLimits {
+    fn check(self) -> Limits {
+        Limits {
+            fuel: self.fuel,
+            deadline: Duration::from_millis(self.deadline_ms.into()),
+            memory_bytes_max: wide(self.memory_bytes_max),
+            table_elements_max: wide(self.table_elements_max),
+            stack_bytes_max: wide(self.stack_bytes_max),
+            output_bytes_max: wide(self.output_bytes_max),
+            log_lines_max: wide(self.log_lines_max),
+            log_line_bytes_max: wide(self.log_line_bytes_max),
+            component_bytes_max: wide(self.component_bytes_max),
+            settings_bytes_max: wide(self.settings_bytes_max),
+            compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
+            decisions_max: self.decisions_max,
+        }
+    }
+}
+
+fn narrow(number: impl TryInto<u32>) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
+}
+
+fn wide(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
