@@ -30,6 +30,7 @@ pub use token::{TokenError, TokenRequest};
 pub use userinfo::UserinfoError;
 
 use crate::{clock::Clock, config::Config, keys::KeyRing};
+pub(super) use claims::subject;
 use grants::Grants;
 
 /// Names and lengths of life that the provider states and keeps.

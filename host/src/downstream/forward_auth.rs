@@ -1,0 +1,184 @@
+//! Forward-auth: what an application's reverse proxy gets to hand on for a live session.
+//!
+//! The headers for a session are made once and kept for half of the assertion's lifetime:
+//! a page with a hundred images signs once. What is kept is bounded, and keyed by the
+//! session's id; whether the session is alive was asked before, at each request.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
+
+use super::{HeaderNames, UnsafeValue, encode, encode_list, oidc::subject};
+use crate::{
+    clock::Clock,
+    decision::{MatchKey, Profile},
+    identity::Identity,
+    keys::{KeyError, KeyRing},
+    secret::{NoRandomness, random_bytes},
+    session::Session,
+};
+
+/// How many sessions' headers are kept at most; of about 2 kB each.
+const PASSPORTS_MAX: usize = 16_384;
+/// Locks among which they are spread.
+const SHARDS: usize = 16;
+/// `typ` of the assertion (RFC 8725 §3.11): no other JWT of this gateway has it.
+const ASSERTION_TYPE: &str = "vestibule-assertion+jwt";
+
+/// What goes to an application with each request of one session.
+#[derive(Debug)]
+pub struct Passport {
+    /// The identity headers: each configured one, empty where there is nothing to say.
+    pub headers: HeaderMap,
+    names: Arc<HeaderNames>,
+    renew_at: u64,
+}
+
+/// Why a session's identity cannot be put in headers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassportError {
+    /// The profile has neither a username nor an email address.
+    #[error("failed to name the subject: the profile has neither a username nor an email address")]
+    Nameless,
+    /// A value holds a control character.
+    #[error("failed to write the identity headers: {0}")]
+    UnsafeValue(#[from] UnsafeValue),
+    /// The operating system gave no randomness.
+    #[error("failed to make the assertion: {0}")]
+    NoRandomness(#[from] NoRandomness),
+    /// The assertion could not be signed.
+    #[error("failed to sign the assertion: {0}")]
+    Signature(#[from] KeyError),
+}
+
+/// Makes passports, and keeps them for a while.
+pub struct Passports {
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    shards: [Mutex<HashMap<String, Arc<Passport>>>; SHARDS],
+}
+
+impl Passports {
+    /// Signs with `keys`.
+    #[must_use]
+    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, clock, hasher: RandomState::new(), shards: Default::default() }
+    }
+
+    /// The passport of `session`, which the caller knows to be alive. `issuer` is the
+    /// gateway's public URL; `lifetime` the assertion's, in seconds.
+    ///
+    /// # Errors
+    ///
+    /// Where the identity cannot be put in headers; the request must not pass then.
+    pub fn of(
+        &self,
+        session: &Session,
+        names: &Arc<HeaderNames>,
+        issuer: &str,
+        lifetime: u32,
+    ) -> Result<Arc<Passport>, PassportError> {
+        let now = self.clock.now();
+        let slot = usize::try_from(self.hasher.hash_one(&session.id)).unwrap_or(usize::MAX) % SHARDS;
+        let shard = self.shards.get(slot);
+        let mut kept = shard.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(passport) = kept.as_ref().and_then(|kept| kept.get(&session.id))
+            && now < passport.renew_at
+            && Arc::ptr_eq(&passport.names, names)
+        {
+            return Ok(Arc::clone(passport));
+        }
+        // Signed under the lock: a browser's burst of requests signs once.
+        let passport = Arc::new(self.make(session, names, issuer, lifetime, now)?);
+        if let Some(kept) = &mut kept {
+            if kept.len() >= PASSPORTS_MAX / SHARDS {
+                kept.retain(|_, passport| now < passport.renew_at);
+            }
+            if kept.len() < PASSPORTS_MAX / SHARDS {
+                kept.insert(session.id.clone(), Arc::clone(&passport));
+            }
+        }
+        Ok(passport)
+    }
+
+    fn make(
+        &self,
+        session: &Session,
+        names: &Arc<HeaderNames>,
+        issuer: &str,
+        lifetime: u32,
+        now: u64,
+    ) -> Result<Passport, PassportError> {
+        let profile = &session.profile;
+        let email = email(profile, &session.identity);
+        let user = username(profile).or(email).ok_or(PassportError::Nameless)?;
+        let name = full_name(profile);
+        let mut headers = HeaderMap::with_capacity(8);
+        let values = [
+            (&names.user, encode(user)?),
+            (&names.email, encode(email.unwrap_or_default())?),
+            (&names.groups, encode_list(session.groups.iter().map(String::as_str))?),
+            (&names.name, encode(name.as_deref().unwrap_or_default())?),
+        ];
+        for (header, value) in values {
+            if let Some(header) = header {
+                headers.insert(header, value);
+            }
+        }
+        // No assertion outlives its session.
+        let expires = (now + u64::from(lifetime)).min(session.began + u64::from(session.terms.lifetime));
+        if let Some(header) = &names.assertion {
+            let claims = json!({
+                "iss": issuer,
+                // Unique under our `iss`, as RFC 7519 §4.1.2 asks (two upstreams may each
+                // have a subject `1`), and the same as in the OIDC provider's tokens.
+                "sub": subject(&session.identity),
+                "aud": session.application,
+                "iat": now,
+                "exp": expires,
+                "jti": URL_SAFE_NO_PAD.encode(random_bytes::<16>()?),
+                "sid": session.id,
+                "preferred_username": user,
+                "email": email,
+                "name": name,
+                "groups": session.groups,
+                "upstream": session.identity.upstream,
+            });
+            let jwt = self.keys.sign("ES256", ASSERTION_TYPE, &claims)?;
+            headers.insert(header, HeaderValue::try_from(jwt).map_err(|_| UnsafeValue)?);
+        }
+        Ok(Passport { headers, names: Arc::clone(names), renew_at: now + expires.saturating_sub(now) / 2 })
+    }
+}
+
+/// What the policies decided on; never the upstream's own subject, which another upstream
+/// may have, too.
+fn username(profile: &Profile) -> Option<&str> {
+    let matched = match &profile.match_key {
+        Some(MatchKey::Username(username)) => Some(username.as_str()),
+        _ => None,
+    };
+    profile.username.as_deref().or(matched).filter(|username| !username.is_empty())
+}
+
+/// The policies' word; without one, the upstream's, if it vouches for the address.
+fn email<'a>(profile: &'a Profile, identity: &'a Identity) -> Option<&'a str> {
+    let verified = identity.email.as_ref().filter(|email| email.verified).map(|email| email.address.as_str());
+    profile.email.as_deref().or(verified).filter(|address| !address.is_empty())
+}
+
+fn full_name(profile: &Profile) -> Option<String> {
+    let joined = match (profile.given_name.as_deref(), profile.family_name.as_deref()) {
+        (Some(given), Some(family)) => Some(format!("{given} {family}")),
+        (given, family) => given.or(family).map(str::to_owned),
+    };
+    profile.display_name.clone().or(joined).filter(|name| !name.is_empty())
+}
