@@ -1,0 +1,184 @@
+//! Every refusal, and the only place that picks a status for one.
+//!
+//! [`Failure`] is what the web layer itself refuses, and wraps the login's [`Refusal`]. A
+//! person gets a page ([`Failure::page`]), a proxy a line of text ([`Failure::bare`]).
+//! Neither says more than the failure's code and the request's id: the words on the page
+//! come from the catalogue, the details are in the log and in the audit.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+use super::gateway::{Asked, Gateway};
+use crate::login::{Class, Refusal};
+
+/// Why, for a proxy's log.
+const REASON: HeaderName = HeaderName::from_static("x-vestibule-reason");
+/// Which request, for a proxy's log.
+const REQUEST: HeaderName = HeaderName::from_static("x-vestibule-request");
+
+/// A request that is not answered as it was asked.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The request makes no sense; with the code.
+    BadRequest(&'static str),
+    /// The body is larger than `server.body-bytes-max`.
+    BodyTooLarge,
+    /// A route panicked.
+    Crashed,
+    /// A form came from another site.
+    CrossSite,
+    /// The headers are larger than `server.header-bytes-max`.
+    HeadersTooLarge,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// A live session's identity cannot be put in headers.
+    NoPassport,
+    /// There is no such page.
+    NotFound,
+    /// There is no live session (for proxies; a person is sent to log in).
+    NotLoggedIn,
+    /// The login refused.
+    Refused(Refusal),
+    /// The request took longer than `server.request-timeout-ms`.
+    TimedOut,
+    /// Something that is needed is not there; with the code.
+    Unavailable(&'static str),
+    /// There is no such application behind forward-auth.
+    UnknownApplication,
+    /// A peer that is no trusted proxy asked about a request.
+    UntrustedProxy,
+}
+
+impl Failure {
+    /// A stable name in kebab-case.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::BadRequest(code) | Self::Unavailable(code) => code,
+            Self::BodyTooLarge => "body-too-large",
+            Self::Crashed => "internal-error",
+            Self::CrossSite => "cross-site-form",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NoPassport => "no-passport",
+            Self::NotFound => "not-found",
+            Self::NotLoggedIn => "not-logged-in",
+            Self::Refused(refusal) => &refusal.code,
+            Self::TimedOut => "timed-out",
+            Self::UnknownApplication => "unknown-application",
+            Self::UntrustedProxy => "untrusted-proxy",
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::CrossSite | Self::NoPassport | Self::UntrustedProxy => StatusCode::FORBIDDEN,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotFound | Self::UnknownApplication => StatusCode::NOT_FOUND,
+            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
+            Self::Refused(refusal) => match refusal.class {
+                Class::BadRequest | Class::Expired => StatusCode::BAD_REQUEST,
+                Class::Denied => StatusCode::FORBIDDEN,
+                Class::NotFound => StatusCode::NOT_FOUND,
+                Class::TooOften => StatusCode::TOO_MANY_REQUESTS,
+                Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                Class::Upstream => StatusCode::BAD_GATEWAY,
+            },
+            Self::TimedOut | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The key of the catalogue's words for a code that it does not know.
+    pub(super) const fn class(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) | Self::BodyTooLarge | Self::HeadersTooLarge => "bad-request",
+            Self::MethodNotAllowed | Self::NotFound | Self::UnknownApplication => "not-found",
+            Self::Crashed | Self::TimedOut | Self::Unavailable(_) => "unavailable",
+            Self::CrossSite | Self::NoPassport | Self::NotLoggedIn | Self::UntrustedProxy => "denied",
+            Self::Refused(refusal) => match refusal.class {
+                Class::BadRequest => "bad-request",
+                Class::Denied => "denied",
+                Class::Expired => "expired",
+                Class::NotFound => "not-found",
+                Class::TooOften => "too-often",
+                Class::Unavailable => "unavailable",
+                Class::Upstream => "upstream",
+            },
+        }
+    }
+
+    /// For a person.
+    pub(super) fn page(&self, gateway: &Gateway, asked: &Asked) -> Response {
+        let again = match self {
+            Self::Refused(refusal) => refusal.again.as_ref(),
+            _ => None,
+        };
+        let mut response = gateway.pages.failure(asked, self.class(), self.code(), again);
+        *response.status_mut() = self.status();
+        self.mark(&mut response, asked);
+        response
+    }
+
+    /// For a proxy. nginx's `auth_request` knows 401 and 403, and takes all else for a
+    /// failure of ours: so no other 4xx but 400, which `docs/forward-auth.md` hands on.
+    pub(super) fn bare(&self, asked: &Asked) -> Response {
+        let mut response = Response::new(Body::from(self.code().to_owned()));
+        *response.status_mut() = match self.status() {
+            status @ (StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED) => status,
+            status if status.is_client_error() => StatusCode::FORBIDDEN,
+            status => status,
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.mark(&mut response, asked);
+        response
+    }
+
+    fn mark(&self, response: &mut Response, asked: &Asked) {
+        let status = response.status();
+        let headers = response.headers_mut();
+        for (name, text) in [(REASON, self.code()), (REQUEST, &asked.id)] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(name, value);
+            }
+        }
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §15.5.2 wants a challenge; this scheme opens no browser's dialogue.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Vestibule"));
+        }
+    }
+}
+
+/// A redirect that proxies understand (302).
+pub(super) fn found(to: &str) -> Response {
+    redirect(StatusCode::FOUND, to)
+}
+
+/// A redirect after which the browser asks with `GET` (RFC 9110 §15.4.4).
+pub(super) fn see_other(to: &str) -> Response {
+    redirect(StatusCode::SEE_OTHER, to)
+}
+
+fn redirect(status: StatusCode, to: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    match HeaderValue::try_from(to) {
+        Ok(location) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        // An address that is no header value is none of ours.
+        Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,135 @@
+//! What the routes ask of the login, as a trait: the tests of this module script the
+//! answers, so that they need neither a sandbox nor an upstream.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    config::Config,
+    decision::AccessRequest,
+    login::{Answer, Check, Login, UnverifiedCallback, Visitor, Wanted},
+    secret::Secret,
+};
+
+/// An answer that may have to wait for an upstream or a guest.
+pub(super) type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Each method is that of [`Login`], with the same name and the same moment.
+pub(super) trait Flow: Send + Sync + 'static {
+    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer;
+    fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer>;
+    fn identified<'a>(&'a self, visitor: &'a Visitor, login: &'a str, identifier: &'a str) -> Eventually<'a, Answer>;
+    fn chosen<'a>(&'a self, visitor: &'a Visitor, login: &'a str, upstream: &'a str) -> Eventually<'a, Answer>;
+    fn local<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        login: &'a str,
+        username: &'a str,
+        password: Secret<String>,
+    ) -> Eventually<'a, Answer>;
+    fn callback<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        callback: UnverifiedCallback,
+    ) -> Eventually<'a, Answer>;
+    fn enter<'a>(&'a self, visitor: &'a Visitor, application: &'a str, ticket: &'a str) -> Eventually<'a, Answer>;
+    fn check<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: &'a str,
+        request: &'a AccessRequest,
+    ) -> Eventually<'a, Check>;
+    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url>;
+    fn depart<'a>(&'a self, visitor: &'a Visitor, application: &'a str, rd: Option<&'a str>) -> Eventually<'a, Answer>;
+    fn logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: Option<&'a str>,
+        rd: Option<&'a str>,
+    ) -> Eventually<'a, Answer>;
+    fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
+    fn config(&self) -> Arc<Config>;
+    fn jwks(&self) -> Value;
+}
+
+impl Flow for Arc<Login> {
+    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer {
+        Login::start(self, visitor, application, rd, max_age)
+    }
+
+    fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer> {
+        Box::pin(Login::begin(self, visitor, wanted))
+    }
+
+    fn identified<'a>(&'a self, visitor: &'a Visitor, login: &'a str, identifier: &'a str) -> Eventually<'a, Answer> {
+        Box::pin(Login::identified(self, visitor, login, identifier))
+    }
+
+    fn chosen<'a>(&'a self, visitor: &'a Visitor, login: &'a str, upstream: &'a str) -> Eventually<'a, Answer> {
+        Box::pin(Login::chosen(self, visitor, login, upstream))
+    }
+
+    fn local<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        login: &'a str,
+        username: &'a str,
+        password: Secret<String>,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(Login::local(self, visitor, login, username, password))
+    }
+
+    fn callback<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        callback: UnverifiedCallback,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(Login::callback(self, visitor, upstream, callback))
+    }
+
+    fn enter<'a>(&'a self, visitor: &'a Visitor, application: &'a str, ticket: &'a str) -> Eventually<'a, Answer> {
+        Box::pin(Login::enter(self, visitor, application, ticket))
+    }
+
+    fn check<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: &'a str,
+        request: &'a AccessRequest,
+    ) -> Eventually<'a, Check> {
+        Box::pin(Login::check(self, visitor, application, request))
+    }
+
+    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
+        Login::start_url(self, visitor, application, rd, max_age)
+    }
+
+    fn depart<'a>(&'a self, visitor: &'a Visitor, application: &'a str, rd: Option<&'a str>) -> Eventually<'a, Answer> {
+        Box::pin(Login::depart(self, visitor, application, rd))
+    }
+
+    fn logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: Option<&'a str>,
+        rd: Option<&'a str>,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(Login::logout(self, visitor, application, rd))
+    }
+
+    fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
+        Login::logged_out(self, visitor, state)
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Login::config(self)
+    }
+
+    fn jwks(&self) -> Value {
+        Login::jwks(self)
+    }
+}

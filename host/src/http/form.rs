@@ -1,0 +1,45 @@
+//! Forms: where they come from, and how much of them is read.
+//!
+//! A form must come from our own page. Browsers say where it comes from (Fetch Metadata,
+//! `Origin`); beside that each form carries the login's id, which counts only together with
+//! the pending login's cookie, and that cookie does not travel with a form of another site
+//! (`SameSite`).
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, header},
+};
+use url::Url;
+
+use super::error::Failure;
+use crate::secret::Secret;
+
+/// Did our own page send this form?
+pub(super) fn is_our_own(headers: &HeaderMap, origin: Option<&Url>) -> Result<(), Failure> {
+    // Sent over TLS and on loopback, by every browser of today.
+    if headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin") {
+        return Err(Failure::CrossSite);
+    }
+    let ours = origin.map(|origin| origin.origin().ascii_serialization()).ok_or(Failure::CrossSite)?;
+    // `null`, too, is not ours. A client that sends neither header is no browser that
+    // somebody else's page could have made do this.
+    if headers.get_all(header::ORIGIN).iter().any(|origin| origin.as_bytes() != ours.as_bytes()) {
+        return Err(Failure::CrossSite);
+    }
+    Ok(())
+}
+
+/// Did a person follow a link, or did another site's picture or script ask? Where a `GET`
+/// changes something (logging out), only the first counts.
+pub(super) fn is_navigation(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers.get_all("sec-fetch-mode").iter().any(|mode| mode != "navigate") {
+        return Err(Failure::CrossSite);
+    }
+    Ok(())
+}
+
+/// Reads a form's body, which may hold a password.
+pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Secret<Vec<u8>>, Failure> {
+    let bytes = to_bytes(body, bytes_max).await.map_err(|_| Failure::BodyTooLarge)?;
+    Ok(Secret::new(bytes.into()))
+}

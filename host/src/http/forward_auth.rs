@@ -1,0 +1,202 @@
+//! Forward-auth: a reverse proxy asks about each request.
+//!
+//! `verify` is for nginx's `auth_request`: 200, 401 or 403, never a redirect. `forward` is
+//! for proxies that hand our answer to the browser: 200, a redirect, or a page. Both answer
+//! nobody but a trusted proxy, since all that they are told about the request is headers.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    response::Response,
+};
+use url::Url;
+
+use super::{
+    error::{Failure, found},
+    gateway::{Asked, Behind, Gateway, facts},
+    login::append_cookies,
+    origin::{OriginError, Original},
+};
+use crate::{decision::AccessRequest, login::Check, session::SetCookie};
+
+/// Where the login starts, on a 401: nginx cannot make up a redirect by itself.
+const START: HeaderName = HeaderName::from_static("x-vestibule-start");
+/// `Set-Cookie`, one by one: nginx can hand on a header's first value only.
+const COOKIES: [HeaderName; 4] = [
+    HeaderName::from_static("x-vestibule-cookie-1"),
+    HeaderName::from_static("x-vestibule-cookie-2"),
+    HeaderName::from_static("x-vestibule-cookie-3"),
+    HeaderName::from_static("x-vestibule-cookie-4"),
+];
+
+/// What to tell the proxy.
+enum Verdict {
+    /// Let it pass, with these headers.
+    Pass { headers: HeaderMap, cookies: Vec<SetCookie> },
+    /// Log in first.
+    LogIn { start: Option<Url>, cookies: Vec<SetCookie> },
+    /// Ask again for this address, which everybody reads in the same way.
+    Rewrite(String),
+}
+
+/// `/vestibule/verify/{application}`
+pub(super) async fn verify(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(asked): Extension<Asked>,
+    application: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, _body) = request.into_parts();
+    let scheme = asked.settings.config.server.public_url.scheme();
+    let original = Original::by_nginx(&parts.headers, scheme);
+    match judge(&gateway, &asked, application, &parts.headers, original).await {
+        Ok(Verdict::Pass { headers, cookies }) => {
+            let mut response = pass(headers, &cookies);
+            number_cookies(response.headers_mut(), &cookies);
+            response
+        }
+        Ok(Verdict::LogIn { start, cookies }) => {
+            let mut response = Failure::NotLoggedIn.bare(&asked);
+            if let Some(start) = start.and_then(|start| HeaderValue::try_from(String::from(start)).ok()) {
+                response.headers_mut().insert(START, start);
+            }
+            append_cookies(response.headers_mut(), &cookies);
+            number_cookies(response.headers_mut(), &cookies);
+            response
+        }
+        Ok(Verdict::Rewrite(_)) => Failure::BadRequest("path-not-canonical").bare(&asked),
+        Err(failure) => failure.bare(&asked),
+    }
+}
+
+/// `/vestibule/forward/{application}`
+pub(super) async fn forward(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(asked): Extension<Asked>,
+    application: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, _body) = request.into_parts();
+    let scheme = asked.settings.config.server.public_url.scheme();
+    let original = Original::by_forwarding(&parts.headers, scheme);
+    let is_background = is_background(&parts.headers);
+    match judge(&gateway, &asked, application, &parts.headers, original).await {
+        Ok(Verdict::Pass { headers, cookies }) => pass(headers, &cookies),
+        Ok(Verdict::LogIn { start: Some(start), cookies }) if !is_background => {
+            let mut response = found(start.as_str());
+            append_cookies(response.headers_mut(), &cookies);
+            response
+        }
+        Ok(Verdict::LogIn { cookies, .. }) => {
+            let mut response = Failure::NotLoggedIn.bare(&asked);
+            append_cookies(response.headers_mut(), &cookies);
+            response
+        }
+        Ok(Verdict::Rewrite(to)) => found(&to),
+        Err(failure) => failure.page(&gateway, &asked),
+    }
+}
+
+/// What both have in common.
+async fn judge(
+    gateway: &Gateway,
+    asked: &Asked,
+    application: Result<Path<String>, PathRejection>,
+    headers: &HeaderMap,
+    original: Result<Original<'_>, OriginError>,
+) -> Result<Verdict, Failure> {
+    let Path(application) = application.map_err(|_| Failure::UnknownApplication)?;
+    let behind = asked.settings.behind.get(&application).ok_or(Failure::UnknownApplication)?;
+    if !asked.reach.trusted {
+        tracing::warn!(application, "a peer that server.trusted-proxies does not name asked about a request");
+        return Err(Failure::UntrustedProxy);
+    }
+    if let Some(forgery) = behind.names.forged(headers) {
+        return Err(Failure::BadRequest(forgery.code()));
+    }
+    let original = original.map_err(|error| {
+        if error == OriginError::Missing {
+            tracing::warn!(application, "the proxy does not say which request it asks about: see docs/forward-auth.md");
+        }
+        Failure::BadRequest(error.code())
+    })?;
+    if original.path.is_rearranged() {
+        // The proxy sends the bytes that it got, and we cannot decide about others.
+        return match original.method.as_str() {
+            "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
+            _ => Err(Failure::BadRequest("path-not-canonical")),
+        };
+    }
+    if original.method == Method::OPTIONS.as_str() && behind.forward_auth.pass_options {
+        return Ok(Verdict::Pass { headers: behind.names.blank(), cookies: Vec::new() });
+    }
+    check(gateway, asked, &application, behind, headers, original).await
+}
+
+async fn check(
+    gateway: &Gateway,
+    asked: &Asked,
+    application: &str,
+    behind: &Behind,
+    headers: &HeaderMap,
+    original: Original<'_>,
+) -> Result<Verdict, Failure> {
+    let facts = facts(&original.method, original.host(), original.path.as_str(), headers);
+    let visitor = asked.visitor_with(headers, Some(original.origin.clone()), facts)?;
+    let request = AccessRequest {
+        method: original.method.clone(),
+        host: original.host().to_owned(),
+        path: original.path.as_str().to_owned(),
+    };
+    let start = |max_age| {
+        let start = gateway.flow.start_url(&visitor, application, &original.url(), max_age);
+        start.or_else(|| behind.start.clone())
+    };
+    match gateway.flow.check(&visitor, application, &request).await {
+        Check::Anonymous => Ok(Verdict::Pass { headers: behind.names.blank(), cookies: Vec::new() }),
+        Check::Live { session, cookies } => {
+            let lifetime = behind.forward_auth.assertion_lifetime;
+            match gateway.passports.of(&session, &behind.names, &asked.settings.issuer, lifetime) {
+                Ok(passport) => Ok(Verdict::Pass { headers: passport.headers.clone(), cookies }),
+                Err(error) => {
+                    tracing::error!(application, session = session.id, %error, "a live session was refused");
+                    Err(Failure::NoPassport)
+                }
+            }
+        }
+        Check::NoSession { cookies } => Ok(Verdict::LogIn { start: start(None), cookies }),
+        Check::Reauthenticate { within } => Ok(Verdict::LogIn { start: start(Some(within)), cookies: Vec::new() }),
+        Check::Refused(refusal) => Err(Failure::Refused(refusal)),
+    }
+}
+
+fn pass(headers: HeaderMap, cookies: &[SetCookie]) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    append_cookies(response.headers_mut(), cookies);
+    response
+}
+
+/// A session in more pieces than nginx is told of is not handed on at all: a part of it
+/// would be no session.
+fn number_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
+    if cookies.len() <= COOKIES.len() {
+        for (name, cookie) in COOKIES.into_iter().zip(cookies) {
+            if let Ok(value) = HeaderValue::try_from(cookie.as_str()) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// A script or a picture asks, not a person: a login page is no answer to it (Fetch
+/// Metadata, `Sec-Fetch-Mode`).
+fn is_background(headers: &HeaderMap) -> bool {
+    let is_script = headers.get("x-requested-with").is_some_and(|value| value == "XMLHttpRequest");
+    is_script || headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
+}

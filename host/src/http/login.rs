@@ -1,0 +1,278 @@
+//! The routes that browsers visit: each asks the login for a step, and turns it into a
+//! response.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+
+use super::{
+    error::{Failure, see_other},
+    fields::Fields,
+    form,
+    gateway::{Asked, Gateway},
+    oidc,
+    pages::Form,
+};
+use crate::{
+    login::{Answer, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    secret::Secret,
+    session::SetCookie,
+};
+
+type Shared = State<Arc<Gateway>>;
+type Known = Extension<Asked>;
+/// A path parameter that is not UTF-8 names nothing that we have.
+type Name = Result<Path<String>, PathRejection>;
+
+/// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…`
+pub(super) async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+        Ok(gateway.flow.start(visitor, name, fields.find("rd"), fields.number("max-age")))
+    })
+    .await
+}
+
+/// Application's host: `GET /vestibule/enter/{application}?ticket=…`
+pub(super) async fn enter(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+        let ticket = fields.find("ticket").ok_or(Failure::BadRequest("ticket-missing"))?;
+        Ok(gateway.flow.enter(visitor, name, ticket).await)
+    })
+    .await
+}
+
+/// Application's host: `GET /vestibule/logout/{application}?rd=…`
+pub(super) async fn depart(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    if let Err(failure) = form::is_navigation(request.headers()) {
+        return failure.page(&gateway, &asked);
+    }
+    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+        Ok(gateway.flow.depart(visitor, name, fields.find("rd")).await)
+    })
+    .await
+}
+
+/// The same as a form.
+pub(super) async fn depart_by_form(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    name: Name,
+    request: Request,
+) -> Response {
+    submit(&gateway, &asked, name, request, Site::Application, async |visitor, name, fields| {
+        Ok(gateway.flow.depart(visitor, name, fields.find("rd")).await)
+    })
+    .await
+}
+
+/// Gateway's host: `GET /login/{application}?from=…&rd=…&binding=…&max-age=…`
+pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+        let missing = || Failure::BadRequest("login-not-started");
+        let wanted = Wanted {
+            application: name.to_owned(),
+            then: Then::ForwardAuth {
+                from: fields.owned("from").ok_or_else(missing)?,
+                return_to: fields.owned("rd").unwrap_or_default(),
+                binding: fields.owned("binding").ok_or_else(missing)?,
+            },
+            max_age: fields.number("max-age"),
+            fresh: false,
+            silent: false,
+            login_hint: None,
+            acr_values: Vec::new(),
+        };
+        Ok(gateway.flow.begin(visitor, wanted).await)
+    })
+    .await
+}
+
+/// Gateway's host: `POST /login/{application}` with `login`, and `identifier` or `upstream`.
+pub(super) async fn answer(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, _name, fields| {
+        let login = fields.find("login").ok_or(Failure::BadRequest("form-incomplete"))?;
+        match (fields.find("identifier"), fields.find("upstream")) {
+            (Some(identifier), None) => Ok(gateway.flow.identified(visitor, login, identifier).await),
+            (None, Some(upstream)) => Ok(gateway.flow.chosen(visitor, login, upstream).await),
+            _ => Err(Failure::BadRequest("form-incomplete")),
+        }
+    })
+    .await
+}
+
+/// Gateway's host: `POST /login/{application}/local` with `login`, `username`, `password`.
+pub(super) async fn local(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, _name, fields| {
+        let missing = || Failure::BadRequest("form-incomplete");
+        let login = fields.find("login").ok_or_else(missing)?;
+        let username = fields.find("username").ok_or_else(missing)?;
+        let password = fields.owned("password").map(Secret::new).ok_or_else(missing)?;
+        Ok(gateway.flow.local(visitor, login, username, password).await)
+    })
+    .await
+}
+
+/// Gateway's host: `GET /callback/{upstream}`
+pub(super) async fn callback(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    name: Name,
+    request: Request,
+) -> Response {
+    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+        let callback = UnverifiedCallback {
+            code: fields.owned("code"),
+            state: fields.owned("state"),
+            iss: fields.owned("iss"),
+            error: fields.owned("error"),
+            error_description: fields.owned("error_description"),
+        };
+        Ok(gateway.flow.callback(visitor, name, callback).await)
+    })
+    .await
+}
+
+/// Gateway's host: `GET /logout?application=…&rd=…`
+pub(super) async fn logout(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+    if let Err(failure) = form::is_navigation(request.headers()) {
+        return failure.page(&gateway, &asked);
+    }
+    visit(&gateway, &asked, Ok(Path(String::new())), request, async |visitor, _name, fields| {
+        Ok(gateway.flow.logout(visitor, fields.find("application"), fields.find("rd")).await)
+    })
+    .await
+}
+
+/// The same as a form.
+pub(super) async fn logout_by_form(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+    submit(&gateway, &asked, Ok(Path(String::new())), request, Site::Gateway, async |visitor, _name, fields| {
+        Ok(gateway.flow.logout(visitor, fields.find("application"), fields.find("rd")).await)
+    })
+    .await
+}
+
+/// Gateway's host: `GET /logged-out?state=…`
+pub(super) async fn logged_out(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+    visit(&gateway, &asked, Ok(Path(String::new())), request, async |visitor, _name, fields| {
+        Ok(gateway.flow.logged_out(visitor, fields.find("state")))
+    })
+    .await
+}
+
+/// `GET /.well-known/jwks.json`: the keys of the assertions.
+pub(super) async fn jwks(State(gateway): Shared) -> Response {
+    let mut response = Response::new(Body::from(gateway.flow.jwks().to_string()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// `GET /healthz`: the process answers. Says nothing else, and nothing else says it.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn not_found(State(gateway): Shared, Extension(asked): Known) -> Response {
+    Failure::NotFound.page(&gateway, &asked)
+}
+
+pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked): Known) -> Response {
+    Failure::MethodNotAllowed.page(&gateway, &asked)
+}
+
+/// Whose page a form is on.
+#[derive(Clone, Copy)]
+enum Site {
+    Application,
+    Gateway,
+}
+
+/// A link was followed.
+async fn visit(
+    gateway: &Gateway,
+    asked: &Asked,
+    name: Name,
+    request: Request,
+    step: impl AsyncFnOnce(&Visitor, &str, &Fields<'_>) -> Result<Answer, Failure>,
+) -> Response {
+    let (parts, _body) = request.into_parts();
+    let answer = async {
+        let Path(name) = name.map_err(|_| Failure::NotFound)?;
+        let query = parts.uri.query().unwrap_or_default();
+        let fields = Fields::parse(query.as_bytes()).map_err(|_| Failure::BadRequest("query-unreadable"))?;
+        let visitor = asked.visitor(&parts)?;
+        step(&visitor, &name, &fields).await
+    };
+    respond(gateway, asked, answer.await)
+}
+
+/// A form was sent.
+async fn submit(
+    gateway: &Gateway,
+    asked: &Asked,
+    name: Name,
+    request: Request,
+    site: Site,
+    step: impl AsyncFnOnce(&Visitor, &str, &Fields<'_>) -> Result<Answer, Failure>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let answer = async {
+        let Path(name) = name.map_err(|_| Failure::NotFound)?;
+        let visitor = asked.visitor(&parts)?;
+        let origin = match site {
+            Site::Application => visitor.origin.as_ref(),
+            Site::Gateway => Some(&asked.settings.config.server.public_url),
+        };
+        form::is_our_own(&parts.headers, origin)?;
+        let body = form::read(body, asked.settings.config.server.body_bytes_max).await?;
+        let fields = Fields::parse(body.expose()).map_err(|_| Failure::BadRequest("form-unreadable"))?;
+        step(&visitor, &name, &fields).await
+    };
+    respond(gateway, asked, answer.await)
+}
+
+/// A step becomes a response; its cookies go with it, whatever it is.
+pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, Failure>) -> Response {
+    let Answer { step, cookies } = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return failure.page(gateway, asked),
+    };
+    let pages = &gateway.pages;
+    let mut response = match step {
+        Step::Admitted { admission, request, sid } => oidc::admitted(gateway, asked, &admission, &request, &sid),
+        Step::AskIdentifier { login, application, error } => {
+            pages.identifier(asked, &Form { login: &login, application: &application, error })
+        }
+        Step::Choose { login, application, choices } => {
+            pages.chooser(asked, &Form { login: &login, application: &application, error: None }, &choices)
+        }
+        Step::Leave { to, delay: 0, .. } => see_other(to.as_str()),
+        Step::Leave { to, delay, upstream, application_name } => {
+            pages.delay(asked, &to, delay, &upstream, &application_name)
+        }
+        Step::LocalForm { login, application, username, error } => {
+            pages.local(asked, &Form { login: &login, application: &application, error }, &username)
+        }
+        Step::LoggedOut => pages.logged_out(asked),
+        Step::Redirect(to) => see_other(to.as_str()),
+        Step::Refused(refusal) => Failure::Refused(refusal).page(gateway, asked),
+    };
+    append_cookies(response.headers_mut(), &cookies);
+    response
+}
+
+/// Each cookie in a line of its own (RFC 6265 §3).
+pub(super) fn append_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
+    for cookie in cookies {
+        if let Ok(value) = HeaderValue::try_from(cookie.as_str()) {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The pages: plain HTML that works without JavaScript, escaped throughout, under a policy
+//! that lets nothing run or load but what has this answer's nonce.
+//!
+//! Words for reasons come from `pages/words.toml` alone. What a guest, an upstream or a
+//! browser said is never shown; of a reason there is the code, which is checked to be one.
+
+use std::collections::HashMap;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use serde::Deserialize;
+use url::Url;
+
+use super::gateway::Asked;
+use crate::{
+    login::{Choice, FormError},
+    secret::random_bytes,
+};
+
+/// The templates, by name; `.html` are escaped.
+const TEMPLATES: [(&str, &str); 9] = [
+    ("chooser.html", include_str!("pages/chooser.html")),
+    ("delay.html", include_str!("pages/delay.html")),
+    ("delay.js", include_str!("pages/delay.js")),
+    ("failure.html", include_str!("pages/failure.html")),
+    ("identifier.html", include_str!("pages/identifier.html")),
+    ("layout.html", include_str!("pages/layout.html")),
+    ("local.html", include_str!("pages/local.html")),
+    ("logged_out.html", include_str!("pages/logged_out.html")),
+    ("style.css", include_str!("pages/style.css")),
+];
+
+/// The pages, ready to be filled in.
+pub(super) struct Pages {
+    templates: Environment<'static>,
+    words: Words,
+}
+
+/// What every form has.
+pub(super) struct Form<'a> {
+    /// The login's id.
+    pub(super) login: &'a str,
+    /// The application's id.
+    pub(super) application: &'a str,
+    /// What was wrong before.
+    pub(super) error: Option<FormError>,
+}
+
+/// `pages/words.toml`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    form: HashMap<String, String>,
+    class: HashMap<String, Said>,
+    reason: HashMap<String, Said>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    title: String,
+    text: String,
+}
+
+impl Pages {
+    /// The pages that were built in. A test renders each: none fails here.
+    pub(super) fn new() -> Self {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        for (name, source) in TEMPLATES {
+            if let Err(error) = templates.add_template(name, source) {
+                tracing::error!(name, %error, "a page is broken");
+            }
+        }
+        let words = toml::from_str(include_str!("pages/words.toml")).unwrap_or_else(|error| {
+            tracing::error!(%error, "the catalogue of words is broken");
+            Words::default()
+        });
+        Self { templates, words }
+    }
+
+    /// Asks for a username or an email address.
+    pub(super) fn identifier(&self, asked: &Asked, form: &Form<'_>) -> Response {
+        self.page(asked, "identifier.html", self.form(asked, form, ""))
+    }
+
+    /// Asks which upstream.
+    pub(super) fn chooser(&self, asked: &Asked, form: &Form<'_>, choices: &[Choice]) -> Response {
+        let choices: Vec<Value> =
+            choices.iter().map(|choice| context! { id => choice.id.as_str(), name => choice.name.as_str() }).collect();
+        self.page(asked, "chooser.html", context! { choices, ..self.form(asked, form, "") })
+    }
+
+    /// The gateway's own login form.
+    pub(super) fn local(&self, asked: &Asked, form: &Form<'_>, username: &str) -> Response {
+        self.page(asked, "local.html", context! { username, ..self.form(asked, form, "/local") })
+    }
+
+    /// Says where the browser goes, for a while.
+    pub(super) fn delay(&self, asked: &Asked, to: &Url, delay: u32, upstream: &str, application: &str) -> Response {
+        self.page(asked, "delay.html", context! { to => to.as_str(), delay, upstream, application })
+    }
+
+    /// Says that the person is logged out.
+    pub(super) fn logged_out(&self, asked: &Asked) -> Response {
+        self.page(asked, "logged_out.html", context! {})
+    }
+
+    /// Says why not. The status is the caller's.
+    pub(super) fn failure(&self, asked: &Asked, class: &str, code: &str, again: Option<&Url>) -> Response {
+        let code = if is_code(code) { code } else { class };
+        let said = self.words.reason.get(code).or_else(|| self.words.class.get(class));
+        let (title, text) = said.map_or(("That did not work", ""), |said| (&said.title, &said.text));
+        let again = again.map(Url::as_str);
+        self.page(asked, "failure.html", context! { title, text, code, again, request => &*asked.id })
+    }
+
+    fn form(&self, asked: &Asked, form: &Form<'_>, tail: &str) -> Value {
+        let name = asked.settings.config.applications.get(form.application).map(|it| it.display_name.as_str());
+        let error = form.error.map(|error| {
+            let key = match error {
+                FormError::Credentials => "credentials",
+                FormError::Identifier => "identifier",
+            };
+            self.words.form.get(key).map_or("Please check what you typed.", String::as_str)
+        });
+        context! {
+            action => format!("/login/{}{tail}", form.application),
+            application => name.unwrap_or(form.application),
+            error,
+            login => form.login,
+        }
+    }
+
+    fn page(&self, asked: &Asked, name: &str, values: Value) -> Response {
+        // Without randomness there is no nonce, and the page goes without its style.
+        let nonce = random_bytes::<16>().map(|bytes| STANDARD.encode(bytes)).unwrap_or_default();
+        let host = asked.settings.config.server.public_url.host_str().unwrap_or_default();
+        let values = context! { host, nonce => &nonce, ..values };
+        let rendered = self.templates.get_template(name).and_then(|template| template.render(values));
+        let mut response = match rendered {
+            Ok(text) => Response::new(Body::from(text)),
+            Err(error) => {
+                tracing::error!(name, %error, "a page could not be rendered");
+                let mut response = Response::new(Body::from("<!doctype html><title>Error</title><p>Error"));
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(policy) = HeaderValue::try_from(policy(name, &nonce, asked.settings.is_secure())) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// Nothing but this page's own style, and its script where it has one (CSP 3).
+fn policy(page: &str, nonce: &str, secure: bool) -> String {
+    let own = if nonce.is_empty() { "'none'".to_owned() } else { format!("'nonce-{nonce}'") };
+    let script = if page == "delay.html" { &*own } else { "'none'" };
+    // Browsers hold the redirects that follow a form to `form-action`, too, and those lead
+    // to upstreams and applications: so every site, but no `javascript:` and no `data:`.
+    let sites = if secure { "https:" } else { "http: https:" };
+    format!(
+        "default-src 'none'; style-src {own}; script-src {script}; form-action 'self' {sites}; base-uri 'none'; \
+         frame-ancestors 'none'"
+    )
+}
+
+/// Kebab-case and short: what may stand on a page as a code.
+fn is_code(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
