@@ -1,11 +1,40 @@
 //! A component's bytes, checked: what it is, what it asks for, what it says of itself.
 
-use super::{engine::Engine, error::LoadError, manifest::Manifest};
+use std::{collections::BTreeSet, sync::Arc};
+
+use wasmparser::{Encoding, Parser, Payload, Validator};
+
+use super::{
+    cache::sha256,
+    engine::Engine,
+    error::LoadError,
+    manifest::{Manifest, SECTION},
+};
+use crate::decision::Hook;
+
+/// The contract's package.
+const PACKAGE: &str = "vestibule:policy/";
+
+/// The contract's version. Within one minor version components and gateways fit.
+const VERSION: &str = "0.1.0";
+
+/// The interfaces that a policy may import: types, which are nothing but names, and the
+/// trace.
+const IMPORTS: [&str; 2] = ["log", "types"];
 
 /// Bytes that are a policy: a component of bounded size that asks for nothing that it does
-/// not get, with a manifest that is true.
+/// not get, with a manifest that is true. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Component {}
+pub struct Component(Arc<Checked>);
+
+#[derive(Debug)]
+struct Checked {
+    bytes: Vec<u8>,
+    digest: String,
+    manifest: Manifest,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
 
 impl Component {
     /// Checks `bytes`. Compiles nothing.
@@ -13,37 +42,169 @@ impl Component {
     /// # Errors
     ///
     /// What is wrong with them, in the order: size, form, imports, exports, manifest.
-    pub fn check(_engine: &Engine, _bytes: &[u8]) -> Result<Self, LoadError> {
-        todo!()
+    pub fn check(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        let max = engine.limits().component_bytes_max;
+        if bytes.len() > max {
+            return Err(LoadError::TooLarge { bytes: bytes.len(), max });
+        }
+        check_form(bytes)?;
+        let Outline { imports, exports, manifests } = outline(bytes)?;
+        check_imports(&imports)?;
+        let hooks = check_exports(&exports)?;
+        // What it asks for is told before what is wrong inside: an author who built for
+        // WASI has one thing to change, not two.
+        Validator::new_with_features(engine.features()).validate_all(bytes).map_err(|error| malformed(&error))?;
+        let manifest = match manifests.as_slice() {
+            [] => return Err(LoadError::NoManifest),
+            [manifest] => Manifest::from_json(manifest)?,
+            more => return Err(LoadError::ManyManifests(more.len())),
+        };
+        if manifest.hooks != hooks {
+            let names = |hooks: &BTreeSet<Hook>| hooks.iter().map(|hook| hook.name().to_owned()).collect();
+            return Err(LoadError::LyingManifest { manifest: names(&manifest.hooks), exports: names(&hooks) });
+        }
+        Ok(Self(Arc::new(Checked { bytes: bytes.to_owned(), digest: sha256(bytes), manifest, imports, exports })))
     }
 
     /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        todo!()
+        &self.0.manifest
     }
 
     /// sha-256 of the bytes, in lower-case hex.
     #[must_use]
     pub fn digest(&self) -> &str {
-        todo!()
+        &self.0.digest
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        todo!()
+        &self.0.bytes
     }
 
     /// What it imports, as named by the component.
     #[must_use]
     pub fn imports(&self) -> &[String] {
-        todo!()
+        &self.0.imports
     }
 
     /// What it exports, as named by the component.
     #[must_use]
     pub fn exports(&self) -> &[String] {
-        todo!()
+        &self.0.exports
     }
+}
+
+/// What a component shows on its outside.
+struct Outline<'a> {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    manifests: Vec<&'a [u8]>,
+}
+
+fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(LoadError::NotWasm { found: looks_like(bytes) });
+    }
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
+        Some(Ok(_)) => Err(LoadError::CoreModule),
+        Some(Err(error)) => Err(malformed(&error)),
+        None => Err(LoadError::NotWasm { found: looks_like(bytes) }),
+    }
+}
+
+/// What the bytes are, for those that somebody took for a component.
+fn looks_like(bytes: &[u8]) -> &'static str {
+    let is = |magic: &[u8]| bytes.starts_with(magic);
+    match bytes {
+        [] => "an empty file",
+        _ if is(b"\xff\xd8\xff") => "a JPEG image",
+        _ if is(b"\x89PNG") => "a PNG image",
+        _ if is(b"GIF8") => "a GIF image",
+        _ if is(b"%PDF") => "a PDF document",
+        _ if is(b"PK\x03\x04") => "a ZIP archive",
+        _ if is(b"\x1f\x8b") => "gzip data: unpack it first",
+        _ if is(b"\x28\xb5\x2f\xfd") => "zstd data: unpack it first",
+        _ if is(b"\x7fELF") => "a native program",
+        _ if is(b"version https://git-lfs") => "a Git LFS pointer: the file itself was not fetched",
+        _ if is(b"(component") || is(b"(module") => "WebAssembly in text form: `wasm-tools parse` makes it binary",
+        _ if is(b"<") => "HTML or XML: perhaps an error page that was saved in place of the file",
+        _ if std::str::from_utf8(bytes.get(..bytes.len().min(256)).unwrap_or_default()).is_ok() => "text",
+        _ => "other data",
+    }
+}
+
+fn outline(bytes: &[u8]) -> Result<Outline<'_>, LoadError> {
+    let mut outline = Outline { imports: Vec::new(), exports: Vec::new(), manifests: Vec::new() };
+    // Sections of the modules and components inside count for nothing.
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| malformed(&error))? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    outline.imports.push(import.map_err(|error| malformed(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    outline.exports.push(export.map_err(|error| malformed(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
+                outline.manifests.push(section.data());
+            }
+            _ => {}
+        }
+    }
+    Ok(outline)
+}
+
+fn check_imports(imports: &[String]) -> Result<(), LoadError> {
+    let refused: Vec<String> =
+        imports.iter().filter(|name| !interface(name).is_some_and(|name| IMPORTS.contains(&name))).cloned().collect();
+    if !refused.is_empty() {
+        return Err(LoadError::Imports { imports: refused });
+    }
+    check_versions(imports)
+}
+
+fn check_exports(exports: &[String]) -> Result<BTreeSet<Hook>, LoadError> {
+    let hook = |name: &str| Hook::ALL.into_iter().find(|hook| hook.name() == name);
+    let is_known = |name: &String| interface(name).is_some_and(|name| name == "settings" || hook(name).is_some());
+    let unknown: Vec<String> = exports.iter().filter(|name| !is_known(name)).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(LoadError::UnknownExports { exports: unknown });
+    }
+    check_versions(exports)?;
+    if !exports.iter().any(|name| interface(name) == Some("settings")) {
+        return Err(LoadError::NoSettingsExport);
+    }
+    let hooks: BTreeSet<Hook> = exports.iter().filter_map(|name| interface(name).and_then(hook)).collect();
+    if hooks.is_empty() { Err(LoadError::NoHook) } else { Ok(hooks) }
+}
+
+/// The contract's interface that `name` stands for, without its version.
+fn interface(name: &str) -> Option<&str> {
+    let (interface, _) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    Some(interface)
+}
+
+fn check_versions(names: &[String]) -> Result<(), LoadError> {
+    let minor = |version: &str| version.rsplit_once('.').map(|(minor, _)| minor.to_owned());
+    for name in names {
+        let found = name.split_once('@').map_or("", |(_, version)| version);
+        if minor(found).is_none() || minor(found) != minor(VERSION) {
+            return Err(LoadError::WitVersion { found: found.to_owned(), expected: VERSION });
+        }
+    }
+    Ok(())
+}
+
+fn malformed(error: &wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Malformed { offset: error.offset() as u64, message: error.message().to_owned() }
 }

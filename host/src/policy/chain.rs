@@ -6,24 +6,24 @@ use super::instance::LoadedPolicy;
 
 /// The policies of one application, in order. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Chain {}
+pub struct Chain(Arc<[Arc<LoadedPolicy>]>);
 
 impl Chain {
     /// A chain of `policies`. An empty one denies everybody.
     #[must_use]
-    pub fn new(_policies: Vec<Arc<LoadedPolicy>>) -> Self {
-        todo!()
+    pub fn new(policies: Vec<Arc<LoadedPolicy>>) -> Self {
+        Self(policies.into())
     }
 
     /// The policies, in order.
     #[must_use]
     pub fn policies(&self) -> &[Arc<LoadedPolicy>] {
-        todo!()
+        &self.0
     }
 
     /// Does a policy of the chain want to be asked about `path`?
     #[must_use]
-    pub fn asks_access(&self, _path: &str) -> bool {
-        todo!()
+    pub fn asks_access(&self, path: &str) -> bool {
+        self.0.iter().any(|policy| policy.asks_access(path))
     }
 }

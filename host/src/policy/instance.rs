@@ -1,15 +1,53 @@
 //! A policy that is ready to decide, and the instances that are made of it.
+//!
+//! What instances share is immutable: native code, the snapshot's memory image, the places
+//! of the exports. Everything that a guest can write belongs to one [`Sandbox`], which
+//! lives for one login.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use globset::GlobSet;
 use serde_json::Value;
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre},
+};
 
-use super::{artifact::Component, engine::Engine, error::LoadError, manifest::Manifest};
+use super::{
+    artifact::Component,
+    cache::CacheKey,
+    engine::Engine,
+    error::{LoadError, ManifestError},
+    hooks::Hooks,
+    limits::{Failure, Guest},
+    manifest::{self, Manifest, is_credential_claim},
+    settings::Settings,
+    snapshot,
+};
 use crate::decision::PolicyRef;
 
 /// A component with its settings: configured, snapshotted, compiled.
+pub struct LoadedPolicy {
+    // Keeps the deadlines' clock alive as long as any instance can be made.
+    engine: Engine,
+    policy: PolicyRef,
+    manifest: Manifest,
+    prepared: InstancePre<Guest>,
+    hooks: Hooks,
+    fuel: u64,
+    reads: Reads,
+    may_grant: GlobSet,
+    access_paths: GlobSet,
+}
+
+/// Which claims a policy sees.
 #[derive(Debug)]
-pub struct LoadedPolicy {}
+pub(crate) enum Reads {
+    /// Those of these names: the usual case, answered by a look-up for each.
+    Names(Vec<String>),
+    /// Those that fit a pattern.
+    Patterns(GlobSet),
+}
 
 impl LoadedPolicy {
     /// Makes `component` ready under the configured `name`. `settings` are what the
@@ -20,24 +58,170 @@ impl LoadedPolicy {
     /// # Errors
     ///
     /// All problems of the settings at once, or the step that failed.
-    pub fn load(
-        _engine: &Engine,
-        _name: &str,
-        _component: &Component,
-        _settings: &Value,
-    ) -> Result<Arc<Self>, LoadError> {
-        todo!()
+    pub fn load(engine: &Engine, name: &str, component: &Component, settings: &Value) -> Result<Arc<Self>, LoadError> {
+        let manifest = component.manifest();
+        let settings = Settings::new(manifest, settings, engine.limits().settings_bytes_max)?;
+        let policy = PolicyRef {
+            name: name.to_owned(),
+            version: manifest.version.clone(),
+            component: component.digest().to_owned(),
+            settings: settings.digest.clone(),
+        };
+        let prepared = {
+            let (engine, component) = (engine.clone(), component.clone());
+            Box::new(engine.clone().bounded(move || prepare(&engine, &component, &settings))?)
+        };
+        let loaded = Self {
+            engine: engine.clone(),
+            policy,
+            hooks: Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?,
+            prepared: *prepared,
+            fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
+            reads: Reads::new(&manifest.reads)?,
+            may_grant: manifest::grant_patterns(&manifest.may_grant)?,
+            access_paths: manifest::path_patterns(&manifest.access_paths)?,
+            manifest: manifest.clone(),
+        };
+        loaded.try_out()?;
+        Ok(Arc::new(loaded))
     }
 
     /// How decisions name it.
     #[must_use]
     pub fn policy(&self) -> &PolicyRef {
-        todo!()
+        &self.policy
     }
 
     /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        todo!()
+        &self.manifest
     }
+
+    /// Does it want to be asked about `path`?
+    pub(crate) fn asks_access(&self, path: &str) -> bool {
+        self.hooks.access.is_some() && self.access_paths.is_match(path)
+    }
+
+    /// May it grant `group`?
+    pub(crate) fn may_grant(&self, group: &str) -> bool {
+        self.may_grant.is_match(group)
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// A fresh instance, as `configure` left it.
+    pub(crate) fn sandbox(&self) -> Result<Sandbox, Failure> {
+        let limits = self.engine.limits();
+        let mut store = Store::new(&self.engine.decide().engine, Guest::new(limits));
+        store.limiter(|guest| guest);
+        store.set_hostcall_fuel(limits.output_bytes_max);
+        store.set_fuel(self.fuel).map_err(|error| Failure::of_instance(&error))?;
+        store.set_epoch_deadline(self.engine.ticks_per_deadline());
+        let instance = self.prepared.instantiate(&mut store).map_err(|error| Failure::of_instance(&error))?;
+        Ok(Sandbox { store, instance, ticks_per_deadline: self.engine.ticks_per_deadline() })
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// Makes one instance, so that a component that no pool can hold is refused now, and
+    /// holds its functions' types against the contract's once more, for code that came
+    /// from the cache.
+    fn try_out(&self) -> Result<(), LoadError> {
+        match self.sandbox() {
+            Ok(mut sandbox) => self.hooks.check(&mut sandbox.store, &sandbox.instance),
+            // Too many decisions are under way just now: that says nothing of this policy.
+            Err(failure) if failure.code == crate::decision::DenyCode::Overloaded => Ok(()),
+            Err(failure) => Err(LoadError::Limits(failure.detail)),
+        }
+    }
+}
+
+impl fmt::Debug for LoadedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedPolicy").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Reads {
+    fn new(reads: &[String]) -> Result<Self, ManifestError> {
+        if reads.iter().any(|name| name.contains(['*', '?', '[', '{'])) {
+            manifest::claim_patterns(reads).map(Self::Patterns)
+        } else {
+            Ok(Self::Names(reads.to_vec()))
+        }
+    }
+
+    /// The claims of `all` that the policy sees; never a credential.
+    pub(crate) fn of<'a>(
+        &'a self,
+        all: &'a std::collections::BTreeMap<String, Value>,
+    ) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a> {
+        match self {
+            Self::Names(names) => {
+                Box::new(names.iter().filter_map(|name| all.get_key_value(name)).map(|(name, value)| (&**name, value)))
+            }
+            Self::Patterns(patterns) => Box::new(
+                all.iter()
+                    .filter(|(name, _)| patterns.is_match(name) && !is_credential_claim(name))
+                    .map(|(name, value)| (&**name, value)),
+            ),
+        }
+    }
+}
+
+/// One instance and all that it can write.
+pub(crate) struct Sandbox {
+    pub(crate) store: Store<Guest>,
+    pub(crate) instance: Instance,
+    ticks_per_deadline: u64,
+}
+
+impl Sandbox {
+    /// Begins a hook: its deadline starts now. Returns the fuel that is left.
+    pub(crate) fn begin(&mut self) -> u64 {
+        self.store.set_epoch_deadline(self.ticks_per_deadline);
+        self.fuel()
+    }
+
+    /// The fuel that is left of the login's.
+    pub(crate) fn fuel(&self) -> u64 {
+        self.store.get_fuel().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+/// Native code of the configured component, from the cache where it is there.
+fn prepare(engine: &Engine, component: &Component, settings: &Settings) -> Result<InstancePre<Guest>, LoadError> {
+    let side = engine.decide();
+    let key = CacheKey::of(&[
+        b"configured",
+        component.digest().as_bytes(),
+        settings.digest.as_bytes(),
+        &side.compatibility,
+        // The snapshot is made by the other engine, and under these limits.
+        &engine.configure().compatibility,
+        format!("{:?}", engine.limits()).as_bytes(),
+    ]);
+    let native = match snapshot::cached(engine, side, &key) {
+        Some(native) => native,
+        None => {
+            let configured = snapshot::snapshot(engine, component, &settings.json)?;
+            snapshot::native(engine, side, &key, &configured)?
+        }
+    };
+    side.linker.instantiate_pre(&native).map_err(|error| wrong_type(&error))
+}
+
+fn wrong_type(error: &wasmtime::Error) -> LoadError {
+    LoadError::WrongType { interface: "component".to_owned(), message: format!("{error:#}") }
 }

@@ -4,14 +4,22 @@
 //! snapshot, native code) → [`Chain`] → [`Generation`] → [`Run`] → answers.*
 
 mod artifact;
+mod bindings;
 mod cache;
 mod chain;
+mod contract;
+mod convert;
 mod engine;
 mod error;
 mod generation;
+mod hooks;
 mod instance;
+mod limits;
 mod manifest;
 mod run;
+mod settings;
+mod snapshot;
+mod worker;
 
 pub use artifact::Component;
 pub use cache::{Cache, CacheError};

@@ -1,21 +1,56 @@
 //! One decision: a fresh instance of each policy of one chain, used for the hooks of one
 //! login and dropped.
+//!
+//! The semantics of a chain are those that `wit/policy.wit` documents for each hook. A
+//! denial ends the decision: whatever is asked afterwards is denied for the same reason.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Instant};
 
-use super::chain::Chain;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::{
+    bindings::vestibule::policy::types,
+    chain::Chain,
+    contract::{self, Broken},
+    convert::{self, Named, Question, Verdict},
+    instance::{LoadedPolicy, Sandbox},
+    limits::Failure,
+};
 use crate::{
     decision::{
-        AccessRequest, AccessVerdict, Account, Admit, Attempt, Context, Denial, Direction, Ending, Plan, Profile,
-        ProvisionTerms, Rules, SessionTerms, Trace,
+        AccessRequest, AccessVerdict, Account, Admit, Answer, Attempt, Context, Denial, DenyCode, Direction, Ending,
+        Grant, Hook, Plan, Profile, ProvisionTerms, Reason, Rules, SessionTerms, StepUp, Trace, Update, prune,
     },
     identity::{Identity, VerifiedIdentity},
 };
 
 /// One decision under way. Every method may take up to the configured deadline for each
 /// policy and does not yield: call it off the async threads.
-#[derive(Debug)]
-pub struct Run {}
+pub struct Run {
+    context: Context,
+    slots: Vec<Slot>,
+    trace: Trace,
+    denied: Option<Denial>,
+}
+
+/// A policy of the chain, and its instance once a hook was asked.
+struct Slot {
+    policy: Arc<LoadedPolicy>,
+    sandbox: Option<Sandbox>,
+}
+
+/// The function of a hook in one instance.
+macro_rules! guest {
+    ($policy:ident, $hook:ident, $sandbox:ident) => {
+        $policy
+            .hooks()
+            .$hook
+            .as_ref()
+            .ok_or_else(|| wasmtime::format_err!("the hook is missing"))?
+            .load(&mut $sandbox.store, &$sandbox.instance)?
+    };
+}
 
 impl Run {
     /// Begins a decision by `chain`. No sandbox is made before the first hook is asked.
@@ -25,12 +60,24 @@ impl Run {
     ///
     /// `no-policy` where the chain is empty.
     pub fn new(
-        _chain: &Chain,
-        _context: Context,
-        _generation: u64,
-        _generation_digest: Arc<str>,
+        chain: &Chain,
+        context: Context,
+        generation: u64,
+        generation_digest: Arc<str>,
     ) -> Result<Self, (Denial, Trace)> {
-        todo!()
+        let policies = chain.policies();
+        let trace = Trace {
+            generation,
+            generation_digest: generation_digest.as_ref().to_owned(),
+            policies: policies.iter().map(|policy| policy.policy().clone()).collect(),
+            answers: Vec::new(),
+        };
+        if policies.is_empty() {
+            let detail = format!("the chain of `{}` names no policy", context.application);
+            return Err((Denial::by_host(DenyCode::NoPolicy, detail), trace));
+        }
+        let slots = policies.iter().map(|policy| Slot { policy: Arc::clone(policy), sandbox: None }).collect();
+        Ok(Self { context, slots, trace, denied: None })
     }
 
     /// Which way? The first direction that is not `pass`.
@@ -38,8 +85,25 @@ impl Run {
     /// # Errors
     ///
     /// `no-route` where every policy passes; the broken contract or the failure otherwise.
-    pub fn route(&mut self, _attempt: &Attempt) -> Result<Direction, Denial> {
-        todo!()
+    pub fn route(&mut self, attempt: &Attempt) -> Result<Direction, Denial> {
+        const HOOK: Hook = Hook::Route;
+        let (upstreams, failed) = (convert::strs(&attempt.upstreams), convert::strs(&attempt.failed));
+        for index in self.with(HOOK) {
+            let direction = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, None, None);
+                let params = question.params();
+                let attempt = params.attempt(context, attempt, &upstreams, &failed);
+                guest!(policy, route, sandbox).call_choose(&mut sandbox.store, attempt)
+            })?;
+            let Some(direction) = convert::direction(direction) else {
+                self.note(json!("pass"));
+                continue;
+            };
+            self.note(of(&direction));
+            self.hold(index, HOOK, contract::direction(&direction, attempt))?;
+            return Ok(direction);
+        }
+        self.deny(Denial::by_host(DenyCode::NoRoute, "no policy of the chain gave a direction"))
     }
 
     /// May this identity log in?
@@ -48,8 +112,8 @@ impl Run {
     ///
     /// `policy-denied` with the policy's reason, `not-allowed` where nobody allowed, or
     /// the failure.
-    pub fn admit(&mut self, _identity: &VerifiedIdentity, _account: Option<&Account>) -> Result<Admit, Denial> {
-        todo!()
+    pub fn admit(&mut self, identity: &VerifiedIdentity, account: Option<&Account>) -> Result<Admit, Denial> {
+        self.admit_case(identity, account)
     }
 
     /// Who is it to the application?
@@ -57,8 +121,8 @@ impl Run {
     /// # Errors
     ///
     /// A broken contract or a failure.
-    pub fn profile(&mut self, _identity: &VerifiedIdentity, _account: Option<&Account>) -> Result<Profile, Denial> {
-        todo!()
+    pub fn profile(&mut self, identity: &VerifiedIdentity, account: Option<&Account>) -> Result<Profile, Denial> {
+        self.profile_case(identity, account, Profile::default())
     }
 
     /// Which groups? Already pruned by `rules`.
@@ -68,15 +132,17 @@ impl Run {
     /// A broken contract or a failure.
     pub fn groups(
         &mut self,
-        _identity: &VerifiedIdentity,
-        _account: Option<&Account>,
-        _profile: &Profile,
-        _rules: &Rules,
+        identity: &VerifiedIdentity,
+        account: Option<&Account>,
+        profile: &Profile,
+        rules: &Rules,
     ) -> Result<Plan, Denial> {
-        todo!()
+        self.groups_case(identity, account, profile, Plan::default(), rules)
     }
 
     /// May the account be created, updated, reactivated? The most restrictive answer.
+    /// Where the chain has no such policy, an account may be created and updated, and not
+    /// reactivated.
     ///
     /// # Errors
     ///
@@ -84,12 +150,12 @@ impl Run {
     /// an account.
     pub fn provision(
         &mut self,
-        _identity: &VerifiedIdentity,
-        _account: Option<&Account>,
-        _profile: &Profile,
-        _plan: &Plan,
+        identity: &VerifiedIdentity,
+        account: Option<&Account>,
+        profile: &Profile,
+        plan: &Plan,
     ) -> Result<ProvisionTerms, Denial> {
-        todo!()
+        self.provision_case(identity, account, profile, plan)
     }
 
     /// For how long? Never more than `maximum`.
@@ -99,11 +165,11 @@ impl Run {
     /// A failure.
     pub fn session(
         &mut self,
-        _identity: &VerifiedIdentity,
-        _groups: &[String],
-        _maximum: SessionTerms,
+        identity: &VerifiedIdentity,
+        groups: &[String],
+        maximum: SessionTerms,
     ) -> Result<SessionTerms, Denial> {
-        todo!()
+        self.session_case(identity, groups, maximum)
     }
 
     /// May this request pass? `Deny` comes back as `policy-denied`.
@@ -113,11 +179,39 @@ impl Run {
     /// `policy-denied` or a failure.
     pub fn access(
         &mut self,
-        _identity: &Identity,
-        _groups: &[String],
-        _request: &AccessRequest,
+        identity: &Identity,
+        groups: &[String],
+        request: &AccessRequest,
     ) -> Result<AccessVerdict, Denial> {
-        todo!()
+        const HOOK: Hook = Hook::Access;
+        let groups = convert::strs(groups);
+        let mut within: Option<u32> = None;
+        for index in self.with(HOOK) {
+            if !self.slots.get(index).is_some_and(|slot| slot.policy.asks_access(&request.path)) {
+                continue;
+            }
+            let verdict = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), None);
+                let params = question.params();
+                guest!(policy, access, sandbox).call_check(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    &groups,
+                    convert::request_param(request),
+                )
+            })?;
+            let verdict = convert::access_verdict(verdict);
+            self.note(of(&verdict));
+            match verdict {
+                AccessVerdict::Pass => {}
+                AccessVerdict::Deny(reason) => return self.deny_by(index, HOOK, reason),
+                AccessVerdict::Reauthenticate(seconds) => {
+                    within = Some(within.map_or(seconds, |earlier| earlier.min(seconds)));
+                }
+            }
+        }
+        Ok(within.map_or(AccessVerdict::Pass, AccessVerdict::Reauthenticate))
     }
 
     /// Where does the logout end? The first policy that says so; none leaves it to the
@@ -126,62 +220,368 @@ impl Run {
     /// # Errors
     ///
     /// A failure.
-    pub fn logout(&mut self, _identity: &Identity, _requested: Option<&str>) -> Result<Option<Ending>, Denial> {
-        todo!()
-    }
-
-    /// As [`Run::admit`], for a policy's cases: their identity was verified by nobody, and
-    /// no admission comes of it.
-    pub(super) fn admit_case(&mut self, _identity: &Identity, _account: Option<&Account>) -> Result<Admit, Denial> {
-        todo!()
-    }
-
-    /// As [`Run::profile`], for cases: begins with what earlier policies left.
-    pub(super) fn profile_case(
-        &mut self,
-        _identity: &Identity,
-        _account: Option<&Account>,
-        _so_far: Profile,
-    ) -> Result<Profile, Denial> {
-        todo!()
-    }
-
-    /// As [`Run::groups`], for cases: begins with what earlier policies left.
-    pub(super) fn groups_case(
-        &mut self,
-        _identity: &Identity,
-        _account: Option<&Account>,
-        _profile: &Profile,
-        _so_far: Plan,
-        _rules: &Rules,
-    ) -> Result<Plan, Denial> {
-        todo!()
-    }
-
-    /// As [`Run::provision`], for cases.
-    pub(super) fn provision_case(
-        &mut self,
-        _identity: &Identity,
-        _account: Option<&Account>,
-        _profile: &Profile,
-        _plan: &Plan,
-    ) -> Result<ProvisionTerms, Denial> {
-        todo!()
-    }
-
-    /// As [`Run::session`], for cases.
-    pub(super) fn session_case(
-        &mut self,
-        _identity: &Identity,
-        _groups: &[String],
-        _maximum: SessionTerms,
-    ) -> Result<SessionTerms, Denial> {
-        todo!()
+    pub fn logout(&mut self, identity: &Identity, requested: Option<&str>) -> Result<Option<Ending>, Denial> {
+        const HOOK: Hook = Hook::Logout;
+        for index in self.with(HOOK) {
+            let ending = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), None);
+                let params = question.params();
+                guest!(policy, logout, sandbox).call_end(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    requested,
+                )
+            })?;
+            let ending = ending.map(convert::ending);
+            self.note(of(&ending));
+            if let Some(ending) = ending {
+                self.hold(index, HOOK, contract::ending(&ending))?;
+                return Ok(Some(ending));
+            }
+        }
+        Ok(None)
     }
 
     /// What happened, for the audit.
     #[must_use]
     pub fn finish(self) -> Trace {
-        todo!()
+        self.trace
     }
+}
+
+// What cases may ask, too: their identity was verified by nobody, and no admission comes
+// of it; and they may say what earlier policies left.
+impl Run {
+    /// As [`Run::admit`], for a policy's cases.
+    pub(super) fn admit_case(&mut self, identity: &Identity, account: Option<&Account>) -> Result<Admit, Denial> {
+        const HOOK: Hook = Hook::Admit;
+        let mut allowed = Vec::new();
+        let mut step_up: Option<StepUp> = None;
+        for index in self.with(HOOK) {
+            let verdict = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), account);
+                let params = question.params();
+                guest!(policy, admit, sandbox).call_decide(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    params.account(account),
+                )
+            })?;
+            let verdict = convert::verdict(verdict);
+            self.note(of(&verdict));
+            match verdict {
+                Verdict::Pass => {}
+                Verdict::Deny(reason) => return self.deny_by(index, HOOK, reason),
+                Verdict::Allow(reason) => {
+                    self.hold(index, HOOK, contract::reason(&reason))?;
+                    allowed.push(reason);
+                }
+                Verdict::StepUp { acr_values, max_age, reason } => {
+                    let checked = contract::reason(&reason).and_then(|()| contract::acr_values(&acr_values));
+                    self.hold(index, HOOK, checked)?;
+                    let so_far = step_up.get_or_insert_default();
+                    add_step_up(so_far, acr_values, max_age, reason);
+                }
+            }
+        }
+        if allowed.is_empty() {
+            return self.deny(Denial::by_host(DenyCode::NotAllowed, "no policy of the chain allowed the login"));
+        }
+        Ok(step_up.map_or(Admit::Allow(allowed), Admit::StepUp))
+    }
+
+    /// As [`Run::profile`], for cases: begins with what earlier policies left.
+    pub(super) fn profile_case(
+        &mut self,
+        identity: &Identity,
+        account: Option<&Account>,
+        mut so_far: Profile,
+    ) -> Result<Profile, Denial> {
+        const HOOK: Hook = Hook::Profile;
+        for index in self.with(HOOK) {
+            let profile = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), account);
+                let params = question.params();
+                let attributes: Vec<Named<'_>> = so_far.attributes.iter().map(Named::of_claim).collect();
+                let attributes = convert::params(&attributes);
+                guest!(policy, profile, sandbox).call_fill(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    params.account(account),
+                    convert::profile_param(&so_far, &attributes),
+                )
+            })?;
+            so_far = convert::profile(profile);
+            self.note(of(&so_far));
+            self.hold(index, HOOK, contract::profile(&so_far))?;
+        }
+        Ok(so_far)
+    }
+
+    /// As [`Run::groups`], for cases: begins with what earlier policies left.
+    pub(super) fn groups_case(
+        &mut self,
+        identity: &Identity,
+        account: Option<&Account>,
+        profile: &Profile,
+        mut so_far: Plan,
+        rules: &Rules,
+    ) -> Result<Plan, Denial> {
+        const HOOK: Hook = Hook::Groups;
+        let attributes: Vec<Named<'_>> = profile.attributes.iter().map(Named::of_claim).collect();
+        let attributes = convert::params(&attributes);
+        for index in self.with(HOOK) {
+            let plan = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), account);
+                let params = question.params();
+                let (grants, exclude) = (convert::grant_params(&so_far), convert::strs(&so_far.exclude));
+                guest!(policy, groups, sandbox).call_assign(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    params.account(account),
+                    convert::profile_param(profile, &attributes),
+                    convert::plan_param(&so_far, &grants, &exclude),
+                )
+            })?;
+            let mut plan = convert::plan(plan);
+            self.note(of(&plan));
+            let may_grant = self.slots.get(index).map(|slot| Arc::clone(&slot.policy));
+            let may_grant = |group: &str| may_grant.as_ref().is_some_and(|policy| policy.may_grant(group));
+            self.hold(index, HOOK, contract::plan(&plan, &so_far, may_grant))?;
+            // What one policy excluded stays excluded: a later one may add, not take away.
+            for group in so_far.exclude {
+                if !plan.exclude.contains(&group) {
+                    plan.exclude.push(group);
+                }
+            }
+            self.note_dropped(&prune(&mut plan, rules));
+            so_far = plan;
+        }
+        Ok(so_far)
+    }
+
+    /// As [`Run::provision`], for cases.
+    pub(super) fn provision_case(
+        &mut self,
+        identity: &Identity,
+        account: Option<&Account>,
+        profile: &Profile,
+        plan: &Plan,
+    ) -> Result<ProvisionTerms, Denial> {
+        const HOOK: Hook = Hook::Provision;
+        let attributes: Vec<Named<'_>> = profile.attributes.iter().map(Named::of_claim).collect();
+        let attributes = convert::params(&attributes);
+        let (grants, exclude) = (convert::grant_params(plan), convert::strs(&plan.exclude));
+        let mut together: Option<ProvisionTerms> = None;
+        for index in self.with(HOOK) {
+            let terms = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), account);
+                let params = question.params();
+                guest!(policy, provision, sandbox).call_permit(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    params.account(account),
+                    convert::profile_param(profile, &attributes),
+                    convert::plan_param(plan, &grants, &exclude),
+                )
+            })?;
+            let terms = convert::provision_terms(terms);
+            self.note(of(&terms));
+            self.hold(index, HOOK, terms.refuse_creation.as_ref().map_or(Ok(()), contract::reason))?;
+            together = Some(match together {
+                None => terms,
+                Some(earlier) => ProvisionTerms {
+                    refuse_creation: earlier.refuse_creation.or(terms.refuse_creation),
+                    update_attributes: earlier.update_attributes.min(terms.update_attributes),
+                    reactivate: earlier.reactivate && terms.reactivate,
+                },
+            });
+        }
+        Ok(together.unwrap_or(ProvisionTerms {
+            refuse_creation: None,
+            update_attributes: Update::EveryLogin,
+            reactivate: false,
+        }))
+    }
+
+    /// As [`Run::session`], for cases.
+    pub(super) fn session_case(
+        &mut self,
+        identity: &Identity,
+        groups: &[String],
+        maximum: SessionTerms,
+    ) -> Result<SessionTerms, Denial> {
+        const HOOK: Hook = Hook::Session;
+        let groups = convert::strs(groups);
+        let mut so_far = maximum;
+        for index in self.with(HOOK) {
+            let terms = self.ask(index, HOOK, |policy, context, sandbox| {
+                let question = Question::new(policy, context, Some(identity), None);
+                let params = question.params();
+                guest!(policy, session, sandbox).call_limit(
+                    &mut sandbox.store,
+                    params.context(context),
+                    params.identity(identity),
+                    &groups,
+                    convert::terms_param(so_far),
+                )
+            })?;
+            let terms = convert::session_terms(&terms);
+            self.note(of(&terms));
+            let lifetime = terms.lifetime.min(so_far.lifetime);
+            so_far = SessionTerms {
+                lifetime,
+                idle: terms.idle.min(so_far.idle).min(lifetime),
+                remember: terms.remember && so_far.remember,
+            };
+        }
+        Ok(so_far)
+    }
+
+    /// The places of the policies that decide `hook`, in order.
+    fn with(&self, hook: Hook) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.slots.iter().map(|slot| slot.policy.manifest().hooks.contains(&hook)).collect::<Vec<_>>();
+        mask.into_iter().enumerate().filter_map(|(index, has)| has.then_some(index))
+    }
+
+    /// Asks one policy. The trace gets a record of it, to which [`Run::note`] adds the
+    /// answer.
+    fn ask<T>(
+        &mut self,
+        index: usize,
+        hook: Hook,
+        call: impl FnOnce(&LoadedPolicy, &Context, &mut Sandbox) -> wasmtime::Result<Result<T, types::Fault>>,
+    ) -> Result<T, Denial> {
+        if let Some(denied) = &self.denied {
+            return Err(denied.clone());
+        }
+        let Some(slot) = self.slots.get_mut(index) else {
+            return self.deny(Denial::by_host(DenyCode::Sandbox, "a policy of the chain is missing"));
+        };
+        let begin = Instant::now();
+        let name = slot.policy.policy().name.clone();
+        let (outcome, fuel, log) = slot.ask(&self.context, call);
+        self.trace.answers.push(Answer {
+            policy: name,
+            hook,
+            answer: Json::Null,
+            fuel,
+            micros: u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
+            log,
+            dropped: Vec::new(),
+        });
+        let (code, reason) = match outcome {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(fault)) => (DenyCode::PolicyFault, convert::fault(fault)),
+            Err(Failure { code, detail }) => (code, Reason::new(code.name(), detail)),
+        };
+        self.refuse(index, hook, code, reason)
+    }
+
+    /// Writes down the answer to the last question.
+    fn note(&mut self, answer: Json) {
+        if let Some(last) = self.trace.answers.last_mut() {
+            last.answer = answer;
+        }
+    }
+
+    /// Writes down what the host took out of the last answer.
+    fn note_dropped(&mut self, dropped: &[Grant]) {
+        if let Some(last) = self.trace.answers.last_mut() {
+            last.dropped = dropped.iter().map(|grant| format!("{}: {}", grant.group, grant.because.code)).collect();
+        }
+    }
+
+    /// Denies where the last answer broke a contract.
+    fn hold(&mut self, index: usize, hook: Hook, checked: Result<(), Broken>) -> Result<(), Denial> {
+        match checked {
+            Ok(()) => Ok(()),
+            Err(Broken { code, detail }) => self.refuse(index, hook, code, Reason::new(code.name(), detail)),
+        }
+    }
+
+    /// Denies because a policy said so.
+    fn deny_by<T>(&mut self, index: usize, hook: Hook, reason: Reason) -> Result<T, Denial> {
+        self.hold(index, hook, contract::reason(&reason))?;
+        let name = self.name(index);
+        self.deny(Denial::by_policy(DenyCode::PolicyDenied, name, hook, reason))
+    }
+
+    /// Denies on account of a policy that failed or broke a contract, and writes it down in
+    /// the place of its answer.
+    fn refuse<T>(&mut self, index: usize, hook: Hook, code: DenyCode, reason: Reason) -> Result<T, Denial> {
+        self.note(json!({ "failed": code, "detail": reason.detail }));
+        let name = self.name(index);
+        self.deny(Denial::by_policy(code, name, hook, reason))
+    }
+
+    fn deny<T>(&mut self, denial: Denial) -> Result<T, Denial> {
+        let denial = self.denied.get_or_insert(denial).clone();
+        // Nothing more is asked: give the places in the pool back.
+        self.slots.iter_mut().for_each(|slot| slot.sandbox = None);
+        Err(denial)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.slots.get(index).map(|slot| slot.policy.policy().name.clone()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("login", &self.context.login).field("denied", &self.denied).finish_non_exhaustive()
+    }
+}
+
+/// A guest's own yes or no, or why there is none.
+type Outcome<T> = Result<Result<T, types::Fault>, Failure>;
+
+impl Slot {
+    /// Asks this policy's instance, which is made now if it is the first time. Also returns
+    /// the fuel that the call took, and what the guest logged.
+    fn ask<T>(
+        &mut self,
+        context: &Context,
+        call: impl FnOnce(&LoadedPolicy, &Context, &mut Sandbox) -> wasmtime::Result<Result<T, types::Fault>>,
+    ) -> (Outcome<T>, u64, Vec<String>) {
+        let sandbox = match &mut self.sandbox {
+            Some(sandbox) => sandbox,
+            none => match self.policy.sandbox() {
+                Ok(sandbox) => none.insert(sandbox),
+                Err(failure) => return (Err(failure), 0, Vec::new()),
+            },
+        };
+        let before = sandbox.begin();
+        let outcome = call(&self.policy, context, sandbox).map_err(|error| Failure::of_call(&error));
+        let fuel = before.saturating_sub(sandbox.fuel());
+        let log = sandbox.store.data_mut().take_log();
+        if outcome.is_err() {
+            self.sandbox = None;
+        }
+        (outcome, fuel, log)
+    }
+}
+
+/// Step-ups add up: each one's `acr` values, and the newest authentication that any asks
+/// for.
+fn add_step_up(so_far: &mut StepUp, acr_values: Vec<String>, max_age: Option<u32>, reason: Reason) {
+    for acr in acr_values {
+        if !so_far.acr_values.contains(&acr) {
+            so_far.acr_values.push(acr);
+        }
+    }
+    so_far.max_age = match (so_far.max_age, max_age) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    so_far.reasons.push(reason);
+}
+
+fn of(answer: &impl Serialize) -> Json {
+    serde_json::to_value(answer).unwrap_or_default()
 }

@@ -1,0 +1,139 @@
+//! A policy's settings: what the operator wrote over the manifest's defaults, checked
+//! against the manifest's JSON Schema.
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+use super::{
+    cache::sha256,
+    error::{LoadError, ManifestError, SettingsProblem},
+    manifest::Manifest,
+};
+
+/// At most so many problems are told at once.
+const PROBLEMS_MAX: usize = 100;
+
+/// A regular expression of a schema may compile to at most so many bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Settings as the guest gets them.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// JSON with sorted keys, so that equal settings have one text and one digest.
+    pub(crate) json: String,
+    /// sha-256 of that text, in lower-case hex.
+    pub(crate) digest: String,
+}
+
+impl Settings {
+    /// `written` over the defaults of `manifest`: a top-level key that it leaves out takes
+    /// the default.
+    pub(crate) fn new(manifest: &Manifest, written: &Value, bytes_max: usize) -> Result<Self, LoadError> {
+        let mut settings = merge(&manifest.settings_default, written)?;
+        settings.sort_all_objects();
+        let json = settings.to_string();
+        if json.len() > bytes_max {
+            return Err(LoadError::SettingsTooLarge { bytes: json.len(), max: bytes_max });
+        }
+        let problems: Vec<SettingsProblem> = validator(&manifest.settings_schema)?
+            .iter_errors(&settings)
+            .take(PROBLEMS_MAX)
+            .map(|error| SettingsProblem { pointer: error.instance_path().to_string(), message: error.to_string() })
+            .collect();
+        if !problems.is_empty() {
+            return Err(LoadError::Settings(problems));
+        }
+        Ok(Self { digest: sha256(json.as_bytes()), json })
+    }
+}
+
+fn merge(defaults: &Value, written: &Value) -> Result<Value, LoadError> {
+    let (Value::Object(defaults), Value::Object(written)) = (defaults, written) else {
+        let message = "expected an object".to_owned();
+        return Err(LoadError::Settings(vec![SettingsProblem { pointer: String::new(), message }]));
+    };
+    let mut settings = defaults.clone();
+    settings.extend(written.clone());
+    Ok(Value::Object(settings))
+}
+
+/// The schema comes from the component, and so is untrusted: patterns run in linear time,
+/// and a reference out of the schema leads nowhere, since no resolver is compiled in.
+fn validator(schema: &Value) -> Result<Validator, LoadError> {
+    jsonschema::options()
+        .should_validate_formats(false)
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+        .build(schema)
+        .map_err(|error| {
+            let message = format!("it is no JSON Schema that can be used: {error}");
+            ManifestError::Value { key: "settings-schema", message }.into()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let manifest = serde_json::json!({
+            "name": "a", "version": "1", "hooks": ["admit"],
+            "settings-schema": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "domains": { "type": "array", "items": { "type": "string", "pattern": "^[a-z.]+$" } },
+                    "verified": { "type": "boolean" },
+                },
+                "required": ["domains"],
+            },
+            "settings-default": { "verified": true },
+        });
+        Manifest::from_json(manifest.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn takes_the_default_for_what_is_left_out() {
+        let settings = Settings::new(&manifest(), &serde_json::json!({ "domains": ["a.example"] }), 1000).unwrap();
+        assert_eq!(settings.json, r#"{"domains":["a.example"],"verified":true}"#);
+    }
+
+    #[test]
+    fn equal_settings_have_one_digest_whatever_their_order() {
+        let one = serde_json::from_str(r#"{"verified":false,"domains":[]}"#).unwrap();
+        let other = serde_json::from_str(r#"{"domains":[],"verified":false}"#).unwrap();
+        let digest = |settings| Settings::new(&manifest(), settings, 1000).unwrap().digest;
+        assert_eq!(digest(&one), digest(&other));
+    }
+
+    #[test]
+    fn tells_every_problem_at_once_with_its_pointer() {
+        let written = serde_json::json!({ "domains": ["a.example", 7, "A!"], "verified": "yes", "more": 1 });
+        let Err(LoadError::Settings(mut problems)) = Settings::new(&manifest(), &written, 1000) else {
+            panic!("not refused");
+        };
+        problems.sort_by(|one, other| one.pointer.cmp(&other.pointer));
+        let pointers: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(pointers, ["", "/domains/1", "/domains/2", "/verified"]);
+    }
+
+    #[test]
+    fn refuses_settings_that_are_no_object_or_too_large() {
+        assert!(matches!(Settings::new(&manifest(), &Value::Null, 1000), Err(LoadError::Settings(_))));
+        let large = serde_json::json!({ "domains": ["a".repeat(2000)] });
+        assert!(matches!(Settings::new(&manifest(), &large, 1000), Err(LoadError::SettingsTooLarge { .. })));
+    }
+
+    #[test]
+    fn refuses_a_schema_that_reaches_out_or_takes_its_time() {
+        let with = |schema| Settings::new(&Manifest { settings_schema: schema, ..manifest() }, &no(), 1000);
+        let no_schema = |result| matches!(result, Err(LoadError::Manifest(ManifestError::Value { .. })));
+        assert!(no_schema(with(serde_json::json!({ "$ref": "https://127.0.0.1:1/schema.json" }))));
+        assert!(no_schema(with(serde_json::json!({ "$ref": "file:///etc/passwd" }))));
+        assert!(no_schema(with(serde_json::json!({ "type": "objekt" }))));
+        assert!(no_schema(with(serde_json::json!({ "properties": { "a": { "pattern": "(?=a)" } } }))));
+    }
+
+    fn no() -> Value {
+        serde_json::json!({ "domains": [] })
+    }
+}

@@ -1,0 +1,194 @@
+//! `configure`, once, and the component as it left it: every decision starts there, so
+//! what a policy parses or compiles from its settings costs a login nothing.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use wasmtime::{
+    Store,
+    component::{ComponentNamedList, Instance, Lift, WasmList},
+};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use super::{
+    artifact::Component,
+    bindings::exports::vestibule::policy::settings,
+    cache::CacheKey,
+    engine::{Engine, Side},
+    error::{LoadError, SettingsProblem},
+    hooks::Hooks,
+    limits::{CONFIGURE_FUEL_TIMES, Failure, Guest},
+};
+
+/// The snapshot's accessors write into a page of their own behind each memory.
+const WASM_PAGE_BYTES: usize = 1 << 16;
+
+/// A policy reports at most so many problems.
+const PROBLEMS_MAX: usize = 100;
+
+/// A problem's texts are cut to so many characters.
+const PROBLEM_CHARS_MAX: usize = 500;
+
+/// Configures `component` with `settings` (JSON) and returns the component as it is then.
+///
+/// # Errors
+///
+/// The guest's own problems with the settings, all at once, or the step that failed.
+pub(crate) fn snapshot(engine: &Engine, component: &Component, settings: &str) -> Result<Vec<u8>, LoadError> {
+    let wizer = Wizer::new();
+    let (context, instrumented) =
+        wizer.instrument_component(component.bytes()).map_err(|error| LoadError::Snapshot(format!("{error:#}")))?;
+    let side = engine.configure();
+    // The instrumented code depends on the component alone: new settings reuse it.
+    let key = CacheKey::of(&[b"instrumented", component.digest().as_bytes(), &side.compatibility]);
+    let native = native(engine, side, &key, &instrumented)?;
+
+    let limits = engine.limits();
+    let mut store = Store::new(&side.engine, Guest::new(limits));
+    store.limiter(|guest| guest);
+    store.set_epoch_deadline(engine.ticks(limits.compile_timeout));
+    store.set_hostcall_fuel(limits.output_bytes_max);
+    let failed = |error: wasmtime::Error| failed(&Failure::of_call(&error));
+    store.set_fuel(limits.fuel.saturating_mul(CONFIGURE_FUEL_TIMES)).map_err(failed)?;
+
+    let prepared = side.linker.instantiate_pre(&native).map_err(|error| wrong_type(&error))?;
+    let configure = settings::GuestIndices::new(&prepared).map_err(|error| wrong_type(&error))?;
+    let hooks = Hooks::find(&prepared, &component.manifest().hooks).map_err(|error| wrong_type(&error))?;
+    let instance = prepared.instantiate(&mut store).map_err(|error| failed_instance(&Failure::of_instance(&error)))?;
+    hooks.check(&mut store, &instance)?;
+    let configure = configure
+        .load(&mut store, &instance)
+        .map_err(|error| LoadError::WrongType { interface: "settings".to_owned(), message: format!("{error:#}") })?;
+    match configure.call_configure(&mut store, settings) {
+        Ok(Ok(())) => {}
+        Ok(Err(problems)) => {
+            return Err(LoadError::Settings(problems.into_iter().take(PROBLEMS_MAX).map(problem).collect()));
+        }
+        Err(error) => return Err(failed(error)),
+    }
+
+    store.data_mut().allow_memory(WASM_PAGE_BYTES);
+    store.set_hostcall_fuel(limits.memory_bytes_max.saturating_add(WASM_PAGE_BYTES));
+    let mut state = State { store, instance, failure: None };
+    let snapshot = now(wizer.snapshot_component(&context, &mut state))
+        .ok_or_else(|| LoadError::Snapshot("the snapshot waited for something".to_owned()))?;
+    match state.failure {
+        Some(failure) => Err(LoadError::Snapshot(failure)),
+        None => snapshot.map_err(|error| LoadError::Snapshot(format!("{error:#}"))),
+    }
+}
+
+/// The native code of `wasm`, from the cache where it is there.
+pub(crate) fn native(
+    engine: &Engine,
+    side: &Side,
+    key: &CacheKey,
+    wasm: &[u8],
+) -> Result<wasmtime::component::Component, LoadError> {
+    if let Some(component) = cached(engine, side, key) {
+        return Ok(component);
+    }
+    let component = wasmtime::component::Component::new(&side.engine, wasm)
+        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    if let Some(cache) = engine.cache() {
+        let stored = component.serialize().map_err(std::io::Error::other).and_then(|code| cache.store(key, &code));
+        if let Err(error) = stored {
+            tracing::warn!(%error, "failed to keep native code in the cache");
+        }
+    }
+    Ok(component)
+}
+
+/// The native code under `key`, if the cache has it.
+pub(crate) fn cached(engine: &Engine, side: &Side, key: &CacheKey) -> Option<wasmtime::component::Component> {
+    let code = engine.cache()?.load(key)?;
+    #[expect(unsafe_code, reason = "native code is trusted; the cache gave back what this gateway stored")]
+    // SAFETY: the cache authenticated the very bytes that are loaded here: this gateway's
+    // compiler made them, and nobody changed them since.
+    let component = unsafe { wasmtime::component::Component::deserialize(&side.engine, &code) };
+    component.inspect_err(|error| tracing::warn!(%error, "failed to use native code from the cache")).ok()
+}
+
+/// What Wizer asks of an instance. It does not expect a failure, so the first one is kept
+/// for the caller.
+struct State {
+    store: Store<Guest>,
+    instance: Instance,
+    failure: Option<String>,
+}
+
+impl State {
+    fn call<R>(&mut self, interface: &str, function: &str) -> Option<R>
+    where
+        (R,): ComponentNamedList + Lift,
+        R: Lift + 'static,
+    {
+        let export = self
+            .instance
+            .get_export_index(&mut self.store, None, interface)
+            .and_then(|interface| self.instance.get_export_index(&mut self.store, Some(&interface), function));
+        let result = export
+            .ok_or_else(|| wasmtime::format_err!("{interface}#{function} is missing"))
+            .and_then(|export| self.instance.get_typed_func::<(), (R,)>(&mut self.store, export))
+            .and_then(|function| function.call(&mut self.store, ()));
+        match result {
+            Ok((value,)) => Some(value),
+            Err(error) => {
+                self.failure.get_or_insert_with(|| error.root_cause().to_string());
+                None
+            }
+        }
+    }
+}
+
+impl ComponentInstanceState for State {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+        match self.call::<WasmList<u8>>(instance, func) {
+            Some(list) => contents(list.as_le_slice(&self.store)),
+            None => contents(&[]),
+        }
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.call(instance, func).unwrap_or_default()
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.call(instance, func).unwrap_or_default()
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.call::<f32>(instance, func).unwrap_or_default().to_bits()
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.call::<f64>(instance, func).unwrap_or_default().to_bits()
+    }
+}
+
+/// The value of a future that never waits.
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+fn problem(problem: settings::Problem) -> SettingsProblem {
+    let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(PROBLEM_CHARS_MAX).collect();
+    SettingsProblem { pointer: cut(problem.path), message: cut(problem.message) }
+}
+
+fn failed(failure: &Failure) -> LoadError {
+    LoadError::Configure { code: failure.code, message: failure.detail.clone() }
+}
+
+fn failed_instance(failure: &Failure) -> LoadError {
+    LoadError::Limits(failure.detail.clone())
+}
+
+fn wrong_type(error: &wasmtime::Error) -> LoadError {
+    LoadError::WrongType { interface: "component".to_owned(), message: format!("{error:#}") }
+}
