@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh Debian machine with rustup's stable toolchain:
+#
+#   make demo    set up, then run the gateway with a demo identity provider and application
+#   make test    set up, then pass all tests
+#
+# `make help` lists the rest.
+
+VESTIBULE := target/release/vestibule
+POLICIES  := $(wildcard policies/*/policy.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build policies setup-demo setup-test test-policies test-host lint doc bench clean-demo
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+demo: setup-demo build policies ## set up and start the demo on loopback (Ctrl-C ends it)
+	$(VESTIBULE) demo
+
+test: setup-test build policies test-policies test-host ## set up and pass all tests
+
+setup-demo:
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test
+
+build:           ## the gateway, optimized
+	@echo "==> building the gateway (the first time: wasmtime too, some ten minutes on two cores)"
+	cargo build --release --locked --package vestibule
+
+policies: build  ## the ready-made policies, as components
+	@echo "==> building the ready-made policies"
+	$(VESTIBULE) policy build $(patsubst %/policy.toml,%,$(POLICIES))
+
+test-policies: policies ## the policies: natively, then in the sandbox
+	@echo "==> testing the SDK and the policies natively"
+	cargo test --release --locked --manifest-path guest/rust/Cargo.toml --target-dir policies/target
+	cargo test --release --locked --manifest-path policies/Cargo.toml
+	@echo "==> running the policies' cases in the sandbox"
+	$(VESTIBULE) policy test $(patsubst %/policy.toml,%,$(POLICIES))
+
+test-host: policies ## the gateway: units, attacks, hostile guests, end to end
+	@echo "==> testing the gateway"
+	cargo test --release --locked --workspace
+
+lint:            ## formatting, clippy and rustdoc, warnings denied
+	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path policies/Cargo.toml
+	cargo fmt --all --check --manifest-path guest/rust/Cargo.toml
+	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --release --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
+
+bench: policies  ## the benches; benches/README.md says how to read them
+	cargo bench --locked --package vestibule-benches
+
+clean-demo:      ## forget the demo's keys, sessions and settings
+	rm -rf .demo

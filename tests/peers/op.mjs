@@ -1,0 +1,91 @@
+// An OpenID provider for the tests: npm `oidc-provider`, on loopback.
+//
+//   OP_SETTINGS='{"port":0,"clients":[…],"accounts":{"alice":{…}}}' node op.mjs
+//
+// Prints one JSON line, {"issuer":…}, when it is ready. With `login_hint=auto:NAME` it signs
+// NAME in without a page; otherwise it shows its own sign-in page, where any password does.
+// POST /_test/accounts with a JSON object replaces the accounts.
+import crypto from 'node:crypto';
+import http from 'node:http';
+import Provider from 'oidc-provider';
+
+const settings = JSON.parse(process.env.OP_SETTINGS ?? '{}');
+let accounts = settings.accounts ?? {};
+
+const server = http.createServer();
+await new Promise((ready) => server.listen(settings.port ?? 0, '127.0.0.1', ready));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+
+const key = (type, options, extra) => ({
+  ...crypto.generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }),
+  use: 'sig',
+  ...extra,
+});
+
+const provider = new Provider(issuer, {
+  clients: (settings.clients ?? []).map((client) => ({
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    ...client,
+  })),
+  jwks: {
+    keys: [
+      key('rsa', { modulusLength: 2048 }, { kid: 'rsa-1' }),
+      key('ec', { namedCurve: 'P-256' }, { kid: 'ec-1', alg: 'ES256' }),
+      key('ed25519', {}, { kid: 'ed-1' }),
+    ],
+  },
+  cookies: { keys: [crypto.randomBytes(16).toString('hex')] },
+  scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
+  claims: {
+    openid: ['sub'],
+    profile: ['name', 'given_name', 'family_name', 'preferred_username', 'department'],
+    email: ['email', 'email_verified'],
+    groups: ['groups'],
+  },
+  conformIdTokenClaims: settings.conformIdTokenClaims ?? false,
+  findAccount: (_context, id) =>
+    accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...accounts[id] }) },
+  pkce: { required: () => true },
+  // Consent is not what is tested here: it is given at once.
+  loadExistingGrant: async ({ oidc: { client, session, provider, result } }) => {
+    const known = result?.consent?.grantId || session.grantIdFor(client.clientId);
+    if (known) return provider.Grant.find(known);
+    const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+    grant.addOIDCScope('openid offline_access profile email groups');
+    await grant.save();
+    return grant;
+  },
+  features: {
+    devInteractions: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+  },
+  enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
+  ttl: { Session: 86400, Interaction: 3600, Grant: 86400, IdToken: 3600, AccessToken: 3600, AuthorizationCode: 60 },
+});
+
+provider.use(async (context, next) => {
+  const hint = context.path === '/auth' && context.query.login_hint;
+  if (hint?.startsWith('auto:') && !/(^|;\s*)_session=/.test(context.headers.cookie ?? '')) {
+    const session = new provider.Session({});
+    session.loginAccount({ accountId: hint.slice(5) });
+    await session.save(86400);
+    context.req.headers.cookie = [context.headers.cookie, `_session=${session.id}`].filter(Boolean).join('; ');
+  }
+  await next();
+});
+
+const handle = provider.callback();
+server.on('request', (request, response) => {
+  if (request.method === 'POST' && request.url === '/_test/accounts') {
+    let body = '';
+    request.on('data', (part) => (body += part));
+    request.on('end', () => {
+      accounts = JSON.parse(body);
+      response.end('{}');
+    });
+    return;
+  }
+  handle(request, response);
+});
+console.log(JSON.stringify({ issuer }));

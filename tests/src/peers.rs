@@ -1,0 +1,150 @@
+//! The real components: an OpenID provider, two reverse proxies, and an application that
+//! says what it was told.
+
+use std::{convert::Infallible, path::Path, process::Command};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::process::{Process, free_port, root};
+
+/// npm `oidc-provider`.
+#[derive(Debug)]
+pub struct OpenIdProvider {
+    _process: Process,
+    _output: std::io::BufReader<std::process::ChildStdout>,
+    /// Its issuer.
+    pub issuer: String,
+}
+
+impl OpenIdProvider {
+    /// Starts it with `clients` and `accounts`.
+    #[must_use]
+    pub fn start(clients: &Value, accounts: &Value) -> Self {
+        let mut command = Command::new("node");
+        command
+            .arg(root().join("tests/peers/op.mjs"))
+            .env("NODE_NO_WARNINGS", "1")
+            .env("OP_SETTINGS", json!({ "clients": clients, "accounts": accounts }).to_string())
+            .stderr(std::process::Stdio::null());
+        let (process, line, output) = Process::start_with_line("oidc-provider", &mut command);
+        let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
+        let issuer = ready["issuer"].as_str().expect("an issuer").to_owned();
+        Self { _process: process, _output: output, issuer }
+    }
+}
+
+/// An application: answers every request with what it was asked, as JSON.
+#[derive(Debug)]
+pub struct Application {
+    /// Where it listens.
+    pub port: u16,
+    server: JoinHandle<()>,
+}
+
+impl Application {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(echo)));
+            }
+        });
+        Self { port, server }
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut headers = serde_json::Map::new();
+    for (name, value) in request.headers() {
+        let entry = headers.entry(name.as_str().to_owned()).or_insert_with(|| json!([]));
+        if let Some(list) = entry.as_array_mut() {
+            list.push(json!(String::from_utf8_lossy(value.as_bytes())));
+        }
+    }
+    let body = json!({ "application": true, "method": request.method().as_str(), "uri": request.uri().to_string(), "headers": headers });
+    Ok(Response::new(Full::new(Bytes::from(body.to_string()))))
+}
+
+/// nginx with one server block.
+#[derive(Debug)]
+pub struct Nginx {
+    _process: Process,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Nginx {
+    /// Starts it in `folder`; `server` is the inside of the server block, without `listen`.
+    #[must_use]
+    pub fn start(folder: &Path, port: u16, http: &str, server: &str) -> Self {
+        let configuration = format!(
+            "daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log warn;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{ access_log off;\n\
+             client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n\
+             uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n{http}\n\
+             server {{ listen 127.0.0.1:{port};\n{server}\n}}\n}}\n",
+            folder = folder.display(),
+        );
+        std::fs::write(folder.join("nginx.conf"), configuration).expect("a file");
+        let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+        let mut process = Process::start(
+            "nginx",
+            Command::new(program).arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log")),
+        );
+        process.wait_for_port(port);
+        Self { _process: process, port }
+    }
+}
+
+/// Traefik with one dynamic configuration.
+#[derive(Debug)]
+pub struct Traefik {
+    _process: Process,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Traefik {
+    /// Starts it in `folder`; `dynamic` is the dynamic configuration as YAML.
+    #[must_use]
+    pub fn start(folder: &Path, port: u16, dynamic: &str) -> Self {
+        let fixed = format!(
+            "global: {{checkNewVersion: false, sendAnonymousUsage: false}}\n\
+             entryPoints: {{web: {{address: \"127.0.0.1:{port}\"}}}}\n\
+             providers: {{file: {{filename: {}}}}}\n\
+             log: {{level: ERROR}}\n",
+            folder.join("dynamic.yml").display()
+        );
+        std::fs::write(folder.join("dynamic.yml"), dynamic).expect("a file");
+        std::fs::write(folder.join("traefik.yml"), fixed).expect("a file");
+        let mut process = Process::start(
+            "Traefik",
+            Command::new(root().join("tests/peers/.venv/bin/traefik"))
+                .arg(format!("--configFile={}", folder.join("traefik.yml").display()))
+                .stdout(std::process::Stdio::null()),
+        );
+        process.wait_for_port(port);
+        Self { _process: process, port }
+    }
+}
+
+/// A port for a proxy that is started later.
+#[must_use]
+pub fn port() -> u16 {
+    free_port()
+}

@@ -1,0 +1,122 @@
+//! Programs that a test starts: on free ports, and ended with the test.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a program may take until it listens.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_owned()
+}
+
+/// The gateway's program, as `make build` leaves it beside the tests' own.
+#[must_use]
+pub fn vestibule() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a path");
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.push("vestibule");
+    assert!(path.exists(), "{} is missing: run `cargo build --release` first", path.display());
+    path
+}
+
+/// A port that was free a moment ago.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A running program; dropped, it ends.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command`; its standard error goes where the test's own goes.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start: a test without its peer is no test.
+    #[must_use]
+    pub fn start(name: &str, command: &mut Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("failed to start {name}: {error} (run `make setup-test`)"));
+        Self { name: name.to_owned(), child }
+    }
+
+    /// Starts `command` and reads the first line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// As [`Process::start`], or where it ends without a line.
+    #[must_use]
+    pub fn start_with_line(name: &str, command: &mut Command) -> (Self, String, BufReader<ChildStdout>) {
+        let mut process = Self::start(name, command.stdout(Stdio::piped()));
+        let mut output = BufReader::new(process.child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        assert!(!line.is_empty(), "{name} ended before it was ready");
+        (process, line, output)
+    }
+
+    /// Waits until something listens on `port`.
+    ///
+    /// # Panics
+    ///
+    /// Where the program ends first, or takes too long.
+    #[expect(clippy::disallowed_methods, reason = "another program's port has no event to wait for")]
+    pub fn wait_for_port(&mut self, port: u16) {
+        let began = Instant::now();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("{} ended: {status}", self.name);
+            }
+            assert!(began.elapsed() < READY_MAX, "{} does not listen on port {port}", self.name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end and says how it ended.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be waited for.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("an end")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGTERM first: nginx and Traefik take their children with them.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
