@@ -12,7 +12,10 @@ use axum::{
 };
 
 use super::gateway::{Asked, Gateway};
-use crate::login::{Class, Refusal};
+use crate::{
+    downstream::oidc::{TokenError, UserinfoError},
+    login::{Class, Refusal},
+};
 
 /// Why, for a proxy's log.
 const REASON: HeaderName = HeaderName::from_static("x-vestibule-reason");
@@ -157,6 +160,40 @@ impl Failure {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Vestibule"));
         }
     }
+}
+
+/// RFC 6749 §5.2; none where the request cannot even be read.
+pub(super) fn token_refused(error: Option<TokenError>) -> Response {
+    let error = error.unwrap_or(TokenError::InvalidRequest);
+    let mut response = Response::new(Body::from(serde_json::json!({ "error": error.to_string() }).to_string()));
+    *response.status_mut() = match error {
+        TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
+        TokenError::InvalidGrant | TokenError::InvalidRequest | TokenError::UnsupportedGrantType => {
+            StatusCode::BAD_REQUEST
+        }
+        TokenError::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if error == TokenError::InvalidClient {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"vestibule\""));
+    }
+    response
+}
+
+/// RFC 6750 §3.
+pub(super) fn userinfo_refused(error: UserinfoError) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let challenge = match error {
+        UserinfoError::Missing => "Bearer realm=\"vestibule\"",
+        UserinfoError::InvalidToken => "Bearer realm=\"vestibule\", error=\"invalid_token\"",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A redirect that proxies understand (302).

@@ -16,7 +16,7 @@ use super::{error::Failure, flow::Flow, origin, pages::Pages, peer::Reach};
 use crate::{
     config::{Config, ForwardAuth, HandOver},
     decision::{Claim, Value},
-    downstream::{HeaderNames, Passports},
+    downstream::{HeaderNames, Passports, oidc::Provider},
     login::Visitor,
     secret::random_bytes,
     session::Jar,
@@ -26,13 +26,14 @@ use crate::{
 pub(super) struct Gateway {
     pub(super) flow: Box<dyn Flow>,
     pub(super) passports: Passports,
+    pub(super) provider: Provider,
     pub(super) pages: Pages,
     settings: ArcSwap<Settings>,
     ids: Ids,
 }
 
 impl Gateway {
-    pub(super) fn new(flow: impl Flow, passports: Passports) -> Self {
+    pub(super) fn new(flow: impl Flow, passports: Passports, provider: Provider) -> Self {
         let settings = Settings::of(flow.config());
         let behind_proxies = !settings.behind.is_empty();
         if behind_proxies && settings.config.server.trusted_proxies.is_empty() {
@@ -44,6 +45,7 @@ impl Gateway {
         Self {
             flow: Box::new(flow),
             passports,
+            provider,
             pages: Pages::new(),
             settings: ArcSwap::from_pointee(settings),
             ids: Ids::new(),

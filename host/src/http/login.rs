@@ -262,7 +262,9 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         }
         Step::LoggedOut => pages.logged_out(asked),
         Step::Redirect(to) => see_other(to.as_str()),
-        Step::Refused(refusal) => Failure::Refused(refusal).page(gateway, asked),
+        Step::Refused(refusal) => {
+            oidc::refused(gateway, asked, &refusal).unwrap_or_else(|| Failure::Refused(refusal).page(gateway, asked))
+        }
     };
     append_cookies(response.headers_mut(), &cookies);
     response

@@ -12,7 +12,10 @@ use super::{
     gateway::Gateway,
     login, middleware, oidc,
 };
-use crate::{downstream::Passports, login::Login};
+use crate::{
+    downstream::{Passports, oidc::Provider},
+    login::Login,
+};
 
 /// What the routes stand on.
 pub struct Parts {
@@ -20,6 +23,8 @@ pub struct Parts {
     pub login: Arc<Login>,
     /// What an application's proxy gets to hand on.
     pub passports: Passports,
+    /// What has been granted to relying parties.
+    pub provider: Provider,
 }
 
 /// The gateway as a service.
@@ -28,7 +33,7 @@ pub struct Parts {
 /// without one comes from nowhere and is trusted with nothing. It also limits how many
 /// header bytes are read, how long that may take, and how many connections there are.
 pub fn router(parts: Parts) -> Router {
-    routes(Gateway::new(parts.login, parts.passports))
+    routes(Gateway::new(parts.login, parts.passports, parts.provider))
 }
 
 /// Two hosts' routes. Behind a reverse proxy, `/vestibule/` of each application's host
