@@ -104,9 +104,15 @@ impl Form {
 
 fn unescape(text: &str) -> String {
     let mut text = text.to_owned();
-    for (entity, character) in
-        [("&#x2f;", "/"), ("&#x27;", "'"), ("&#39;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
-    {
+    for (entity, character) in [
+        ("&#x2f;", "/"),
+        ("&#x27;", "'"),
+        ("&#39;", "'"),
+        ("&quot;", "\""),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ] {
         text = text.replace(entity, character);
     }
     text
@@ -144,12 +150,19 @@ impl Browser {
     }
 
     /// One request, no redirect followed; cookies are sent and kept.
-    pub async fn request(&mut self, method: Method, url: &Url, body: Option<(&str, String)>, headers: &[(&str, &str)]) -> Page {
+    pub async fn request(
+        &mut self,
+        method: Method,
+        url: &Url,
+        body: Option<(&str, String)>,
+        headers: &[(&str, &str)],
+    ) -> Page {
         let host = url.host_str().expect("a host").to_owned();
         let port = url.port_or_known_default().expect("a port");
         let address: SocketAddr = format!("127.0.0.1:{port}").parse().expect("an address");
         let stream = TcpStream::connect(address).await.unwrap_or_else(|error| panic!("{url}: {error}"));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         let driver = tokio::spawn(connection);
         let mut path = url.path().to_owned();
         if let Some(query) = url.query() {
@@ -166,7 +179,9 @@ impl Browser {
             request = request.header(header::COOKIE, cookies.join("; "));
         }
         request = request.header(header::ACCEPT, "text/html,*/*").header(header::USER_AGENT, "vestibule-tests");
-        for (name, value) in self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(headers.iter().copied()) {
+        for (name, value) in
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(headers.iter().copied())
+        {
             request = request.header(name, value);
         }
         let body = match body {
@@ -215,7 +230,8 @@ impl Browser {
         let page = if form.method == Method::POST {
             let origin = form.action.origin().ascii_serialization();
             let headers = [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")];
-            self.request(Method::POST, &form.action, Some(("application/x-www-form-urlencoded", encoded)), &headers).await
+            self.request(Method::POST, &form.action, Some(("application/x-www-form-urlencoded", encoded)), &headers)
+                .await
         } else {
             let mut url = form.action.clone();
             url.set_query(Some(&encoded));
@@ -248,7 +264,10 @@ impl Browser {
     fn keep(&mut self, host: &str, request_path: &str, line: &str) {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie");
-        let mut path = request_path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder }).to_owned();
+        let mut path = request_path
+            .rsplit_once('/')
+            .map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
+            .to_owned();
         let mut gone = false;
         for attribute in parts {
             let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));

@@ -104,7 +104,13 @@ impl Nginx {
         let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
         let mut process = Process::start(
             "nginx",
-            Command::new(program).arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log")),
+            Command::new(program)
+                .arg("-c")
+                .arg(folder.join("nginx.conf"))
+                .arg("-p")
+                .arg(folder)
+                .arg("-e")
+                .arg(folder.join("error.log")),
         );
         process.wait_for_port(port);
         Self { _process: process, port }

@@ -52,7 +52,8 @@ impl Process {
     /// Where it does not start: a test without its peer is no test.
     #[must_use]
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let child = command.spawn().unwrap_or_else(|error| panic!("failed to start {name}: {error} (run `make setup-test`)"));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("failed to start {name}: {error} (run `make setup-test`)"));
         Self { name: name.to_owned(), child }
     }
 
