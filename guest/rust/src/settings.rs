@@ -15,8 +15,10 @@ use crate::types::Problem;
 /// at once; what arrives here is what a schema does not catch.
 pub fn parse<S: DeserializeOwned>(json: &str) -> Result<S, Vec<Problem>> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| vec![Problem { path: pointer(error.path()), message: error.inner().to_string() }])
+    let settings = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| vec![Problem { path: pointer(error.path()), message: error.inner().to_string() }])?;
+    deserializer.end().map_err(|error| vec![Problem::new("", error.to_string())])?;
+    Ok(settings)
 }
 
 /// RFC 6901.

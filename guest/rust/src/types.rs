@@ -207,6 +207,7 @@ impl Default for Account {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Profile {
     fn default() -> Self {
         Self {
@@ -221,6 +222,7 @@ impl Default for Profile {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Plan {
     fn default() -> Self {
         Self { grants: Vec::new(), replace: false, create_missing: false, exclude: Vec::new(), leave: false }
@@ -239,6 +241,7 @@ impl Default for route::Attempt {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for route::Redirect {
     fn default() -> Self {
         Self { upstream: String::new(), delay: 0, login_hint: None, acr_values: Vec::new(), max_age: None }
