@@ -42,6 +42,12 @@ pub fn authoritative(upstream: &Upstream, email: &Email) -> bool {
     })
 }
 
+/// Is this a well-formed address? Not whether it exists, nor whose it is.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    domain_of(text).is_some()
+}
+
 /// The address that the signed claims and userinfo state, by the rules of this module:
 ///
 /// - the ID token's address wins, since a signature protects it;
