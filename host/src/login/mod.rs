@@ -24,14 +24,29 @@
 //! that makes one. This module has no login rule: it asks the policies and carries out
 //! what they answer, within the contracts.
 
+mod begin;
+mod complete;
+mod decide;
+mod directory;
+mod enter;
+mod limits;
+mod logout;
+mod pending;
+mod route;
 mod step;
+mod target;
+mod turn;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
 use url::Url;
 
 pub use crate::upstream::UnverifiedCallback;
+pub use directory::DirectoryError;
 pub use step::{Answer, Check, Choice, Class, FormError, Refusal, Step};
 
 use crate::{
@@ -41,9 +56,19 @@ use crate::{
     decision::{AccessRequest, Claim},
     keys::KeyRing,
     policy::Generations,
-    session::Jar,
+    secret::Secret,
+    session::{Expiring, Jar, Revoked, Tickets},
     upstream::Upstreams,
 };
+use directory::Directories;
+use limits::Limits;
+use turn::Turn;
+
+/// How many used states are remembered; a login past that is refused.
+const USED_STATES_MAX: usize = 200_000;
+
+/// How many ID tokens are kept for logouts; those that would expire first go first.
+const ID_TOKENS_MAX: usize = 20_000;
 
 /// Who asks: what is known of the browser behind one request.
 #[derive(Clone, Debug, Default)]
@@ -116,100 +141,126 @@ pub struct Parts {
 
 /// The login flow.
 pub struct Login {
-    #[expect(dead_code, reason = "the bodies follow")]
     parts: Parts,
+    directories: Arc<Directories>,
+    limits: Limits,
+    /// ID tokens by single sign-on session, for `id_token_hint`. Here, and in no cookie.
+    id_tokens: Mutex<Expiring<String, Secret<String>>>,
+    revoked: Revoked,
+    tickets: Tickets,
+    used_states: Mutex<Expiring<String, ()>>,
 }
 
 impl Login {
     /// A flow with empty memories.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        let limits = Limits::new(&parts.generations.current().config().login);
+        Self {
+            parts,
+            directories: Arc::default(),
+            limits,
+            id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
+            revoked: Revoked::default(),
+            tickets: Tickets::default(),
+            used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
+        }
     }
 
     /// Application's host, `GET /vestibule/start/{app}?rd=…&max-age=…`: sets the binding
     /// cookie and goes to the gateway's host.
-    pub fn start(&self, _visitor: &Visitor, _application: &str, _rd: Option<&str>, _max_age: Option<u32>) -> Answer {
-        todo!()
+    pub fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer {
+        self.do_start(visitor, application, rd, max_age).unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /login/{app}?from=…&rd=…&binding=…&max-age=…`, and the OIDC
     /// provider's authorization endpoint: begins a login.
-    pub async fn begin(&self, _visitor: &Visitor, _wanted: Wanted) -> Answer {
-        todo!()
+    pub async fn begin(&self, visitor: &Visitor, wanted: Wanted) -> Answer {
+        self.do_begin(visitor, wanted).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `POST /login/{app}` with `login` and `identifier`.
-    pub async fn identified(&self, _visitor: &Visitor, _login: &str, _identifier: &str) -> Answer {
-        todo!()
+    pub async fn identified(&self, visitor: &Visitor, login: &str, identifier: &str) -> Answer {
+        self.do_identified(visitor, login, identifier).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `POST /login/{app}` with `login` and `upstream`.
-    pub async fn chosen(&self, _visitor: &Visitor, _login: &str, _upstream: &str) -> Answer {
-        todo!()
+    pub async fn chosen(&self, visitor: &Visitor, login: &str, upstream: &str) -> Answer {
+        self.do_chosen(visitor, login, upstream).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `POST /login/{app}/local` with `login`, `username` and `password`.
-    pub async fn local(
-        &self,
-        _visitor: &Visitor,
-        _login: &str,
-        _username: &str,
-        _password: crate::secret::Secret<String>,
-    ) -> Answer {
-        todo!()
+    pub async fn local(&self, visitor: &Visitor, login: &str, username: &str, password: Secret<String>) -> Answer {
+        self.do_local(visitor, login, username, password).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /callback/{upstream}`: the upstream sent the browser back.
-    pub async fn callback(&self, _visitor: &Visitor, _upstream: &str, _callback: UnverifiedCallback) -> Answer {
-        todo!()
+    /// Whatever comes of it, this callback cannot be used again.
+    pub async fn callback(&self, visitor: &Visitor, upstream: &str, callback: UnverifiedCallback) -> Answer {
+        match self.do_callback(visitor, upstream, callback).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                let turn = Turn::new(self, visitor);
+                let cookies = match &refusal.login {
+                    Some(login) => turn.pending_slot(login).clear(&visitor.cookies),
+                    None => Vec::new(),
+                };
+                Answer { step: Step::Refused(refusal), cookies }
+            }
+        }
     }
 
     /// Application's host, `GET /vestibule/enter/{app}?ticket=…`: the one-time ticket
     /// becomes the session cookie.
-    pub async fn enter(&self, _visitor: &Visitor, _application: &str, _ticket: &str) -> Answer {
-        todo!()
+    pub async fn enter(&self, visitor: &Visitor, application: &str, ticket: &str) -> Answer {
+        self.do_enter(visitor, application, ticket).await.unwrap_or_else(Answer::from)
     }
 
     /// Application's host, each request behind a proxy: is there a live session, and may
     /// this request pass?
-    pub async fn check(&self, _visitor: &Visitor, _application: &str, _request: &AccessRequest) -> Check {
-        todo!()
+    pub async fn check(&self, visitor: &Visitor, application: &str, request: &AccessRequest) -> Check {
+        self.do_check(visitor, application, request).await.unwrap_or_else(Check::Refused)
     }
 
     /// Where [`Login::start`] is for this request: `{origin}/vestibule/start/{app}?rd=…`.
     /// None where the visitor's origin is none of the application's.
     #[must_use]
-    pub fn start_url(&self, _visitor: &Visitor, _application: &str, _rd: &str, _max_age: Option<u32>) -> Option<Url> {
-        todo!()
+    pub fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
+        let turn = Turn::new(self, visitor);
+        let application = turn.config.applications.get(application)?;
+        let origin = visitor.origin.as_ref().filter(|origin| target::is_allowed(application, origin))?;
+        let seconds = max_age.map(|seconds| seconds.to_string());
+        let mut query = vec![("rd", rd)];
+        query.extend(seconds.iter().map(|seconds| ("max-age", seconds.as_str())));
+        Some(target::address(origin, &["vestibule", "start", &application.id], &query))
     }
 
     /// Application's host, `GET /vestibule/logout/{app}?rd=…`: ends the session, then goes
     /// to the gateway's [`Login::logout`].
-    pub async fn depart(&self, _visitor: &Visitor, _application: &str, _rd: Option<&str>) -> Answer {
-        todo!()
+    pub async fn depart(&self, visitor: &Visitor, application: &str, rd: Option<&str>) -> Answer {
+        self.do_depart(visitor, application, rd).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /logout?application=…&rd=…`: ends the single sign-on session
     /// and with it every session that came from it, at the upstream, too, if so decided.
-    pub async fn logout(&self, _visitor: &Visitor, _application: Option<&str>, _rd: Option<&str>) -> Answer {
-        todo!()
+    pub async fn logout(&self, visitor: &Visitor, application: Option<&str>, rd: Option<&str>) -> Answer {
+        self.do_logout(visitor, application, rd).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.
-    pub fn logged_out(&self, _visitor: &Visitor, _state: Option<&str>) -> Answer {
-        todo!()
+    pub fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
+        self.do_logged_out(visitor, state)
     }
 
     /// The configuration in force.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        todo!()
+        Arc::clone(self.parts.generations.current().config())
     }
 
     /// `/.well-known/jwks.json`.
     #[must_use]
     pub fn jwks(&self) -> Value {
-        todo!()
+        self.parts.keys.jwks()
     }
 }

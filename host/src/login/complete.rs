@@ -1,0 +1,235 @@
+//! From a proof to the application's door: the callback, the local form, the step-up, and
+//! what follows a yes.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{
+    Answer, Class, FormError, Login, Refusal, Step, UnverifiedCallback, Visitor,
+    decide::{Question, Verdict, decide},
+    pending::{Onward, Pending, Stage, is_same_state, read_id},
+    route::min_of,
+    turn::Turn,
+};
+use crate::{
+    decision::{Admission, Denial, DenyCode, Redirect, StepUp},
+    identity::VerifiedIdentity,
+    policy::Run,
+    secret::Secret,
+    session::{Entry, Session, Sso},
+    upstream::Proof,
+};
+
+/// Where an admitted identity's proof comes from.
+pub(super) enum Proved {
+    /// From the single sign-on session, which goes on as it is.
+    Before(Box<Sso>),
+    /// From an upstream, just now.
+    Now { id_token: Option<Secret<String>> },
+}
+
+impl Login {
+    pub(super) async fn do_callback(
+        &self,
+        visitor: &Visitor,
+        upstream: &str,
+        callback: UnverifiedCallback,
+    ) -> Result<Answer, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let state = callback.state.as_deref().unwrap_or_default();
+        let Some(id) = read_id(state) else {
+            return Err(turn.refusal(Class::BadRequest, "state-malformed", None));
+        };
+        let pending = turn.pending(id)?;
+        let Stage::Upstream { state: expected, exchange } = &pending.stage else {
+            return Err(turn.refusal(Class::Expired, "login-not-at-this-step", Some(&pending)));
+        };
+        if !is_same_state(state, expected) {
+            return Err(turn.refusal(Class::BadRequest, "state-mismatch", Some(&pending)));
+        }
+        if !turn.use_state(state, pending.expires) {
+            return Err(turn.refusal(Class::Expired, "state-used", Some(&pending)));
+        }
+        // The mix-up defence of RFC 9700 §4.4.2.1: each upstream has a callback of its own.
+        // Refused before anything is sent to anybody.
+        if exchange.upstream != upstream {
+            return Err(turn.refusal(Class::BadRequest, "upstream-mismatch", Some(&pending)));
+        }
+        let Some(generation) = self.parts.generations.by_number(pending.generation) else {
+            return self.begin_again(visitor, pending).await;
+        };
+        let turn = Turn::under(self, visitor, generation);
+        let Some(configured) = turn.config.upstreams.get(upstream) else {
+            return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(&pending)));
+        };
+        match self.parts.upstreams.complete(configured, exchange, &callback).await {
+            Ok(Proof { identity, id_token, .. }) => self.proved(&turn, pending, identity, id_token).await,
+            Err(error) => {
+                tracing::warn!(request = %visitor.request, login = pending.id, upstream, %error, "no proof");
+                Err(turn.refusal(Class::Upstream, error.code, Some(&pending)))
+            }
+        }
+    }
+
+    pub(super) async fn do_local(
+        &self,
+        visitor: &Visitor,
+        login: &str,
+        username: &str,
+        password: Secret<String>,
+    ) -> Result<Answer, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let pending = turn.pending(read_id(login).unwrap_or_default())?;
+        let Stage::Local { upstream } = &pending.stage else {
+            return Err(turn.refusal(Class::Expired, "login-not-at-this-step", Some(&pending)));
+        };
+        if !self.limits.password(visitor.address, username) {
+            return Err(turn.refusal(Class::TooOften, "too-many-passwords", Some(&pending)));
+        }
+        let Some(generation) = self.parts.generations.by_number(pending.generation) else {
+            return self.begin_again(visitor, pending).await;
+        };
+        let turn = Turn::under(self, visitor, generation);
+        let Some(configured) = turn.config.upstreams.get(upstream) else {
+            return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(&pending)));
+        };
+        let Some(accounts) = &turn.config.accounts else {
+            return Err(turn.refusal(Class::Unavailable, "no-local-accounts", Some(&pending)));
+        };
+        let issuer = turn.config.server.public_url.as_str().trim_end_matches('/');
+        let identity = self.parts.upstreams.authenticate(accounts, &configured.id, issuer, username, &password).await;
+        match identity {
+            Ok(identity) => self.proved(&turn, pending, identity, None).await,
+            Err(error) if !matches!(error.code, "credentials-refused" | "account-disabled") => {
+                tracing::error!(request = %visitor.request, login = pending.id, %error, "no proof");
+                Err(turn.refusal(Class::Unavailable, error.code, Some(&pending)))
+            }
+            Err(error) => {
+                tracing::info!(request = %visitor.request, login = pending.id, %error, "no proof");
+                Ok(Answer::with(
+                    Step::LocalForm {
+                        login: pending.id.clone(),
+                        application: pending.application.clone(),
+                        username: username.chars().filter(|c| !c.is_control()).take(254).collect(),
+                        error: Some(FormError::Credentials),
+                    },
+                    Vec::new(),
+                ))
+            }
+        }
+    }
+
+    /// An identity was proved, just now: decide.
+    async fn proved(
+        &self,
+        turn: &Turn<'_>,
+        pending: Pending,
+        identity: VerifiedIdentity,
+        id_token: Option<Secret<String>>,
+    ) -> Result<Answer, Refusal> {
+        let upstream = identity.upstream.clone();
+        match self.decide(turn, &pending, None, identity, turn.now).await {
+            Verdict::Admitted(admission) => self.admitted(turn, pending, *admission, Proved::Now { id_token }),
+            Verdict::StepUp(step_up) => self.step_up(turn, pending, &upstream, step_up).await,
+            Verdict::Denied(denial) => Err(turn.denied(&denial, Some(&pending))),
+            Verdict::Stale => Err(turn.refusal(Class::Denied, DenyCode::SessionTooShort.name(), Some(&pending))),
+        }
+    }
+
+    /// The decision, off the async threads.
+    pub(super) async fn decide(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        run: Option<Run>,
+        identity: VerifiedIdentity,
+        proved: u64,
+    ) -> Verdict {
+        let Ok(application) = turn.application(&pending.application) else {
+            return Verdict::Denied(Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"));
+        };
+        let question = Question {
+            generation: Arc::clone(&turn.generation),
+            run,
+            context: turn.context(&pending.id, application, pending.return_to()),
+            identity,
+            proved,
+            max_age: pending.max_age,
+            may_step_up: pending.step_ups < turn.config.login.step_ups_max && !pending.silent,
+            request: turn.visitor.request.clone(),
+        };
+        let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));
+        let decided = tokio::task::spawn_blocking(move || decide(question, &directories, &audit));
+        decided.await.unwrap_or_else(|error| {
+            tracing::error!(request = %turn.visitor.request, %error, "the decision's task failed");
+            Verdict::Denied(Denial::by_host(DenyCode::Sandbox, "the decision's task failed"))
+        })
+    }
+
+    /// Back to the upstream, for more.
+    pub(super) async fn step_up(
+        &self,
+        turn: &Turn<'_>,
+        mut pending: Pending,
+        upstream: &str,
+        asked: StepUp,
+    ) -> Result<Answer, Refusal> {
+        pending.step_ups = pending.step_ups.saturating_add(1);
+        pending.max_age = min_of(pending.max_age, asked.max_age);
+        pending.acr_values = asked.acr_values;
+        let redirect = Redirect { upstream: upstream.to_owned(), ..Redirect::default() };
+        match self.leave(turn, &mut pending, &redirect).await? {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(turn.refusal(Class::Upstream, error.code, Some(&pending))),
+        }
+    }
+
+    /// A yes takes effect: single sign-on on our host, and a ticket or a code to the
+    /// application.
+    pub(super) fn admitted(
+        &self,
+        turn: &Turn<'_>,
+        pending: Pending,
+        admission: Admission,
+        proved: Proved,
+    ) -> Result<Answer, Refusal> {
+        let mut cookies = turn.forget(&pending);
+        let parent = match proved {
+            Proved::Before(sso) => sso.id,
+            Proved::Now { id_token } => {
+                let session = &turn.config.session;
+                let lifetime = if admission.terms.remember { session.remember_lifetime } else { session.lifetime };
+                let before = turn.sso()?;
+                let sso = Sso::begin(&admission, pending.identifier.clone(), before.as_ref(), lifetime, turn.now)
+                    .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
+                if let Some(id_token) = id_token {
+                    let mut id_tokens = self.id_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                    id_tokens.insert_or_displace(sso.id.clone(), id_token, sso.expires, turn.now);
+                }
+                let max_age = sso.remember.then(|| sso.expires.saturating_sub(turn.now));
+                let slot = turn.sso_slot();
+                match slot.seal(&self.parts.keys, &turn.visitor.cookies, &sso, max_age) {
+                    Ok(sealed) => cookies.extend(sealed),
+                    // Too much to remember: the next application costs a trip to the
+                    // upstream, and an older single sign-on must not answer in its stead.
+                    Err(error) => {
+                        tracing::warn!(request = %turn.visitor.request, %error, "no single sign-on for this login");
+                        cookies.extend(slot.clear(&turn.visitor.cookies));
+                    }
+                }
+                sso.id
+            }
+        };
+        match &pending.onward {
+            Onward::ForwardAuth { .. } => {
+                let session = Session::begin(&admission, &parent, turn.now)
+                    .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
+                self.issue(turn, &pending, Entry::Session(Box::new(session)), cookies)
+            }
+            Onward::Oidc { request } => {
+                let request = request.clone();
+                let step = Step::Admitted { admission: Box::new(admission), request, sid: parent };
+                Ok(Answer::with(step, cookies))
+            }
+        }
+    }
+}

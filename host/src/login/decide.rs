@@ -1,0 +1,404 @@
+//! The decision: from a verified identity to an [`Admission`], or to the reason why not.
+//!
+//! This is the only place that makes an [`Admission`], and every way in passes it: the
+//! callback, single sign-on, the local form, a step-up's return, the OIDC provider. The
+//! policies decide; the host holds the contracts, asks the hooks in their order, and
+//! writes the record before a yes takes effect. A failure at any point is a no.
+
+use std::{sync::Arc, time::Instant};
+
+use super::directory::{Directories, Directory};
+use crate::{
+    audit::{Audit, Event, Kind},
+    config::{Application, Config},
+    decision::{
+        Account, Admission, Admit, Admitted, Context, Denial, DenyCode, Difference, Hook, Plan, Profile,
+        ProvisionTerms, Rules, SessionTerms, StepUp, Trace, difference,
+    },
+    identity::VerifiedIdentity,
+    policy::{Generation, Run},
+    upstream::{authoritative, is_address},
+};
+
+/// What is to be decided.
+pub(super) struct Question {
+    pub(super) generation: Arc<Generation>,
+    /// The decision under way, where this login's route was just asked; none begins one.
+    pub(super) run: Option<Run>,
+    pub(super) context: Context,
+    pub(super) identity: VerifiedIdentity,
+    /// When the identity was proved to us: a session's time counts from there.
+    pub(super) proved: u64,
+    /// The subject must have authenticated within so many seconds.
+    pub(super) max_age: Option<u32>,
+    /// May the login be sent back for more?
+    pub(super) may_step_up: bool,
+    /// The request's id, for the record.
+    pub(super) request: String,
+}
+
+/// What was decided.
+pub(super) enum Verdict {
+    /// Yes.
+    Admitted(Box<Admission>),
+    /// No.
+    Denied(Denial),
+    /// Not with a proof this old: prove it again.
+    Stale,
+    /// Not without more: prove it again, and better.
+    StepUp(StepUp),
+}
+
+/// Decides, and records what was decided. Blocks: call it off the async threads.
+pub(super) fn decide(question: Question, directories: &Directories, audit: &Audit) -> Verdict {
+    let started = Instant::now();
+    let Question { generation, run, context, identity, proved, max_age, may_step_up, request } = question;
+    let config = Arc::clone(generation.config());
+    let mut event = Event {
+        kind: Kind::Login,
+        request: Some(request),
+        login: Some(context.login.clone()),
+        tenant: Some(context.tenant.clone()),
+        application: Some(context.application.clone()),
+        upstream: Some(identity.upstream.clone()),
+        address: context.address.clone(),
+        identity: Some((*identity).clone()),
+        input: serde_json::to_value(&context.facts).ok(),
+        ..Event::default()
+    };
+    let (login, application, tenant, at) =
+        (context.login.clone(), context.application.clone(), context.tenant.clone(), context.at);
+    let run = match run {
+        Some(run) => Ok(run),
+        None => generation.begin(context),
+    };
+    let (outcome, trace) = match run {
+        Err((denial, trace)) => (Err(denial), trace),
+        Ok(mut run) => {
+            let outcome = ask(&mut run, &config, &application, &identity, max_age, at, directories);
+            (outcome, run.finish())
+        }
+    };
+    let outcome = outcome.and_then(|answers| match answers {
+        Answers::StepUp(step_up) if may_step_up => Ok(Settled::StepUp(step_up)),
+        Answers::StepUp(step_up) => Err(unmet(&step_up)),
+        Answers::Yes(mut granted) => {
+            let elapsed = u32::try_from(at.saturating_sub(proved)).unwrap_or(u32::MAX);
+            let terms = settle_terms(granted.terms, &config, &trace);
+            match terms.lifetime.checked_sub(elapsed) {
+                Some(lifetime) if lifetime > 0 => {
+                    granted.terms = SessionTerms { lifetime, ..terms };
+                    Ok(Settled::Yes(granted))
+                }
+                _ if elapsed > 0 => Ok(Settled::Stale),
+                _ => Err(Denial::by_host(DenyCode::SessionTooShort, "the session would have no lifetime")),
+            }
+        }
+    });
+    let generation = trace.generation;
+    event.trace = Some(trace);
+    event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let verdict = match outcome {
+        Ok(Settled::Yes(granted)) => {
+            let Granted { profile, groups, terms } = *granted;
+            event.granted = true;
+            event.outcome = Some(serde_json::json!({ "profile": profile, "groups": groups, "terms": terms }));
+            Verdict::Admitted(Box::new(Admission::assertion(Admitted {
+                login,
+                application,
+                tenant,
+                generation,
+                identity: identity.into_inner(),
+                profile,
+                groups,
+                terms,
+                at,
+            })))
+        }
+        Ok(Settled::StepUp(step_up)) => {
+            event.denial = Some(Denial::by_host(DenyCode::StepUpRequired, reasons_of(&step_up)));
+            event.outcome = serde_json::to_value(&step_up).ok();
+            Verdict::StepUp(step_up)
+        }
+        Ok(Settled::Stale) => {
+            event.denial = Some(Denial::by_host(DenyCode::StepUpRequired, "the identity was proved too long ago"));
+            Verdict::Stale
+        }
+        Err(denial) => {
+            event.denial = Some(denial.clone());
+            Verdict::Denied(denial)
+        }
+    };
+    // A yes that is not on record is a no.
+    match audit.record(&event) {
+        Ok(()) => verdict,
+        Err(error) => {
+            tracing::error!(%error, "a login was decided but could not be recorded: denied");
+            Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"))
+        }
+    }
+}
+
+/// What the policies came to.
+enum Answers {
+    StepUp(StepUp),
+    Yes(Box<Granted>),
+}
+
+/// What the host made of it.
+enum Settled {
+    Stale,
+    StepUp(StepUp),
+    Yes(Box<Granted>),
+}
+
+/// What a yes comes with.
+struct Granted {
+    profile: Profile,
+    groups: Difference,
+    terms: SessionTerms,
+}
+
+/// Contracts, then the hooks in their order.
+fn ask(
+    run: &mut Run,
+    config: &Config,
+    application: &str,
+    identity: &VerifiedIdentity,
+    max_age: Option<u32>,
+    now: u64,
+    directories: &Directories,
+) -> Result<Answers, Denial> {
+    let application = config
+        .applications
+        .get(application)
+        .ok_or_else(|| Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"))?;
+    hold_identity_contracts(config, application, identity)?;
+    if !is_recent(identity.auth_time, max_age, now) {
+        return Err(Denial::by_host(DenyCode::StepUpUnmet, "the upstream did not authenticate the subject anew"));
+    }
+    let directory = match &application.directory {
+        None => None,
+        Some(path) => Some(
+            directories
+                .read(path)
+                .map_err(|error| Denial::by_host(DenyCode::DirectoryUnavailable, describe(&error)))?,
+        ),
+    };
+    let linked = directory.as_ref().map_or(Ok(None), |directory| directory.linked(identity))?;
+    match run.admit(identity, linked.as_ref())? {
+        Admit::StepUp(step_up) => return Ok(Answers::StepUp(step_up)),
+        Admit::Allow(_) => {}
+    }
+    let profile = run.profile(identity, linked.as_ref())?;
+    let account = find_account(directory.as_deref(), linked, &profile, identity)?;
+    let rules = Rules {
+        protected: application.protected_groups.clone(),
+        known: directory.as_ref().and_then(|directory| directory.groups.clone()),
+    };
+    let plan: Plan = run.groups(identity, account.as_ref(), &profile, &rules)?;
+    let groups = difference(&plan, account.as_ref(), &rules);
+    let terms = run.provision(identity, account.as_ref(), &profile, &plan)?;
+    hold_account_contracts(directory.is_some(), account.as_ref(), &profile, &terms)?;
+    let terms = run.session(identity, &groups.groups, maximum(config))?;
+    Ok(Answers::Yes(Box::new(Granted { profile, groups, terms })))
+}
+
+/// An identity counts only from an upstream that is still open to this application, and
+/// only with an address whose domain is that upstream's to speak for.
+fn hold_identity_contracts(
+    config: &Config,
+    application: &Application,
+    identity: &VerifiedIdentity,
+) -> Result<(), Denial> {
+    let upstream = config
+        .upstreams
+        .get(&identity.upstream)
+        .filter(|upstream| application.upstreams.contains(&upstream.id))
+        .ok_or_else(|| Denial::by_host(DenyCode::UnknownUpstream, "the upstream is not open to this application"))?;
+    let Some(email) = &identity.email else { return Ok(()) };
+    if !is_address(&email.address) {
+        return Err(Denial::by_host(DenyCode::InvalidEmail, "the upstream stated a malformed email address"));
+    }
+    if !authoritative(upstream, email) {
+        return Err(Denial::by_host(
+            DenyCode::DomainNotAuthoritative,
+            format!("upstream {} is not authoritative for the email address's domain", upstream.id),
+        ));
+    }
+    Ok(())
+}
+
+/// The linked account; else the one that the profile's match key finds.
+fn find_account(
+    directory: Option<&Directory>,
+    linked: Option<Account>,
+    profile: &Profile,
+    identity: &VerifiedIdentity,
+) -> Result<Option<Account>, Denial> {
+    match (linked, directory, &profile.match_key) {
+        (Some(linked), ..) => Ok(Some(linked)),
+        (None, Some(directory), Some(key)) => directory.matched(key, identity),
+        (None, ..) => Ok(None),
+    }
+}
+
+/// May there be a new account, or this one? An application without a directory is one of
+/// whose accounts the gateway knows nothing: to it every subject is without an account.
+fn hold_account_contracts(
+    has_directory: bool,
+    account: Option<&Account>,
+    profile: &Profile,
+    terms: &ProvisionTerms,
+) -> Result<(), Denial> {
+    match account {
+        Some(account) if !account.active && !terms.reactivate => {
+            Err(Denial::by_host(DenyCode::AccountInactive, "the account is not active and may not be reactivated"))
+        }
+        Some(_) => Ok(()),
+        None => {
+            if let Some(reason) = &terms.refuse_creation {
+                return Err(Denial {
+                    code: DenyCode::CreationRefused,
+                    reason: reason.clone(),
+                    policy: None,
+                    hook: Some(Hook::Provision),
+                });
+            }
+            if has_directory && (is_blank(&profile.username) || is_blank(&profile.email)) {
+                return Err(Denial::by_host(
+                    DenyCode::ProfileIncomplete,
+                    "a new account needs a username and an email address",
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn is_blank(text: &Option<String>) -> bool {
+    text.as_ref().is_none_or(|text| text.trim().is_empty())
+}
+
+/// OIDC Core §3.1.2.1 `max_age`: a subject of whom nobody says when it authenticated has
+/// not done so recently.
+pub(super) fn is_recent(auth_time: Option<u64>, max_age: Option<u32>, now: u64) -> bool {
+    max_age.is_none_or(|seconds| auth_time.is_some_and(|at| now.saturating_sub(at) <= u64::from(seconds)))
+}
+
+/// What every policy's answer is clamped to.
+fn maximum(config: &Config) -> SessionTerms {
+    let session = &config.session;
+    let lifetime = if session.remember { session.remember_lifetime.max(session.lifetime) } else { session.lifetime };
+    SessionTerms { lifetime, idle: session.idle, remember: session.remember }
+}
+
+/// Carries out the terms. A session is remembered only where a policy had the say and
+/// said so; one that is not has the ordinary maximum; one that is may be left alone for
+/// its whole life, unless a policy shortened the idle time.
+fn settle_terms(terms: SessionTerms, config: &Config, trace: &Trace) -> SessionTerms {
+    let somebody_said_so = trace.answers.iter().any(|answer| answer.hook == Hook::Session);
+    let remember = terms.remember && config.session.remember && somebody_said_so;
+    if remember {
+        let lifetime = terms.lifetime.min(config.session.remember_lifetime.max(config.session.lifetime));
+        let idle = if terms.idle < config.session.idle { terms.idle } else { lifetime };
+        SessionTerms { lifetime, idle, remember }
+    } else {
+        let lifetime = terms.lifetime.min(config.session.lifetime);
+        SessionTerms { lifetime, idle: terms.idle.min(config.session.idle), remember }
+    }
+}
+
+fn unmet(step_up: &StepUp) -> Denial {
+    let mut denial = Denial::by_host(DenyCode::StepUpUnmet, "the upstream gave no stronger proof");
+    if let Some(reason) = step_up.reasons.first() {
+        denial.reason.detail = format!("{}: {}", denial.reason.detail, reason.code);
+    }
+    denial
+}
+
+fn reasons_of(step_up: &StepUp) -> String {
+    step_up.reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Reason, Update};
+
+    fn terms(refuse: Option<&str>, reactivate: bool) -> ProvisionTerms {
+        ProvisionTerms {
+            refuse_creation: refuse.map(|code| Reason::new(code, "")),
+            update_attributes: Update::EveryLogin,
+            reactivate,
+        }
+    }
+
+    fn full() -> Profile {
+        Profile { username: Some("ann".into()), email: Some("ann@example.com".into()), ..Profile::default() }
+    }
+
+    fn code(result: Result<(), Denial>) -> Option<DenyCode> {
+        result.err().map(|denial| denial.code)
+    }
+
+    #[test]
+    fn a76_refuses_to_create_with_the_policys_reason_and_lets_an_existing_account_in() {
+        let refusal = hold_account_contracts(true, None, &full(), &terms(Some("no-mapped-group"), true)).unwrap_err();
+        assert_eq!((refusal.code, refusal.reason.code.as_str()), (DenyCode::CreationRefused, "no-mapped-group"));
+        let active = Account { active: true, ..Account::default() };
+        assert!(hold_account_contracts(true, Some(&active), &full(), &terms(Some("no-mapped-group"), false)).is_ok());
+    }
+
+    #[test]
+    fn refuses_to_create_where_nobody_knows_the_accounts() {
+        let refused = hold_account_contracts(false, None, &full(), &terms(Some("creation-not-allowed"), true));
+        assert_eq!(code(refused), Some(DenyCode::CreationRefused));
+    }
+
+    #[test]
+    fn an_inactive_account_needs_leave_to_be_reactivated() {
+        let inactive = Account::default();
+        let refused = hold_account_contracts(true, Some(&inactive), &full(), &terms(None, false));
+        assert_eq!(code(refused), Some(DenyCode::AccountInactive));
+        assert!(hold_account_contracts(true, Some(&inactive), &full(), &terms(None, true)).is_ok());
+    }
+
+    #[test]
+    fn a_new_account_needs_a_username_and_an_email_address() {
+        for profile in [
+            Profile::default(),
+            Profile { username: None, ..full() },
+            Profile { email: None, ..full() },
+            Profile { username: Some(" ".into()), ..full() },
+            Profile { email: Some(String::new()), ..full() },
+        ] {
+            assert_eq!(
+                code(hold_account_contracts(true, None, &profile, &terms(None, true))),
+                Some(DenyCode::ProfileIncomplete)
+            );
+            assert!(hold_account_contracts(false, None, &profile, &terms(None, true)).is_ok());
+        }
+        assert!(hold_account_contracts(true, None, &full(), &terms(None, true)).is_ok());
+    }
+
+    #[test]
+    fn a_subject_of_unknown_age_is_not_recent() {
+        assert!(is_recent(None, None, 1000));
+        assert!(!is_recent(None, Some(60), 1000));
+        assert!(is_recent(Some(940), Some(60), 1000));
+        assert!(!is_recent(Some(939), Some(60), 1000));
+    }
+}

@@ -1,0 +1,266 @@
+//! On an application's host: the ticket becomes a session, and each request is asked
+//! whether it has one.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{Answer, Check, Class, Login, Refusal, Step, Visitor, begin::Binding, turn::Turn};
+use crate::{
+    audit::Kind,
+    config::Application,
+    decision::{AccessRequest, AccessVerdict, Denial, DenyCode},
+    session::{CookieError, Entry, Session, SetCookie, Slot, TicketError},
+};
+
+/// A policy may ask for an authentication this new and no newer: the way back from the
+/// upstream takes its time, and clocks differ.
+const REAUTHENTICATION_MIN_S: u32 = 30;
+
+/// The note that a policy left this application's login to the application.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    application: String,
+    expires: u64,
+}
+
+impl Login {
+    pub(super) async fn do_enter(&self, visitor: &Visitor, application: &str, ticket: &str) -> Result<Answer, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let application = turn.application(application)?;
+        let origin = turn.origin(application)?;
+        let binding = Binding::held(&turn, &origin)?;
+        let ticket = self
+            .tickets
+            .redeem(
+                ticket,
+                &application.id,
+                &origin.origin().ascii_serialization(),
+                binding.as_ref().map(|binding| binding.secret.as_str()),
+                turn.now,
+            )
+            .map_err(|error| {
+                tracing::info!(request = %visitor.request, %error, "a ticket was refused");
+                let code = if matches!(error, TicketError::Unknown) { "ticket-unknown" } else { "ticket-not-for-this" };
+                Refusal {
+                    application: Some(application.id.clone()),
+                    again: Some(application.url.clone()),
+                    ..turn.refusal(Class::Expired, code, None)
+                }
+            })?;
+        let (jar, keys) = (&visitor.cookies, &self.parts.keys);
+        let slot = Slot::session(&turn.config.session, &origin, &application.id);
+        let note = Slot::anonymous(&turn.config.session, &origin, &application.id);
+        let cookies = match ticket.entry {
+            Entry::Anonymous => {
+                let expires = turn.now + u64::from(turn.config.session.idle);
+                let mut cookies = note
+                    .seal(keys, jar, &Note { application: application.id.clone(), expires }, None)
+                    .map_err(|error| turn.unsealable(&error, None))?;
+                cookies.extend(slot.clear(jar));
+                cookies
+            }
+            Entry::Session(session) => {
+                // Whatever session this browser had here is over: an id that was planted or
+                // copied before the login is worth nothing after it.
+                if let Some(old) = turn.lenient(slot.open::<Session>(keys, jar))? {
+                    self.revoked.end(&old.id, old.expires(), turn.now);
+                }
+                let mut cookies = slot
+                    .seal(keys, jar, &*session, session.cookie_max_age(turn.now))
+                    .map_err(|error| turn.unsealable(&error, None))?;
+                if note.is_in(jar) {
+                    cookies.extend(note.clear(jar));
+                }
+                let mut event = turn.event(Kind::SessionStarted);
+                event.granted = true;
+                event.login = Some(session.login.clone());
+                event.tenant = Some(session.tenant.clone());
+                event.application = Some(session.application.clone());
+                event.upstream = Some(session.identity.upstream.clone());
+                event.session = Some(session.id.clone());
+                event.identity = Some(session.identity.clone());
+                turn.record(event).await.map_err(|denial| turn.denied(&denial, None))?;
+                cookies
+            }
+        };
+        Ok(Answer::with(Step::Redirect(ticket.return_to), cookies))
+    }
+
+    pub(super) async fn do_check(
+        &self,
+        visitor: &Visitor,
+        application: &str,
+        request: &AccessRequest,
+    ) -> Result<Check, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let application = turn.application(application)?;
+        let origin = turn.origin(application)?;
+        let session = match self.live(&turn, application, &origin)? {
+            Ok(session) => session,
+            Err(cookies) if self.is_left_to_application(&turn, application, &origin)? => {
+                // Nobody cannot be asked about: a guarded path stays shut.
+                if turn.generation.asks_access(&application.id, &request.path) {
+                    return Err(turn.refusal(Class::Denied, "identity-required", None));
+                }
+                drop(cookies);
+                return Ok(Check::Anonymous);
+            }
+            Err(cookies) => return Ok(Check::NoSession { cookies }),
+        };
+        if turn.generation.asks_access(&application.id, &request.path) {
+            match self.ask_access(&turn, application, &session, request).await {
+                Ok(AccessVerdict::Pass) => {}
+                Ok(AccessVerdict::Reauthenticate(within)) => {
+                    return Ok(Check::Reauthenticate { within: within.max(REAUTHENTICATION_MIN_S) });
+                }
+                Ok(AccessVerdict::Deny(reason)) => {
+                    let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: None };
+                    return Err(of_session(turn.denied(&denial, None), &session));
+                }
+                Err(denial) => return Err(of_session(turn.denied(&denial, None), &session)),
+            }
+        }
+        let cookies = match session.renewed(turn.now) {
+            None => Vec::new(),
+            Some(renewed) => Slot::session(&turn.config.session, &origin, &application.id)
+                .seal(&self.parts.keys, &visitor.cookies, &renewed, renewed.cookie_max_age(turn.now))
+                .map_err(|error| turn.unsealable(&error, None))?,
+        };
+        Ok(Check::Live { session: Box::new(session), cookies })
+    }
+
+    /// The live session of this browser; or the cookies that clear what was none.
+    pub(super) fn live(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        origin: &Url,
+    ) -> Result<Result<Session, Vec<SetCookie>>, Refusal> {
+        let slot = Slot::session(&turn.config.session, origin, &application.id);
+        let jar = &turn.visitor.cookies;
+        let opened = match slot.open::<Session>(&self.parts.keys, jar) {
+            Ok(opened) => opened,
+            Err(error @ (CookieError::TooManyPieces(_) | CookieError::TooMany(_))) => {
+                return turn.lenient(Err(error)).map(|_: Option<()>| Err(Vec::new()));
+            }
+            Err(error) => {
+                tracing::debug!(request = %turn.visitor.request, %error, "a session cookie was refused");
+                return Ok(Err(slot.clear(jar)));
+            }
+        };
+        let Some(session) = opened else { return Ok(Err(Vec::new())) };
+        let is_live = session.application == application.id
+            && session.is_live(turn.now)
+            && application.upstreams.contains(&session.identity.upstream)
+            && !self.revoked.has(&session.id, turn.now)
+            && !self.revoked.has(&session.parent, turn.now);
+        Ok(if is_live { Ok(session) } else { Err(slot.clear(jar)) })
+    }
+
+    fn is_left_to_application(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        origin: &Url,
+    ) -> Result<bool, Refusal> {
+        let slot = Slot::anonymous(&turn.config.session, origin, &application.id);
+        let note = turn.lenient(slot.open::<Note>(&self.parts.keys, &turn.visitor.cookies))?;
+        Ok(note.is_some_and(|note| note.application == application.id && turn.now < note.expires))
+    }
+
+    /// Asks the access hook, and records what came of it.
+    async fn ask_access(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        session: &Session,
+        request: &AccessRequest,
+    ) -> Result<AccessVerdict, Denial> {
+        let generation = Arc::clone(&turn.generation);
+        let context = turn.context(&session.login, application, None);
+        let mut event = turn.event(Kind::Access);
+        event.login = Some(session.login.clone());
+        event.tenant = Some(session.tenant.clone());
+        event.application = Some(session.application.clone());
+        event.upstream = Some(session.identity.upstream.clone());
+        event.session = Some(session.id.clone());
+        event.identity = Some(session.identity.clone());
+        event.input = serde_json::to_value(request).ok();
+        let (identity, groups, request) = (session.identity.clone(), session.groups.clone(), request.clone());
+        let (audit, now) = (Arc::clone(&self.parts.audit), turn.now);
+        let asked = tokio::task::spawn_blocking(move || {
+            let started = std::time::Instant::now();
+            let (verdict, trace) = match generation.begin(context) {
+                Err((denial, trace)) => (Err(denial), trace),
+                Ok(mut run) => (run.access(&identity, &groups, &request), run.finish()),
+            };
+            let verdict = verdict.and_then(|verdict| settle(verdict, identity.auth_time, now));
+            event.trace = Some(trace);
+            event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            event.granted = matches!(verdict, Ok(AccessVerdict::Pass));
+            event.denial = match &verdict {
+                Ok(AccessVerdict::Pass) => None,
+                Ok(AccessVerdict::Reauthenticate(within)) => Some(Denial::by_host(
+                    DenyCode::StepUpRequired,
+                    format!("the subject must have authenticated within {within} s"),
+                )),
+                Ok(AccessVerdict::Deny(reason)) => {
+                    Some(Denial { code: DenyCode::PolicyDenied, reason: reason.clone(), policy: None, hook: None })
+                }
+                Err(denial) => Some(denial.clone()),
+            };
+            if let Err(error) = audit.record(&event) {
+                tracing::error!(%error, "a request was decided but could not be recorded: denied");
+                return Err(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"));
+            }
+            verdict
+        });
+        asked.await.unwrap_or_else(|error| {
+            tracing::error!(request = %turn.visitor.request, %error, "the access decision's task failed");
+            Err(Denial::by_host(DenyCode::Sandbox, "the decision's task failed"))
+        })
+    }
+}
+
+/// Has the subject authenticated recently enough? Of whom no upstream says when it did,
+/// it will not say so the next time either.
+fn settle(verdict: AccessVerdict, auth_time: Option<u64>, now: u64) -> Result<AccessVerdict, Denial> {
+    match (verdict, auth_time) {
+        (AccessVerdict::Reauthenticate(_), None) => Err(Denial::by_host(
+            DenyCode::StepUpUnmet,
+            "the upstream does not say when the subject authenticated (`auth_time`)",
+        )),
+        (AccessVerdict::Reauthenticate(within), Some(at))
+            if now.saturating_sub(at) <= u64::from(within.max(REAUTHENTICATION_MIN_S)) =>
+        {
+            Ok(AccessVerdict::Pass)
+        }
+        (verdict, _) => Ok(verdict),
+    }
+}
+
+fn of_session(refusal: Refusal, session: &Session) -> Refusal {
+    Refusal { login: Some(session.login.clone()), application: Some(session.application.clone()), ..refusal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recent_authentication_is_not_asked_for_again() {
+        let asked = |within, auth_time, now| settle(AccessVerdict::Reauthenticate(within), auth_time, now);
+        assert_eq!(asked(300, Some(1000), 1300), Ok(AccessVerdict::Pass));
+        assert_eq!(asked(300, Some(1000), 1301), Ok(AccessVerdict::Reauthenticate(300)));
+    }
+
+    #[test]
+    fn asking_for_the_impossible_ends_in_a_no_and_not_in_a_circle() {
+        let unknown = settle(AccessVerdict::Reauthenticate(300), None, 1000).unwrap_err();
+        assert_eq!(unknown.code, DenyCode::StepUpUnmet);
+        let at_once = settle(AccessVerdict::Reauthenticate(0), Some(1000), 1010);
+        assert_eq!(at_once, Ok(AccessVerdict::Pass), "ten seconds after the upstream's page");
+    }
+}

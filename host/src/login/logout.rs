@@ -1,0 +1,198 @@
+//! The way out: on the application's host, on ours, at the upstream, and back.
+
+use std::sync::{Arc, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{Answer, Login, Refusal, Step, Visitor, target, turn::Turn};
+use crate::{
+    audit::Kind,
+    config::Application,
+    decision::{Denial, DenyCode, Ending, Trace},
+    keys::Purpose,
+    session::{Slot, Sso},
+};
+
+/// How long a logout may take at the upstream, in seconds.
+const LOGOUT_LIFETIME_S: u64 = 600;
+
+/// The binding under which a logout's state is sealed.
+const LOGOUT_STATE: &str = "logged-out";
+
+/// Where a logout goes on after the upstream.
+#[derive(Serialize, Deserialize)]
+struct After {
+    application: Option<String>,
+    target: Url,
+    expires: u64,
+}
+
+impl Login {
+    pub(super) async fn do_depart(
+        &self,
+        visitor: &Visitor,
+        application: &str,
+        rd: Option<&str>,
+    ) -> Result<Answer, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let application = turn.application(application)?;
+        let origin = turn.origin(application)?;
+        let jar = &visitor.cookies;
+        if let Ok(session) = self.live(&turn, application, &origin)? {
+            self.revoked.end(&session.id, session.expires(), turn.now);
+            let mut event = turn.event(Kind::SessionEnded);
+            event.granted = true;
+            event.login = Some(session.login.clone());
+            event.tenant = Some(session.tenant.clone());
+            event.application = Some(session.application.clone());
+            event.upstream = Some(session.identity.upstream.clone());
+            event.session = Some(session.id.clone());
+            event.identity = Some(session.identity);
+            // A logout is never held up by its record; the failure is in the log.
+            let _ = turn.record(event).await;
+        }
+        let mut cookies = Slot::session(&turn.config.session, &origin, &application.id).clear(jar);
+        cookies.extend(Slot::anonymous(&turn.config.session, &origin, &application.id).clear(jar));
+        let wanted = rd.and_then(|rd| target::read(application, &origin, rd));
+        let mut query = vec![("application", application.id.as_str())];
+        query.extend(wanted.iter().map(|wanted| ("rd", wanted.as_str())));
+        let to = target::address(&turn.config.server.public_url, &["logout"], &query);
+        Ok(Answer::with(Step::Redirect(to), cookies))
+    }
+
+    pub(super) async fn do_logout(
+        &self,
+        visitor: &Visitor,
+        application: Option<&str>,
+        rd: Option<&str>,
+    ) -> Result<Answer, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let public_url = &turn.config.server.public_url;
+        let application = application.and_then(|id| turn.config.applications.get(id));
+        let wanted = rd.and_then(|rd| target::read_after_logout(application, public_url, rd));
+        let cookies = turn.sso_slot().clear(&visitor.cookies);
+        let Some(sso) = turn.sso()? else {
+            return Ok(Answer::with(wanted.map_or(Step::LoggedOut, Step::Redirect), cookies));
+        };
+        self.end(&turn, &sso);
+        let (ending, denial, trace) = self.ask_logout(&turn, application, &sso, wanted.as_ref()).await;
+        let mut event = turn.event(Kind::SessionEnded);
+        event.granted = true;
+        event.tenant = application.map(|application| application.tenant.clone());
+        event.application = application.map(|application| application.id.clone());
+        event.upstream = Some(sso.identity().upstream.clone());
+        event.session = Some(sso.id.clone());
+        event.identity = Some(sso.identity().clone());
+        event.outcome = serde_json::to_value(&ending).ok();
+        event.denial = denial;
+        event.trace = trace;
+        let _ = turn.record(event).await;
+        let after = ending
+            .target
+            .as_deref()
+            .and_then(|text| target::read_after_logout(application, public_url, text))
+            .or(wanted);
+        if ending.at_upstream
+            && let Some(to) = self.upstream_logout(&turn, application, &sso, after.as_ref()).await
+        {
+            return Ok(Answer::with(Step::Redirect(to), cookies));
+        }
+        Ok(Answer::with(after.map_or(Step::LoggedOut, Step::Redirect), cookies))
+    }
+
+    pub(super) fn do_logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
+        let turn = Turn::new(self, visitor);
+        let after = state
+            .and_then(|state| self.parts.keys.open_sealed(Purpose::PendingLogin, LOGOUT_STATE, state).ok())
+            .and_then(|data| serde_json::from_slice::<After>(&data).ok())
+            .filter(|after| turn.now < after.expires);
+        // What was allowed when it was sealed must still be.
+        let to = after.and_then(|after| {
+            let application = after.application.as_ref().and_then(|id| turn.config.applications.get(id));
+            target::read_after_logout(application, &turn.config.server.public_url, after.target.as_str())
+        });
+        Answer::with(to.map_or(Step::LoggedOut, Step::Redirect), Vec::new())
+    }
+
+    /// Ends the single sign-on session, and with it every session that came from it.
+    fn end(&self, turn: &Turn<'_>, sso: &Sso) {
+        let session = &turn.config.session;
+        let latest = turn.now + u64::from(session.lifetime.max(session.remember_lifetime));
+        for id in std::iter::once(&sso.id).chain(&sso.earlier) {
+            self.revoked.end(id, latest, turn.now);
+        }
+    }
+
+    /// Asks the logout hook. Whatever comes of it, the logout goes on: a policy that fails
+    /// must not keep anybody logged in.
+    async fn ask_logout(
+        &self,
+        turn: &Turn<'_>,
+        application: Option<&Application>,
+        sso: &Sso,
+        wanted: Option<&Url>,
+    ) -> (Ending, Option<Denial>, Option<Trace>) {
+        // Without a policy's word the session at the upstream ends, too: otherwise the
+        // next click would log in again, unasked.
+        let default = Ending { at_upstream: true, target: None };
+        let Some(application) = application else { return (default, None, None) };
+        let generation = Arc::clone(&turn.generation);
+        let context = turn.context(&sso.id, application, None);
+        let (identity, wanted) = (sso.identity().clone(), wanted.map(Url::to_string));
+        let asked = tokio::task::spawn_blocking(move || match generation.begin(context) {
+            Err((denial, trace)) => (Err(denial), trace),
+            Ok(mut run) => (run.logout(&identity, wanted.as_deref()), run.finish()),
+        });
+        match asked.await {
+            Ok((Ok(Some(ending)), trace)) => {
+                let public_url = &turn.config.server.public_url;
+                let refused = ending
+                    .target
+                    .as_deref()
+                    .is_some_and(|text| target::read_after_logout(Some(application), public_url, text).is_none());
+                let denial = refused.then(|| {
+                    Denial::by_host(DenyCode::TargetNotAllowed, "a policy named a logout target that is not allowed")
+                });
+                (ending, denial, Some(trace))
+            }
+            Ok((Ok(None), trace)) => (default, None, Some(trace)),
+            Ok((Err(denial), trace)) => (default, Some(denial), Some(trace)),
+            Err(error) => {
+                tracing::error!(request = %turn.visitor.request, %error, "the logout hook's task failed");
+                (default, Some(Denial::by_host(DenyCode::Sandbox, "the decision's task failed")), None)
+            }
+        }
+    }
+
+    /// The upstream's own logout (OpenID Connect RP-Initiated Logout 1.0), if it has one.
+    async fn upstream_logout(
+        &self,
+        turn: &Turn<'_>,
+        application: Option<&Application>,
+        sso: &Sso,
+        after: Option<&Url>,
+    ) -> Option<Url> {
+        let upstream = turn.config.upstreams.get(&sso.identity().upstream)?;
+        let public_url = &turn.config.server.public_url;
+        let sign_out_url = target::address(public_url, &["logged-out"], &[]);
+        let after = After {
+            application: application.map(|application| application.id.clone()),
+            target: after.cloned().unwrap_or_else(|| sign_out_url.clone()),
+            expires: turn.now + LOGOUT_LIFETIME_S,
+        };
+        let data = serde_json::to_vec(&after).ok()?;
+        let state = self.parts.keys.seal(Purpose::PendingLogin, LOGOUT_STATE, &data).ok()?;
+        let id_token = {
+            let mut id_tokens = self.id_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            id_tokens.take(&sso.id, turn.now)
+        };
+        match self.parts.upstreams.logout_url(upstream, id_token.as_ref(), &sign_out_url, &state).await {
+            Ok(to) => to,
+            Err(error) => {
+                tracing::warn!(request = %turn.visitor.request, upstream = upstream.id, %error, "no logout there");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Which way: the route hook is asked, and its direction carried out.
+
+use std::sync::Arc;
+
+use super::{
+    Answer, Choice, Class, FormError, Login, Refusal, Step,
+    complete::Proved,
+    decide::Verdict,
+    pending::{Onward, Pending, Stage},
+    target,
+    turn::Turn,
+};
+use crate::{
+    audit::Kind,
+    config::{Application, UpstreamKind},
+    decision::{Attempt, Denial, DenyCode, Direction, Hook, Redirect, Trace},
+    identity::Protocol,
+    policy::Run,
+    session::{Entry, SetCookie, Sso, Ticket},
+    upstream::{Request, UpstreamError},
+};
+
+impl Login {
+    /// Asks the route hook, and goes where it points: with a live single sign-on session
+    /// for that upstream, straight to the decision.
+    pub(super) async fn route(&self, turn: &Turn<'_>, mut pending: Pending) -> Result<Answer, Refusal> {
+        let application = turn.application(&pending.application)?;
+        let mut sso = turn.sso()?;
+        let previous = sso.as_ref().map(|sso| sso.identity().upstream.clone());
+        if pending.fresh || pending.step_ups > 0 {
+            sso = None;
+        }
+        if pending.identifier.is_none() {
+            pending.identifier = sso.as_ref().and_then(|sso| sso.identifier.clone());
+        }
+        loop {
+            let attempt = Attempt {
+                identifier: pending.identifier.clone(),
+                upstreams: application.upstreams.clone(),
+                previous: previous.clone(),
+                failed: pending.failed.clone(),
+            };
+            let (direction, run) = match self.ask_route(turn, &pending, application, attempt).await {
+                Ok(asked) => asked,
+                Err((denial, trace)) => {
+                    let denial = self.record_route(turn, &pending, application, Err(denial), trace).await;
+                    return Err(turn.denied(&denial.err().unwrap_or_else(no_route), Some(&pending)));
+                }
+            };
+            if let Some(known) = sso.as_ref().filter(|sso| is_reusable(&direction, sso, &pending, turn.now)) {
+                let proved = known.began;
+                match self.decide(turn, &pending, Some(run), known.verified(), proved).await {
+                    Verdict::Admitted(admission) => {
+                        return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
+                    }
+                    Verdict::Denied(denial) => {
+                        return Err(turn.denied(&denial, Some(&pending)));
+                    }
+                    Verdict::StepUp(step_up) => {
+                        let upstream = known.identity().upstream.clone();
+                        return self.step_up(turn, pending, &upstream, step_up).await;
+                    }
+                    Verdict::Stale => {
+                        sso = None;
+                        continue;
+                    }
+                }
+            }
+            let direction = within_contract(application, direction, turn);
+            let trace = run.finish();
+            let direction = self
+                .record_route(turn, &pending, application, direction, trace)
+                .await
+                .map_err(|denial| turn.denied(&denial, Some(&pending)))?;
+            if pending.silent {
+                return Err(turn.refusal(Class::Denied, "interaction-required", Some(&pending)));
+            }
+            match self.follow(turn, &mut pending, application, direction).await? {
+                Ok(answer) => return Ok(answer),
+                Err((upstream, error)) => {
+                    // The policy may know another way; but not the same one twice.
+                    if pending.failed.contains(&upstream) {
+                        return Err(turn.refusal(Class::Upstream, error.code, Some(&pending)));
+                    }
+                    pending.failed.push(upstream);
+                }
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        turn: &Turn<'_>,
+        pending: &mut Pending,
+        application: &Application,
+        direction: Direction,
+    ) -> Result<Result<Answer, (String, UpstreamError)>, Refusal> {
+        let answer = match direction {
+            Direction::Redirect(redirect) => {
+                return Ok(self.leave(turn, pending, &redirect).await?.map_err(|error| (redirect.upstream, error)));
+            }
+            Direction::LocalForm => {
+                let upstream = local_upstream(application, turn).unwrap_or_default();
+                self.local_form(turn, pending, upstream)?
+            }
+            Direction::AskIdentifier => {
+                // Asked again with an identifier in hand: it is one that leads nowhere.
+                let error = pending.identifier.take().map(|_| FormError::Identifier);
+                pending.stage = Stage::Identifier;
+                let cookies = turn.keep(pending)?;
+                ask_identifier(pending, error, cookies)
+            }
+            Direction::Choose(offered) => {
+                let choices = offered.iter().map(|id| choice(turn, id)).collect();
+                pending.stage = Stage::Choice { offered };
+                let cookies = turn.keep(pending)?;
+                Answer::with(
+                    Step::Choose { login: pending.id.clone(), application: pending.application.clone(), choices },
+                    cookies,
+                )
+            }
+            Direction::ApplicationForm => self.issue(turn, pending, Entry::Anonymous, turn.forget(pending))?,
+            Direction::Refuse(reason) => {
+                let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: Some(Hook::Route) };
+                return Err(turn.denied(&denial, Some(pending)));
+            }
+        };
+        Ok(Ok(answer))
+    }
+
+    /// To an upstream; or to our own form, where the upstream is ourselves. The inner
+    /// error is the upstream's.
+    pub(super) async fn leave(
+        &self,
+        turn: &Turn<'_>,
+        pending: &mut Pending,
+        redirect: &Redirect,
+    ) -> Result<Result<Answer, UpstreamError>, Refusal> {
+        let application = turn.application(&pending.application)?;
+        let Some(upstream) = turn
+            .config
+            .upstreams
+            .get(&redirect.upstream)
+            .filter(|upstream| application.upstreams.contains(&upstream.id))
+        else {
+            return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(pending)));
+        };
+        if matches!(upstream.kind, UpstreamKind::Local) {
+            return self.local_form(turn, pending, upstream.id.clone()).map(Ok);
+        }
+        let state = pending.new_state().map_err(|error| turn.unavailable(&error, Some(pending)))?;
+        let mut acr_values = redirect.acr_values.clone();
+        acr_values.extend(pending.acr_values.iter().filter(|acr| !redirect.acr_values.contains(acr)).cloned());
+        let request = Request {
+            redirect_uri: target::address(&turn.config.server.public_url, &["callback", &upstream.id], &[]),
+            state: state.clone(),
+            login_hint: redirect.login_hint.clone().or_else(|| pending.login_hint.clone()),
+            acr_values,
+            max_age: min_of(redirect.max_age, pending.max_age),
+            fresh: pending.fresh,
+        };
+        let (to, exchange) = match self.parts.upstreams.begin(upstream, &request).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(request = %turn.visitor.request, upstream = upstream.id, %error, "an upstream failed");
+                return Ok(Err(error));
+            }
+        };
+        pending.stage = Stage::Upstream { state, exchange: Box::new(exchange) };
+        let cookies = turn.keep(pending)?;
+        Ok(Ok(Answer::with(
+            Step::Leave {
+                to,
+                delay: redirect.delay,
+                upstream: upstream.display_name.clone(),
+                application_name: application.display_name.clone(),
+            },
+            cookies,
+        )))
+    }
+
+    fn local_form(&self, turn: &Turn<'_>, pending: &mut Pending, upstream: String) -> Result<Answer, Refusal> {
+        pending.stage = Stage::Local { upstream };
+        let cookies = turn.keep(pending)?;
+        let username = pending.identifier.clone().or_else(|| pending.login_hint.clone()).unwrap_or_default();
+        Ok(Answer::with(
+            Step::LocalForm {
+                login: pending.id.clone(),
+                application: pending.application.clone(),
+                username,
+                error: None,
+            },
+            cookies,
+        ))
+    }
+
+    /// A ticket to the application's host.
+    pub(super) fn issue(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        entry: Entry,
+        cookies: Vec<SetCookie>,
+    ) -> Result<Answer, Refusal> {
+        let Onward::ForwardAuth { origin, return_to, binding } = &pending.onward else {
+            // A relying party cannot be told to let somebody in as nobody.
+            return Err(turn.refusal(Class::Denied, "application-form-not-possible", Some(pending)));
+        };
+        let ticket = Ticket {
+            application: pending.application.clone(),
+            origin: origin.origin().ascii_serialization(),
+            binding: binding.clone(),
+            return_to: return_to.clone(),
+            entry,
+        };
+        let name = self.tickets.issue(ticket, turn.now).map_err(|error| turn.unavailable(&error, Some(pending)))?;
+        let to = target::address(origin, &["vestibule", "enter", &pending.application], &[("ticket", &name)]);
+        Ok(Answer::with(Step::Redirect(to), cookies))
+    }
+
+    async fn ask_route(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        application: &Application,
+        attempt: Attempt,
+    ) -> Result<(Direction, Run), (Denial, Trace)> {
+        let generation = Arc::clone(&turn.generation);
+        let context = turn.context(&pending.id, application, pending.return_to());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut run = generation.begin(context)?;
+            match run.route(&attempt) {
+                Ok(direction) => Ok((direction, run)),
+                Err(denial) => Err((denial, run.finish())),
+            }
+        });
+        asked.await.unwrap_or_else(|error| {
+            tracing::error!(request = %turn.visitor.request, %error, "the route's task failed");
+            Err((Denial::by_host(DenyCode::Sandbox, "the decision's task failed"), Trace::default()))
+        })
+    }
+
+    async fn record_route(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        application: &Application,
+        direction: Result<Direction, Denial>,
+        trace: Trace,
+    ) -> Result<Direction, Denial> {
+        let mut event = turn.event(Kind::Route);
+        event.login = Some(pending.id.clone());
+        event.tenant = Some(application.tenant.clone());
+        event.application = Some(application.id.clone());
+        event.trace = Some(trace);
+        match &direction {
+            Ok(Direction::Refuse(reason)) => {
+                event.denial = Some(Denial {
+                    code: DenyCode::PolicyDenied,
+                    reason: reason.clone(),
+                    policy: None,
+                    hook: Some(Hook::Route),
+                });
+            }
+            Ok(direction) => {
+                event.granted = true;
+                if let Direction::Redirect(redirect) = direction {
+                    event.upstream = Some(redirect.upstream.clone());
+                }
+                event.outcome = serde_json::to_value(direction).ok();
+            }
+            Err(denial) => event.denial = Some(denial.clone()),
+        }
+        turn.record(event).await?;
+        direction
+    }
+}
+
+/// May the identity that was proved before answer this direction? Only if it was proved by
+/// the very upstream to which the policy sends, as strongly and as lately as is asked.
+fn is_reusable(direction: &Direction, sso: &Sso, pending: &Pending, now: u64) -> bool {
+    let identity = sso.identity();
+    match direction {
+        Direction::Redirect(redirect) => {
+            redirect.upstream == identity.upstream
+                && sso.satisfies(min_of(redirect.max_age, pending.max_age), &redirect.acr_values, now)
+                && sso.satisfies(None, &pending.acr_values, now)
+        }
+        Direction::Choose(offered) => {
+            offered.contains(&identity.upstream) && sso.satisfies(pending.max_age, &pending.acr_values, now)
+        }
+        Direction::LocalForm => {
+            identity.protocol == Protocol::Local && sso.satisfies(pending.max_age, &pending.acr_values, now)
+        }
+        Direction::ApplicationForm | Direction::AskIdentifier | Direction::Refuse(_) => false,
+    }
+}
+
+/// A direction leads only to upstreams of this application.
+fn within_contract(application: &Application, direction: Direction, turn: &Turn<'_>) -> Result<Direction, Denial> {
+    let is_open = |id: &String| application.upstreams.contains(id) && turn.config.upstreams.contains_key(id);
+    let foreign = |id: &str| {
+        Denial::by_host(
+            DenyCode::UnknownUpstream,
+            format!("upstream `{}` is not open to this application", id.escape_default()),
+        )
+    };
+    match &direction {
+        Direction::Redirect(redirect) if !is_open(&redirect.upstream) => Err(foreign(&redirect.upstream)),
+        Direction::Choose(offered) if offered.is_empty() => Err(no_route()),
+        Direction::Choose(offered) => match offered.iter().find(|id| !is_open(id)) {
+            Some(id) => Err(foreign(id)),
+            None => Ok(direction),
+        },
+        Direction::LocalForm if local_upstream(application, turn).is_none() => {
+            Err(Denial::by_host(DenyCode::UnknownUpstream, "this application has no upstream of kind `local`"))
+        }
+        _ => Ok(direction),
+    }
+}
+
+fn local_upstream(application: &Application, turn: &Turn<'_>) -> Option<String> {
+    application
+        .upstreams
+        .iter()
+        .filter_map(|id| turn.config.upstreams.get(id))
+        .find(|upstream| matches!(upstream.kind, UpstreamKind::Local))
+        .map(|upstream| upstream.id.clone())
+}
+
+fn choice(turn: &Turn<'_>, id: &str) -> Choice {
+    let name = turn.config.upstreams.get(id).map_or(id, |upstream| upstream.display_name.as_str());
+    Choice { id: id.to_owned(), name: name.to_owned() }
+}
+
+pub(super) fn ask_identifier(pending: &Pending, error: Option<FormError>, cookies: Vec<SetCookie>) -> Answer {
+    Answer::with(
+        Step::AskIdentifier { login: pending.id.clone(), application: pending.application.clone(), error },
+        cookies,
+    )
+}
+
+fn no_route() -> Denial {
+    Denial::by_host(DenyCode::NoRoute, "the policies offered no upstream")
+}
+
+pub(super) fn min_of(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,1 @@
+//! Requirements on sessions and their cookies.
