@@ -1,35 +1,79 @@
 //! Generations: policies, settings and configuration as one immutable whole behind one
 //! pointer.
+//!
+//! A new generation is built whole beside the one in force, then put in its place with one
+//! store. Where any part of it fails, the one in force stays.
 
-use std::{path::Path, sync::Arc};
-
-use super::Run;
-use crate::{
-    config::Config,
-    decision::{Context, Denial, Trace},
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
+
+use arc_swap::ArcSwap;
+
+use super::{
+    Chain, Engine, Run,
+    assemble::{self, Assembly, Passed, Ready},
+    event::{Cause, GenerationEvent, Outcome, PolicyProblem},
+    watch::{self, Fingerprint},
+};
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    decision::{Context, Denial, DenyCode, PolicyRef, Trace},
+};
+
+/// Replaced generations that are kept for logins under way; the oldest goes first. They
+/// share whatever policies did not change.
+const KEPT_MAX: usize = 16;
+
+/// Hears of every attempt at a new generation, on the thread that made it. It must not
+/// call [`Generations::reload`].
+pub type Listener = Box<dyn Fn(&GenerationEvent) + Send + Sync>;
 
 /// Policies, their settings and the configuration that names them, immutable.
 #[derive(Debug)]
-pub struct Generation {}
+pub struct Generation {
+    number: u64,
+    digest: Arc<str>,
+    config: Arc<Config>,
+    policies: BTreeMap<String, Ready>,
+    failed: BTreeSet<String>,
+    chains: BTreeMap<String, ChainState>,
+}
+
+/// An application's chain, or why there is none.
+#[derive(Debug)]
+enum ChainState {
+    Ready(Chain),
+    Unavailable(String),
+}
 
 impl Generation {
     /// Counts up from 1 within one run of the gateway.
     #[must_use]
-    pub fn number(&self) -> u64 {
-        todo!()
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// sha-256 over all that the generation is made of, in lower-case hex.
     #[must_use]
     pub fn digest(&self) -> &str {
-        todo!()
+        &self.digest
     }
 
     /// The configuration of this generation.
     #[must_use]
-    pub fn config(&self) -> &Arc<Config> {
-        todo!()
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The policies that are ready, by name.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyRef> {
+        self.policies.values().map(|ready| ready.policy.policy())
     }
 
     /// Begins one decision for `context.application`: a fresh sandbox, made when a hook is
@@ -38,38 +82,361 @@ impl Generation {
     /// # Errors
     ///
     /// `unknown-application`, `no-policy`, `chain-unavailable` or `overloaded`.
-    pub fn begin(self: &Arc<Self>, _context: Context) -> Result<Run, (Denial, Trace)> {
-        todo!()
+    pub fn begin(self: &Arc<Self>, context: Context) -> Result<Run, (Denial, Trace)> {
+        let deny = |code, detail: String| {
+            let trace =
+                Trace { generation: self.number, generation_digest: self.digest.to_string(), ..Trace::default() };
+            Err((Denial::by_host(code, detail), trace))
+        };
+        match self.chains.get(&context.application) {
+            Some(ChainState::Ready(chain)) => Run::new(chain, context, self.number, Arc::clone(&self.digest)),
+            Some(ChainState::Unavailable(why)) => deny(DenyCode::ChainUnavailable, why.clone()),
+            None => deny(DenyCode::UnknownApplication, format!("`{}` is not configured", context.application)),
+        }
     }
 
     /// Does a policy of the application's chain want to be asked about `path`?
+    ///
+    /// True where the chain is unavailable: the question then ends in a denial.
     #[must_use]
-    pub fn asks_access(&self, _application: &str, _path: &str) -> bool {
-        todo!()
+    pub fn asks_access(&self, application: &str, path: &str) -> bool {
+        match self.chains.get(application) {
+            Some(ChainState::Ready(chain)) => chain.asks_access(path),
+            Some(ChainState::Unavailable(_)) | None => true,
+        }
+    }
+
+    /// Applications that deny everybody because their chain could not be loaded, and why.
+    #[must_use]
+    pub fn unavailable(&self) -> BTreeMap<String, String> {
+        self.chains
+            .iter()
+            .filter_map(|(application, chain)| match chain {
+                ChainState::Ready(_) => None,
+                ChainState::Unavailable(why) => Some((application.clone(), why.clone())),
+            })
+            .collect()
+    }
+
+    fn new(number: u64, config: Config, assembly: Assembly) -> Self {
+        let Assembly { ready, failed, .. } = assembly;
+        let chains: BTreeMap<String, ChainState> = config
+            .applications
+            .iter()
+            .map(|(id, application)| (id.clone(), chain(&application.chain, &ready, &failed)))
+            .collect();
+        let digest = Arc::from(digest(&config, &ready));
+        let failed = failed.into_keys().collect();
+        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains }
     }
 }
 
 /// The generation in force, those that logins under way still hold, and how to get a new
 /// one.
-#[derive(Debug)]
-pub struct Generations {}
+pub struct Generations {
+    path: PathBuf,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    listener: Listener,
+    current: ArcSwap<Generation>,
+    /// Replaced generations with the second at which they are forgotten, the newest first.
+    replaced: Mutex<VecDeque<(u64, Arc<Generation>)>>,
+    passed: Passed,
+    /// Held while a generation is built: one attempt at a time.
+    building: Mutex<()>,
+    /// What the files of the last attempt held when it read them, and those of the
+    /// generation in force: so that a change is noticed whenever it came.
+    watched: Mutex<Fingerprint>,
+}
 
 impl Generations {
+    /// Builds the first generation of `config`, and tells `listener` what became of it.
+    ///
+    /// An application whose chain cannot be loaded denies everybody (`chain-unavailable`),
+    /// and the others serve: at start-up there is nothing known good to fall back to.
+    ///
+    /// Takes up to the compile timeout for each policy: call it off the async threads.
+    #[must_use]
+    pub fn open(config: Config, engine: Engine, clock: Arc<dyn Clock>, listener: Listener) -> Self {
+        let began = Instant::now();
+        let passed = Passed::default();
+        let path = config.path.clone();
+        let mut watched = watch::fingerprint(watch::files(&config).iter());
+        // The configuration was read before: what changed since then is yet to be noticed.
+        watched.insert(watch::absolute(&path), Some(config.digest.clone()));
+        let assembly = assemble::assemble(&engine, &config.policies, &BTreeMap::new(), &passed);
+        let problems = assembly.failed.values().flatten().cloned().collect();
+        let notes = config.warnings.problems().iter().map(config_note).collect();
+        let generation = Arc::new(Generation::new(1, config, assembly));
+        let event = GenerationEvent {
+            loaded: generation.policies.keys().cloned().collect(),
+            problems,
+            notes,
+            unavailable: generation.unavailable(),
+            took: began.elapsed(),
+            ..event(Cause::Start, Outcome::InForce, &generation)
+        };
+        listener(&event);
+        Self {
+            path,
+            engine,
+            clock,
+            listener,
+            current: ArcSwap::new(generation),
+            replaced: Mutex::default(),
+            passed,
+            building: Mutex::default(),
+            watched: Mutex::new(watched),
+        }
+    }
+
     /// The generation in force. Wait-free.
     #[must_use]
     pub fn current(&self) -> Arc<Generation> {
-        todo!()
+        self.current.load_full()
     }
 
     /// A generation by its number, while a login that it began may still be under way.
     #[must_use]
-    pub fn by_number(&self, _number: u64) -> Option<Arc<Generation>> {
-        todo!()
+    pub fn by_number(&self, number: u64) -> Option<Arc<Generation>> {
+        let current = self.current();
+        if current.number == number {
+            return Some(current);
+        }
+        let now = self.clock.now();
+        let mut replaced = lock(&self.replaced);
+        replaced.retain(|(until, _)| now < *until);
+        replaced.iter().find(|(_, generation)| generation.number == number).map(|(_, found)| Arc::clone(found))
     }
 
     /// Where the configuration is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
+
+    /// Reads everything anew, and puts a new generation in force where all of it holds.
+    /// The listener hears what became of it, too.
+    ///
+    /// Takes up to the compile timeout for each changed policy: call it off the async
+    /// threads.
+    pub fn reload(&self) -> GenerationEvent {
+        self.renew(Cause::Asked, Instant::now())
+    }
+
+    /// [`Generations::reload`] for a change that was noticed at `noticed`.
+    pub(super) fn renew(&self, cause: Cause, noticed: Instant) -> GenerationEvent {
+        let _building = lock(&self.building);
+        let before = self.current();
+        let event = self.attempt(cause, &before);
+        let event = GenerationEvent { took: noticed.elapsed(), ..event };
+        (self.listener)(&event);
+        event
+    }
+
+    /// The files of the generation in force and of the last attempt, as they were then.
+    pub(super) fn watched(&self) -> Fingerprint {
+        lock(&self.watched).clone()
+    }
+
+    fn attempt(&self, cause: Cause, before: &Arc<Generation>) -> GenerationEvent {
+        let refused = |problems, notes| GenerationEvent {
+            problems,
+            notes,
+            unavailable: before.unavailable(),
+            ..event(cause, Outcome::Refused, before)
+        };
+        // Taken before anything is read: what changes after that is another attempt.
+        let mut watched = watch::fingerprint(watch::files(before.config()).iter());
+        let mut config = match config::load(&self.path) {
+            Ok(config) => config,
+            Err(diagnostics) => {
+                *lock(&self.watched) = watched;
+                return refused(config_problems(&diagnostics), Vec::new());
+            }
+        };
+        let mut notes = keep_what_needs_a_restart(&mut config, before.config());
+        notes.extend(config.warnings.problems().iter().map(config_note));
+        for file in watch::files(&config) {
+            watched.entry(file).or_insert_with_key(|file| watch::print_of(file));
+        }
+        *lock(&self.watched) = watched;
+        let assembly = assemble::assemble(&self.engine, &config.policies, &before.policies, &self.passed);
+        // What worked must go on working, and what is new must work. What has never worked
+        // in this run does not hold back the rest.
+        let worse = assembly.failed.keys().any(|name| !before.failed.contains(name));
+        let problems: Vec<PolicyProblem> =
+            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
+        if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
+            return refused(problems, notes);
+        }
+        let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
+        let reused = assembly.reused.iter().cloned().collect();
+        let next = Arc::new(Generation::new(before.number.saturating_add(1), config, assembly));
+        if next.digest == before.digest && next.failed == before.failed {
+            return GenerationEvent {
+                problems,
+                unavailable: before.unavailable(),
+                notes,
+                ..event(cause, Outcome::Unchanged, before)
+            };
+        }
+        self.swap(before, &next);
+        GenerationEvent {
+            loaded,
+            reused,
+            problems,
+            unavailable: next.unavailable(),
+            notes,
+            ..event(cause, Outcome::InForce, &next)
+        }
+    }
+
+    /// Keeps the old one for the logins that it began, then lets the new one decide.
+    fn swap(&self, before: &Arc<Generation>, next: &Arc<Generation>) {
+        let now = self.clock.now();
+        let until = now.saturating_add(u64::from(before.config.login.pending));
+        let mut replaced = lock(&self.replaced);
+        replaced.retain(|(until, _)| now < *until);
+        replaced.push_front((until, Arc::clone(before)));
+        replaced.truncate(KEPT_MAX);
+        self.current.store(Arc::clone(next));
+    }
+}
+
+impl fmt::Debug for Generations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generations").field("path", &self.path).field("current", &self.current().number).finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is replaced whole, so that a panic elsewhere leaves
+    // nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn event(cause: Cause, outcome: Outcome, in_force: &Generation) -> GenerationEvent {
+    GenerationEvent {
+        cause,
+        outcome,
+        generation: in_force.number,
+        digest: in_force.digest.to_string(),
+        policies: in_force.policies().cloned().collect(),
+        loaded: Vec::new(),
+        reused: Vec::new(),
+        problems: Vec::new(),
+        unavailable: BTreeMap::new(),
+        notes: Vec::new(),
+        took: std::time::Duration::ZERO,
+    }
+}
+
+fn chain(
+    names: &[String],
+    ready: &BTreeMap<String, Ready>,
+    failed: &BTreeMap<String, Vec<PolicyProblem>>,
+) -> ChainState {
+    let mut policies = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(ready) = ready.get(name) else {
+            let problems = failed.get(name).map(Vec::as_slice).unwrap_or_default();
+            let first =
+                problems.first().map_or_else(|| format!("policy {name} is not configured"), ToString::to_string);
+            return ChainState::Unavailable(match problems.len() {
+                0 | 1 => first,
+                more => format!("{first} (and {} more problems)", more - 1),
+            });
+        };
+        policies.push(Arc::clone(&ready.policy));
+    }
+    ChainState::Ready(Chain::new(policies))
+}
+
+/// `config::load` already refuses such a chain. Held here as well: a generation without a
+/// policy that a chain names would be a gap.
+fn names_nothing(application: &config::Application, config: &Config) -> bool {
+    application.chain.iter().any(|name| !config.policies.sources.contains_key(name))
+}
+
+fn missing_from_chains(config: &Config) -> Vec<PolicyProblem> {
+    let mut problems = Vec::new();
+    for (id, application) in &config.applications {
+        for name in application.chain.iter().filter(|name| !config.policies.sources.contains_key(*name)) {
+            problems.push(PolicyProblem {
+                policy: Some(name.clone()),
+                file: Some(config.path.clone()),
+                line: None,
+                column: None,
+                key: Some(format!("applications.{id}.chain")),
+                message: "the chain names it, and it is not configured".to_owned(),
+            });
+        }
+    }
+    problems
+}
+
+fn config_problems(diagnostics: &config::Diagnostics) -> Vec<PolicyProblem> {
+    diagnostics
+        .problems()
+        .iter()
+        .map(|problem| PolicyProblem {
+            policy: None,
+            file: Some(problem.file.clone()),
+            line: problem.line,
+            column: problem.column,
+            key: (!problem.key.is_empty()).then(|| problem.key.clone()),
+            message: problem.message.clone(),
+        })
+        .collect()
+}
+
+fn config_note(warning: &config::Diagnostic) -> String {
+    if warning.key.is_empty() { warning.message.clone() } else { format!("{}: {}", warning.key, warning.message) }
+}
+
+/// Sockets, keys, the audit and the sandbox's limits are set up once. A change of them is
+/// noted, and what is in force goes on being what the configuration says.
+fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |key: &str| notes.push(format!("`{key}` changed: it takes effect at the next start"));
+    if config.server.listen != before.server.listen {
+        note("server.listen");
+        config.server.listen = before.server.listen;
+    }
+    if differs(&config.keys, &before.keys) {
+        note("keys");
+        config.keys = before.keys.clone();
+    }
+    if differs(&config.audit, &before.audit) {
+        note("audit");
+        config.audit = before.audit.clone();
+    }
+    if differs(&config.log, &before.log) {
+        note("log");
+        config.log = before.log.clone();
+    }
+    if differs(&config.policies.limits, &before.policies.limits) {
+        note("policies.limits");
+        config.policies.limits = before.policies.limits.clone();
+    }
+    if config.policies.cache != before.policies.cache {
+        note("policies.cache");
+        config.policies.cache.clone_from(&before.policies.cache);
+    }
+    notes
+}
+
+/// The sections that are compared hold no secrets, so that their `Debug` is all of them.
+fn differs<T: fmt::Debug>(one: &T, other: &T) -> bool {
+    format!("{one:?}") != format!("{other:?}")
+}
+
+fn digest(config: &Config, policies: &BTreeMap<String, Ready>) -> String {
+    let mut all = format!("config {}\n", config.digest);
+    for ready in policies.values() {
+        let PolicyRef { name, component, settings, .. } = ready.policy.policy();
+        all.push_str(&format!("policy {name} {component} {settings}\n"));
+    }
+    assemble::sha256(all.as_bytes())
 }

@@ -4,29 +4,39 @@
 //! snapshot, native code) → [`Chain`] → [`Generation`] → [`Run`] → answers.*
 
 mod artifact;
+mod assemble;
 mod bindings;
+mod build;
 mod cache;
+mod cases;
 mod chain;
 mod contract;
 mod convert;
 mod engine;
 mod error;
+mod event;
 mod generation;
 mod hooks;
 mod instance;
 mod limits;
+mod locate;
 mod manifest;
 mod run;
 mod settings;
 mod snapshot;
+mod watch;
 mod worker;
 
 pub use artifact::Component;
+pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
+pub use cases::{CASES_SECTION, CaseError, CaseResult, Cases, test};
 pub use chain::Chain;
 pub use engine::Engine;
 pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
-pub use generation::{Generation, Generations};
+pub use event::{Cause, GenerationEvent, Outcome, PolicyProblem};
+pub use generation::{Generation, Generations, Listener};
 pub use instance::LoadedPolicy;
 pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
 pub use run::Run;
+pub use watch::{Watch, WatchError};

@@ -1,0 +1,274 @@
+//! The policies of one generation, from the files that a configuration names. Reads files
+//! and compiles; decides nothing and swaps nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::{Map, Value as Json};
+
+use super::{
+    Component, Engine, LoadError, LoadedPolicy,
+    cases::{self, Cases},
+    event::PolicyProblem,
+    locate::{Format, Position},
+};
+use crate::config::{Policies, PolicySource};
+
+/// How many policies are loaded at one time: each takes a core.
+const WORKERS_MAX: usize = 4;
+
+/// Cases that are reported for one policy; the rest is counted.
+const FAILURES_SHOWN_MAX: usize = 5;
+
+/// The policies of one configuration, each as ready or with its problems.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    /// The policies that are ready, by name.
+    pub(super) ready: BTreeMap<String, Ready>,
+    /// The problems of those that are not.
+    pub(super) failed: BTreeMap<String, Vec<PolicyProblem>>,
+    /// Names that were taken over from the generation before.
+    pub(super) reused: BTreeSet<String>,
+}
+
+/// A policy that is ready, and what it was made of.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    pub(super) policy: Arc<LoadedPolicy>,
+    made_of: MadeOf,
+}
+
+/// What decides whether a policy must be loaded again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct MadeOf {
+    component: String,
+    settings: String,
+    cases: String,
+}
+
+/// Components with cases that were passed: the sandbox is deterministic, so that the same
+/// bytes need no second run.
+pub(super) type Passed = Mutex<HashSet<(String, String)>>;
+
+/// Loads the policies that `config` names. What is unchanged since `before` is taken over.
+pub(super) fn assemble(
+    engine: &Engine,
+    config: &Policies,
+    before: &BTreeMap<String, Ready>,
+    passed: &Passed,
+) -> Assembly {
+    let sources: Vec<(&String, &PolicySource)> = config.sources.iter().collect();
+    let next = AtomicUsize::new(0);
+    let assembly = Mutex::new(Assembly::default());
+    let work = || {
+        while let Some((name, source)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = load(engine, name, source, before.get(*name), passed);
+            let mut assembly = assembly.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok((ready, is_reused)) => {
+                    assembly.ready.insert((*name).clone(), ready);
+                    if is_reused {
+                        assembly.reused.insert((*name).clone());
+                    }
+                }
+                Err(problems) => {
+                    assembly.failed.insert((*name).clone(), problems);
+                }
+            }
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(sources.len()).min(WORKERS_MAX);
+    thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    assembly.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn load(
+    engine: &Engine,
+    name: &str,
+    source: &PolicySource,
+    before: Option<&Ready>,
+    passed: &Passed,
+) -> Result<(Ready, bool), Vec<PolicyProblem>> {
+    let at = |path: &Path, message: String| {
+        vec![PolicyProblem {
+            policy: Some(name.to_owned()),
+            file: Some(path.to_owned()),
+            line: None,
+            column: None,
+            key: None,
+            message,
+        }]
+    };
+    let limits = engine.limits();
+    let bytes = read(&source.component, limits.component_bytes_max, "component-bytes-max")
+        .map_err(|message| at(&source.component, message))?;
+    let component_digest = sha256(&bytes);
+    if let Some(pinned) = source.digest.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&component_digest)) {
+        return Err(at(
+            &source.component,
+            format!("the component's sha-256 is {component_digest}, the configuration pins {pinned}"),
+        ));
+    }
+    let settings = Settings::read(name, source, limits.settings_bytes_max)?;
+    let cases = Cases::of(&bytes, &source.component).map_err(|error| case_error(name, error))?;
+    let made_of = MadeOf {
+        component: component_digest,
+        settings: sha256(settings.json.to_string().as_bytes()),
+        cases: sha256(&cases.to_json()),
+    };
+    if let Some(before) = before.filter(|before| before.made_of == made_of) {
+        return Ok((before.clone(), true));
+    }
+    let component = Component::check(engine, &bytes).map_err(|error| at(&source.component, error.to_string()))?;
+    let policy =
+        LoadedPolicy::load(engine, name, &component, &settings.json).map_err(|error| settings.explain(error))?;
+    self_test(engine, name, &component, &cases, &made_of, passed)?;
+    Ok((Ready { policy, made_of }, false))
+}
+
+/// Runs the component's own cases, once for the same bytes.
+fn self_test(
+    engine: &Engine,
+    name: &str,
+    component: &Component,
+    cases: &Cases,
+    made_of: &MadeOf,
+    passed: &Passed,
+) -> Result<(), Vec<PolicyProblem>> {
+    let key = (made_of.component.clone(), made_of.cases.clone());
+    if cases.is_empty() || passed.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+        return Ok(());
+    }
+    let parsed = cases.parse().map_err(|error| case_error(name, error))?;
+    let results = cases::run(engine, component, &parsed);
+    let failures: Vec<_> = results.iter().filter(|result| !result.passed()).collect();
+    let mut problems: Vec<PolicyProblem> = failures
+        .iter()
+        .take(FAILURES_SHOWN_MAX)
+        .map(|result| PolicyProblem {
+            policy: Some(name.to_owned()),
+            file: Some(result.file.clone().into()),
+            line: Some(result.line),
+            column: None,
+            key: None,
+            message: format!("case failed: {}: {}", result.name, result.differences.join("; ")),
+        })
+        .collect();
+    if failures.len() > problems.len()
+        && let Some(last) = problems.last_mut()
+    {
+        last.message.push_str(&format!(" (and {} more cases)", failures.len() - FAILURES_SHOWN_MAX));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    passed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    Ok(())
+}
+
+fn case_error(name: &str, error: cases::CaseError) -> Vec<PolicyProblem> {
+    vec![PolicyProblem {
+        policy: Some(name.to_owned()),
+        file: Some(error.file.into()),
+        line: error.line,
+        column: None,
+        key: None,
+        message: error.message,
+    }]
+}
+
+/// A policy's settings and the text that they came from.
+struct Settings<'a> {
+    name: &'a str,
+    source: &'a PolicySource,
+    text: String,
+    json: Json,
+}
+
+impl<'a> Settings<'a> {
+    fn read(name: &'a str, source: &'a PolicySource, bytes_max: usize) -> Result<Self, Vec<PolicyProblem>> {
+        let mut settings = Self { name, source, text: String::new(), json: Json::Object(Map::new()) };
+        let Some(path) = &source.settings else { return Ok(settings) };
+        let bytes = read(path, bytes_max, "settings-bytes-max")
+            .map_err(|message| vec![settings.problem(None, None, message)])?;
+        settings.text = String::from_utf8(bytes)
+            .map_err(|_| vec![settings.problem(None, None, "expected UTF-8 text".to_owned())])?;
+        settings.json = Format::of(path)
+            .parse(&settings.text)
+            .map_err(|malformed| vec![settings.problem(malformed.position, None, malformed.message)])?;
+        Ok(settings)
+    }
+
+    /// A load error with the places of the settings that it is about.
+    fn explain(&self, error: LoadError) -> Vec<PolicyProblem> {
+        match error {
+            LoadError::Settings(problems) => problems
+                .into_iter()
+                .map(|problem| {
+                    let format = self.source.settings.as_deref().map(Format::of);
+                    let position = format.and_then(|format| format.locate(&self.text, &problem.pointer));
+                    let key = (!problem.pointer.is_empty()).then_some(problem.pointer);
+                    self.problem(position, key, problem.message)
+                })
+                .collect(),
+            other => vec![PolicyProblem {
+                file: Some(self.source.component.clone()),
+                ..self.problem(None, None, other.to_string())
+            }],
+        }
+    }
+
+    fn problem(&self, position: Option<Position>, key: Option<String>, message: String) -> PolicyProblem {
+        PolicyProblem {
+            policy: Some(self.name.to_owned()),
+            // Without a settings file it is the manifest's defaults that do not fit.
+            file: Some(self.source.settings.as_ref().unwrap_or(&self.source.component).clone()),
+            line: position.map(|position| position.line),
+            column: position.map(|position| position.column),
+            key,
+            message,
+        }
+    }
+}
+
+/// Reads a regular file of bounded size.
+pub(super) fn read(path: &Path, bytes_max: usize, limit: &str) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| format!("failed to open the file: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("failed to open the file: {error}"))?;
+    if !metadata.is_file() {
+        return Err("expected a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(|error| format!("failed to read the file: {error}"))?;
+    if bytes.len() > bytes_max {
+        return Err(format!("the file has more than {bytes_max} bytes (`policies.limits.{limit}`)"));
+    }
+    Ok(bytes)
+}
+
+/// sha-256 in lower-case hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::with_capacity(64);
+    for byte in digest(&SHA256, bytes).as_ref() {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

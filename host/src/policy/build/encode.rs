@@ -1,0 +1,21 @@
+//! A core module, a manifest and cases as one component. The same input gives the same
+//! bytes.
+
+use wasm_encoder::{ComponentSection as _, CustomSection};
+use wit_component::ComponentEncoder;
+
+use crate::policy::{CASES_SECTION, Cases, MANIFEST_SECTION, Manifest};
+
+/// Encodes `module`, which carries its world in the custom section that wit-bindgen left.
+pub(super) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
+    let encode = || ComponentEncoder::default().module(module)?.validate(true).encode();
+    let mut component = encode().map_err(|error| format!("{error:#}"))?;
+    let mut append = |name: &str, data: Vec<u8>| {
+        CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut component);
+    };
+    append(MANIFEST_SECTION, manifest.to_json());
+    if !cases.is_empty() {
+        append(CASES_SECTION, cases.to_json());
+    }
+    Ok(component)
+}

@@ -1,0 +1,29 @@
+//! A policy's own tests as data, run through the same sandbox, limits and filters as a
+//! login. `docs/cases.md` has the form.
+//!
+//! They decide nothing: a failing case keeps a component out of a generation, a passing
+//! one lets nobody in.
+
+use super::{Component, Engine};
+
+mod compare;
+mod form;
+mod run;
+mod source;
+
+pub use form::CaseError;
+pub use run::CaseResult;
+pub(super) use run::run;
+pub use source::{CASES_SECTION, Cases};
+pub(super) use source::{files, folders_to_watch};
+
+/// Runs `cases` against `component`, in their order.
+///
+/// Takes up to the compile timeout for each distinct settings.
+///
+/// # Errors
+///
+/// Where a case is malformed; then none is run.
+pub fn test(engine: &Engine, component: &Component, cases: &Cases) -> Result<Vec<CaseResult>, CaseError> {
+    Ok(run(engine, component, &cases.parse()?))
+}

@@ -1,0 +1,610 @@
+//! Case files: from TOML to typed questions, with the defaults that `docs/cases.md`
+//! names. Every unknown key is an error, since a misspelt expectation would hold always.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::{super::locate, compare};
+use crate::{
+    decision::{
+        AccessRequest, Account, Attempt, Claim, Context, Grant, Hook, MatchKey, Plan, Profile, Reason, Rules,
+        SessionTerms, Value,
+    },
+    identity::{Email, GroupClaim, Identity, Protocol},
+};
+
+/// One case, ready to run.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Case {
+    /// The file it came from.
+    pub(in crate::policy) file: String,
+    /// The line of its `[[case]]`.
+    pub(in crate::policy) line: usize,
+    /// What it shows.
+    pub(in crate::policy) name: String,
+    /// What is asked.
+    pub(in crate::policy) question: Question,
+    /// The settings; none takes the manifest's defaults.
+    pub(in crate::policy) settings: Option<Json>,
+    /// What must be in the answer.
+    pub(in crate::policy) expect: Map<String, Json>,
+}
+
+/// What a case asks.
+#[derive(Clone, Debug)]
+pub(in crate::policy) enum Question {
+    /// Load the settings, nothing more.
+    Configure,
+    /// Ask a hook.
+    Hook(Hook, Box<Input>),
+}
+
+/// Everything that a hook may be asked about.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Input {
+    pub(in crate::policy) context: Context,
+    pub(in crate::policy) identity: Identity,
+    pub(in crate::policy) account: Option<Account>,
+    pub(in crate::policy) attempt: Attempt,
+    pub(in crate::policy) profile: Profile,
+    pub(in crate::policy) profile_so_far: Profile,
+    pub(in crate::policy) plan: Plan,
+    pub(in crate::policy) plan_so_far: Plan,
+    pub(in crate::policy) terms_so_far: SessionTerms,
+    pub(in crate::policy) rules: Rules,
+    pub(in crate::policy) groups: Vec<String>,
+    pub(in crate::policy) request: AccessRequest,
+    pub(in crate::policy) requested: Option<String>,
+}
+
+/// A case file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}{}: {message}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct CaseError {
+    /// The file.
+    pub file: String,
+    /// The line, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong, and what was expected.
+    pub message: String,
+}
+
+/// Reads the cases of one file.
+pub(in crate::policy) fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
+    let form: FileForm = toml::from_str(text).map_err(|error| {
+        let malformed = locate::malformed_toml(text, &error);
+        CaseError {
+            file: file.to_owned(),
+            line: malformed.position.map(|position| position.line),
+            message: malformed.message,
+        }
+    })?;
+    let shared = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
+    form.cases
+        .into_iter()
+        .map(|case| {
+            let start = text.get(..case.span().start).unwrap_or_default();
+            // The span of an array's table begins at its header.
+            let line = start.matches('\n').count() + 1;
+            build(file, line, shared.as_ref(), case.into_inner()).map_err(|message| CaseError {
+                file: file.to_owned(),
+                line: Some(line),
+                message,
+            })
+        })
+        .collect()
+}
+
+fn build(file: &str, line: usize, shared: Option<&Json>, form: CaseForm) -> Result<Case, String> {
+    let own = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
+    let Json::Object(expect) = locate::json_of(&toml::Value::Table(form.expect)) else {
+        return Err("`expect` is not a table".to_owned());
+    };
+    let question = match form.hook.as_str() {
+        "configure" if form.input.is_some() => return Err("`configure` takes no `input`, only `settings`".to_owned()),
+        "configure" => Question::Configure,
+        name => {
+            let hook = Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
+                let known: Vec<&str> = Hook::ALL.iter().map(|hook| hook.name()).collect();
+                format!("unknown hook `{name}`, expected one of {}, configure", known.join(", "))
+            })?;
+            Question::Hook(hook, Box::new(form.input.unwrap_or_default().build(hook)?))
+        }
+    };
+    compare::check_keys(&question, &expect)?;
+    Ok(Case { file: file.to_owned(), line, name: form.name, question, settings: overlay(shared, own), expect })
+}
+
+/// The file's settings with the case's keys on top.
+fn overlay(shared: Option<&Json>, own: Option<Json>) -> Option<Json> {
+    match (shared, own) {
+        (Some(Json::Object(shared)), Some(Json::Object(own))) => {
+            let mut merged = shared.clone();
+            merged.extend(own);
+            Some(Json::Object(merged))
+        }
+        (shared, own) => own.or_else(|| shared.cloned()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct FileForm {
+    settings: Option<toml::Table>,
+    #[serde(default, rename = "case")]
+    cases: Vec<toml::Spanned<CaseForm>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CaseForm {
+    name: String,
+    hook: String,
+    settings: Option<toml::Table>,
+    input: Option<InputForm>,
+    expect: toml::Table,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct InputForm {
+    #[serde(default)]
+    context: ContextForm,
+    #[serde(default)]
+    identity: IdentityForm,
+    account: Option<AccountForm>,
+    attempt: Option<AttemptForm>,
+    profile: Option<ProfileForm>,
+    plan: Option<PlanForm>,
+    so_far: Option<toml::Table>,
+    rules: Option<RulesForm>,
+    groups: Option<Vec<String>>,
+    request: Option<RequestForm>,
+    requested: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct ContextForm {
+    application: String,
+    tenant: String,
+    at: u64,
+    login: String,
+    address: Option<String>,
+    facts: toml::Table,
+}
+
+impl Default for ContextForm {
+    fn default() -> Self {
+        Self {
+            application: "app".to_owned(),
+            tenant: "default".to_owned(),
+            at: 1_700_000_000,
+            login: "case".to_owned(),
+            address: None,
+            facts: toml::Table::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct IdentityForm {
+    upstream: String,
+    protocol: Protocol,
+    issuer: String,
+    subject: String,
+    email: Option<EmailForm>,
+    groups: Option<toml::Value>,
+    auth_time: Option<u64>,
+    acr: Option<String>,
+    amr: Vec<String>,
+    claims: toml::Table,
+}
+
+impl Default for IdentityForm {
+    fn default() -> Self {
+        Self {
+            upstream: "idp".to_owned(),
+            protocol: Protocol::Oidc,
+            issuer: "https://idp.example".to_owned(),
+            subject: "s-1".to_owned(),
+            email: None,
+            groups: None,
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
+            claims: toml::Table::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct EmailForm {
+    address: String,
+    #[serde(default)]
+    verified: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct AccountForm {
+    active: bool,
+    groups: Vec<String>,
+    attributes: toml::Table,
+}
+
+impl Default for AccountForm {
+    fn default() -> Self {
+        Self { active: true, groups: Vec::new(), attributes: toml::Table::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct AttemptForm {
+    identifier: Option<String>,
+    upstreams: Vec<String>,
+    previous: Option<String>,
+    failed: Vec<String>,
+}
+
+impl Default for AttemptForm {
+    fn default() -> Self {
+        Self { identifier: None, upstreams: vec!["idp".to_owned()], previous: None, failed: Vec::new() }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct ProfileForm {
+    match_key: Option<MatchKey>,
+    username: Option<String>,
+    email: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    display_name: Option<String>,
+    attributes: toml::Table,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct PlanForm {
+    grants: Vec<toml::Value>,
+    replace: bool,
+    create_missing: bool,
+    exclude: Vec<String>,
+    leave: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct GrantForm {
+    group: String,
+    because: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct TermsForm {
+    lifetime: u32,
+    idle: u32,
+    remember: bool,
+}
+
+impl Default for TermsForm {
+    fn default() -> Self {
+        Self { lifetime: 28_800, idle: 3_600, remember: true }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RulesForm {
+    protected: Vec<String>,
+    known: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RequestForm {
+    method: String,
+    host: String,
+    path: String,
+}
+
+impl Default for RequestForm {
+    fn default() -> Self {
+        Self { method: "GET".to_owned(), host: "app.example".to_owned(), path: "/".to_owned() }
+    }
+}
+
+impl InputForm {
+    fn build(self, hook: Hook) -> Result<Input, String> {
+        self.refuse_what_the_hook_does_not_get(hook)?;
+        let so_far = self.so_far.unwrap_or_default();
+        let (profile_so_far, plan_so_far, terms_so_far) = match hook {
+            Hook::Profile => (read::<ProfileForm>(so_far)?, PlanForm::default(), TermsForm::default()),
+            Hook::Groups => (ProfileForm::default(), read(so_far)?, TermsForm::default()),
+            _ => (ProfileForm::default(), PlanForm::default(), read(so_far)?),
+        };
+        let attempt = self.attempt.unwrap_or_default();
+        let rules = self.rules.unwrap_or_default();
+        let request = self.request.unwrap_or_default();
+        Ok(Input {
+            context: self.context.build(),
+            identity: self.identity.build()?,
+            account: self.account.map(AccountForm::build),
+            attempt: Attempt {
+                identifier: attempt.identifier,
+                upstreams: attempt.upstreams,
+                previous: attempt.previous,
+                failed: attempt.failed,
+            },
+            profile: self.profile.unwrap_or_default().build(),
+            profile_so_far: profile_so_far.build(),
+            plan: self.plan.unwrap_or_default().build()?,
+            plan_so_far: plan_so_far.build()?,
+            terms_so_far: SessionTerms {
+                lifetime: terms_so_far.lifetime,
+                idle: terms_so_far.idle,
+                remember: terms_so_far.remember,
+            },
+            rules: Rules {
+                protected: rules.protected.into_iter().collect(),
+                known: rules.known.map(|known| known.into_iter().collect()),
+            },
+            groups: self.groups.unwrap_or_default(),
+            request: AccessRequest { method: request.method, host: request.host, path: request.path },
+            requested: self.requested,
+        })
+    }
+
+    /// Input that the hook never gets would be a test of nothing.
+    fn refuse_what_the_hook_does_not_get(&self, hook: Hook) -> Result<(), String> {
+        use Hook::{Access, Admit, Groups, Logout, Profile, Provision, Route, Session};
+        let given: [(&str, bool, &[Hook]); 8] = [
+            ("account", self.account.is_some(), &[Admit, Profile, Groups, Provision]),
+            ("attempt", self.attempt.is_some(), &[Route]),
+            ("profile", self.profile.is_some(), &[Groups, Provision]),
+            ("plan", self.plan.is_some(), &[Provision]),
+            ("so-far", self.so_far.is_some(), &[Profile, Groups, Session]),
+            ("rules", self.rules.is_some(), &[Groups]),
+            ("groups", self.groups.is_some(), &[Session, Access]),
+            ("request", self.request.is_some(), &[Access]),
+        ];
+        for (name, is_given, hooks) in given {
+            if is_given && !hooks.contains(&hook) {
+                return Err(format!("`input.{name}` is not part of the question of `{hook}`"));
+            }
+        }
+        if self.requested.is_some() && hook != Logout {
+            return Err(format!("`input.requested` is not part of the question of `{hook}`"));
+        }
+        Ok(())
+    }
+}
+
+impl ContextForm {
+    fn build(self) -> Context {
+        Context {
+            login: self.login,
+            at: self.at,
+            tenant: self.tenant,
+            application: self.application,
+            address: self.address,
+            facts: claims(self.facts),
+        }
+    }
+}
+
+impl IdentityForm {
+    fn build(self) -> Result<Identity, String> {
+        let groups = match self.groups {
+            None => GroupClaim::Absent,
+            Some(toml::Value::String(text)) if text == "absent" => GroupClaim::Absent,
+            Some(toml::Value::String(text)) if text == "overage" => GroupClaim::Overage,
+            Some(list @ toml::Value::Array(_)) => GroupClaim::Listed(
+                list.try_into().map_err(|error| format!("`input.identity.groups`: {}", message_of(&error)))?,
+            ),
+            Some(other) => {
+                return Err(format!("`input.identity.groups` is {other}, expected a list, \"absent\" or \"overage\""));
+            }
+        };
+        Ok(Identity {
+            upstream: self.upstream,
+            protocol: self.protocol,
+            issuer: self.issuer,
+            subject: self.subject,
+            email: self.email.map(|email| Email { address: email.address, verified: email.verified }),
+            groups,
+            auth_time: self.auth_time,
+            acr: self.acr,
+            amr: self.amr,
+            claims: self
+                .claims
+                .iter()
+                .map(|(name, value)| (name.clone(), locate::json_of(value)))
+                .collect::<BTreeMap<_, _>>(),
+        })
+    }
+}
+
+impl AccountForm {
+    fn build(self) -> Account {
+        Account { active: self.active, groups: self.groups, attributes: claims(self.attributes) }
+    }
+}
+
+impl ProfileForm {
+    fn build(self) -> Profile {
+        Profile {
+            match_key: self.match_key,
+            username: self.username,
+            email: self.email,
+            given_name: self.given_name,
+            family_name: self.family_name,
+            display_name: self.display_name,
+            attributes: claims(self.attributes),
+        }
+    }
+}
+
+impl PlanForm {
+    fn build(self) -> Result<Plan, String> {
+        let grants = self
+            .grants
+            .into_iter()
+            .map(|grant| match grant {
+                toml::Value::String(group) => Ok(Grant { group, because: Reason::new("mapped", "") }),
+                other => {
+                    let form: GrantForm = other.try_into().map_err(|error| message_of(&error))?;
+                    let because = form.because.unwrap_or_else(|| "mapped".to_owned());
+                    Ok(Grant { group: form.group, because: Reason::new(because, "") })
+                }
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Plan {
+            grants,
+            replace: self.replace,
+            create_missing: self.create_missing,
+            exclude: self.exclude,
+            leave: self.leave,
+        })
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, String> {
+    toml::Value::Table(table).try_into().map_err(|error| format!("`input.so-far`: {}", message_of(&error)))
+}
+
+fn message_of(error: &toml::de::Error) -> String {
+    error.message().trim().replace('\n', ", ")
+}
+
+/// A table as claims, in the table's order.
+fn claims(table: toml::Table) -> Vec<Claim> {
+    table.iter().map(|(name, value)| Claim { name: name.clone(), value: claim_value(locate::json_of(value)) }).collect()
+}
+
+fn claim_value(json: Json) -> Value {
+    match json {
+        Json::String(text) => Value::Text(text),
+        Json::Bool(truth) => Value::Boolean(truth),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer),
+            (None, Some(float)) => Value::Number(float),
+            (None, None) => Value::Json(number.to_string()),
+        },
+        Json::Array(items) if items.iter().all(Json::is_string) => {
+            Value::Texts(items.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+        }
+        other => Value::Json(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Result<Case, CaseError> {
+        parse("cases/a.toml", text).map(|mut cases| cases.remove(0))
+    }
+
+    fn input(text: &str) -> Input {
+        match one(text).unwrap().question {
+            Question::Hook(_, input) => *input,
+            Question::Configure => panic!("configure has no input"),
+        }
+    }
+
+    #[test]
+    fn the_documented_sample_is_a_case_file() {
+        let cases = parse("cases.toml", include_str!("../../../../docs/examples/cases.toml")).unwrap();
+        let mut hooks: Vec<&str> = cases
+            .iter()
+            .map(|case| match &case.question {
+                Question::Configure => "configure",
+                Question::Hook(hook, _) => hook.name(),
+            })
+            .collect();
+        hooks.sort_unstable();
+        hooks.dedup();
+        assert_eq!(hooks.len(), 9, "{hooks:?}");
+    }
+
+    #[test]
+    fn fills_in_the_documented_defaults() {
+        let input = input("[[case]]\nname = \"n\"\nhook = \"admit\"\n[case.expect]\nverdict = \"pass\"\n");
+        assert_eq!((input.context.application.as_str(), input.context.at), ("app", 1_700_000_000));
+        assert_eq!((input.identity.upstream.as_str(), input.identity.subject.as_str()), ("idp", "s-1"));
+        assert_eq!(input.identity.groups, GroupClaim::Absent);
+        assert!(input.account.is_none() && input.identity.email.is_none());
+        assert_eq!(input.terms_so_far, SessionTerms { lifetime: 28_800, idle: 3_600, remember: true });
+    }
+
+    #[test]
+    fn tells_absent_groups_from_an_empty_list_and_from_overage() {
+        let groups = |value: &str| {
+            input(&format!(
+                "[[case]]\nname = \"n\"\nhook = \"groups\"\ninput.identity.groups = {value}\nexpect.leave = false\n"
+            ))
+            .identity
+            .groups
+        };
+        assert_eq!(groups("\"absent\""), GroupClaim::Absent);
+        assert_eq!(groups("\"overage\""), GroupClaim::Overage);
+        assert_eq!(groups("[]"), GroupClaim::Listed(vec![]));
+    }
+
+    #[test]
+    fn refuses_what_would_test_nothing_and_says_where() {
+        for (text, line, part) in [
+            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.verdct = \"deny\"\n", 1, "verdct"),
+            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.direction = \"pass\"\n", 1, "direction"),
+            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect = {}\n", 1, "expects nothing"),
+            ("\n[[case]]\nname = \"n\"\nhook = \"admt\"\nexpect.verdict = \"deny\"\n", 2, "unknown hook `admt`"),
+            ("[[case]]\nname = \"n\"\nhook = \"admit\"\ninput.plan = {}\nexpect.verdict = \"deny\"\n", 1, "input.plan"),
+            ("[[case]]\nname = \"n\"\nhook = \"admit\"\ninput.idntity = {}\nexpect.verdict = \"deny\"\n", 4, "idntity"),
+            (
+                "[[case]]\nname = \"n\"\nhook = \"session\"\ninput.so-far.grants = []\nexpect.idle = 1\n",
+                1,
+                "unknown field `grants`",
+            ),
+        ] {
+            let error = one(text).unwrap_err();
+            assert_eq!(error.line, Some(line), "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_case_overrides_the_settings_of_its_file_key_by_key() {
+        let case = one(
+            "[settings]\na = 1\nb = { c = 2 }\n[[case]]\nname = \"n\"\nhook = \"configure\"\nsettings = { b = 3 }\n\
+             expect.configured = true\n",
+        )
+        .unwrap();
+        assert_eq!(case.settings, Some(serde_json::json!({"a": 1, "b": 3})));
+    }
+
+    #[test]
+    fn types_claims_as_the_contract_does() {
+        let facts = input(
+            "[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.verdict = \"pass\"\n[case.input.context.facts]\n\
+             t = \"x\"\nl = [\"a\"]\ni = 1\nf = 0.5\nb = true\no = { z = 1, a = 2 }\nm = [1, \"x\"]\n",
+        )
+        .context
+        .facts;
+        let value = |name: &str| facts.iter().find(|fact| fact.name == name).unwrap().value.clone();
+        assert_eq!(value("t"), Value::Text("x".into()));
+        assert_eq!(value("l"), Value::Texts(vec!["a".into()]));
+        assert_eq!(value("i"), Value::Integer(1));
+        assert_eq!(value("f"), Value::Number(0.5));
+        assert_eq!(value("b"), Value::Boolean(true));
+        assert_eq!(value("m"), Value::Json("[1,\"x\"]".into()));
+    }
+}

@@ -1,0 +1,137 @@
+//! What became of an attempt at a new generation, for the terminal and the audit.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use crate::decision::PolicyRef;
+
+/// Why a new generation was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Somebody asked for it: a signal, a command.
+    Asked,
+    /// A file changed.
+    Change,
+    /// The gateway started.
+    Start,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is in force.
+    InForce,
+    /// It failed, and the one before it stays in force.
+    Refused,
+    /// Nothing differs from the one in force.
+    Unchanged,
+}
+
+/// One attempt at a new generation.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GenerationEvent {
+    /// Why it was attempted.
+    pub cause: Cause,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The number of the generation that is now in force.
+    pub generation: u64,
+    /// The digest of the generation that is now in force.
+    pub digest: String,
+    /// Its policies, by name.
+    pub policies: Vec<PolicyRef>,
+    /// Policies that were loaded for it, by name.
+    pub loaded: Vec<String>,
+    /// Policies that were taken over as they were, by name.
+    pub reused: Vec<String>,
+    /// What is wrong: all of it where the attempt was refused, and at start-up what makes
+    /// applications unavailable.
+    pub problems: Vec<PolicyProblem>,
+    /// Applications that now deny everybody, and why.
+    pub unavailable: BTreeMap<String, String>,
+    /// What the operator should know: changes that need a restart, warnings.
+    pub notes: Vec<String>,
+    /// From when the change was noticed to now.
+    #[serde(rename = "took-ms", serialize_with = "milliseconds")]
+    pub took: Duration,
+}
+
+/// One thing that is wrong with a policy or the configuration that names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PolicyProblem {
+    /// The configured name; none where the configuration itself is refused.
+    pub policy: Option<String>,
+    /// The file to look at.
+    pub file: Option<PathBuf>,
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The column, from 1.
+    pub column: Option<usize>,
+    /// JSON pointer of the setting, or the case's name.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for GenerationEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = self.took.as_millis();
+        match self.outcome {
+            Outcome::InForce => {
+                write!(f, "generation {} is in force ({took} ms", self.generation)?;
+                if !self.loaded.is_empty() {
+                    write!(f, "; loaded {}", self.loaded.join(", "))?;
+                }
+                if !self.reused.is_empty() {
+                    write!(f, "; kept {}", self.reused.join(", "))?;
+                }
+                f.write_str(")")?;
+            }
+            Outcome::Refused => {
+                write!(f, "the change is refused, generation {} stays in force ({took} ms)", self.generation)?;
+            }
+            Outcome::Unchanged => write!(f, "nothing changed, generation {} stays in force", self.generation)?,
+        }
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        for (application, why) in &self.unavailable {
+            write!(f, "\n  application {application} denies everybody: {why}")?;
+        }
+        for note in &self.notes {
+            write!(f, "\n  note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PolicyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}", file.display())?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+            f.write_str(": ")?;
+        }
+        if let Some(policy) = &self.policy {
+            write!(f, "policy {policy}: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "{key}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1_000_000.0).round() / 1000.0)
+}
