@@ -1,5 +1,110 @@
-//! stub
-/// main
-pub fn main() -> std::process::ExitCode {
-    todo!()
+//! The `vestibule` command: arguments in, exit code out. The only module that prints, and
+//! beside `config` the only one that reads the environment.
+
+mod accounts;
+mod audit;
+mod check;
+mod output;
+mod policy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::{Exit, Output};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done; every check and test passed
+  1   a check, a test or a verification failed
+  2   the command line is wrong
+  64  the configuration is refused
+  69  something that is needed is not there (a compiler, a port)
+  70  a fault of Vestibule itself
+  74  a file cannot be read or written
+
+Documentation: docs/ in the source tree.";
+
+/// An SSO gateway whose every login decision is made by a sandboxed WebAssembly policy.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    /// Print JSON on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Local accounts.
+    #[command(subcommand)]
+    Accounts(accounts::Command),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Check the configuration and load every policy that it names, without serving.
+    Check(check::Arguments),
+    /// Build, inspect and test policies.
+    #[command(subcommand)]
+    Policy(policy::Command),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let exit = match cli.command {
+        Command::Accounts(command) => accounts::run(&command, &output),
+        Command::Audit(command) => audit::run(&command, &output),
+        Command::Check(arguments) => check::run(&arguments, &output),
+        Command::Policy(command) => policy::run(&command, &output),
+    };
+    exit.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit
+    })
+    .into()
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_has_help() {
+        fn check(command: &clap::Command, path: &str) {
+            assert!(command.get_about().is_some(), "`{path}` has no help");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "`{path}`: `{}` has no help", argument.get_id());
+            }
+            for inner in command.get_subcommands() {
+                check(inner, &format!("{path} {}", inner.get_name()));
+            }
+        }
+        check(&Cli::command(), "vestibule");
+    }
+
+    #[test]
+    fn takes_json_before_and_after_the_command() {
+        for arguments in [["vestibule", "--json", "check"], ["vestibule", "check", "--json"]] {
+            assert!(Cli::try_parse_from(arguments).unwrap().json, "{arguments:?}");
+        }
+        assert_eq!(Cli::try_parse_from(["vestibule", "chek"]).unwrap_err().exit_code(), 2);
+    }
 }
