@@ -61,7 +61,7 @@ pub fn configure<P: Policy>(settings: impl Display) -> Result<P, Vec<Problem>> {
 }
 
 /// One question to one policy. What is not said has the defaults of `docs/cases.md`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Case<P> {
     settings: String,
     /// The context.
@@ -85,6 +85,26 @@ pub struct Case<P> {
     /// The target that the person asked for at the logout.
     pub requested: Option<String>,
     policy: PhantomData<fn() -> P>,
+}
+
+// Not derived, since that would ask the policy to be `Clone`.
+impl<P> Clone for Case<P> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            context: self.context.clone(),
+            identity: self.identity.clone(),
+            account: self.account.clone(),
+            profile: self.profile.clone(),
+            plan: self.plan.clone(),
+            terms: self.terms,
+            attempt: self.attempt.clone(),
+            current: self.current.clone(),
+            request: self.request.clone(),
+            requested: self.requested.clone(),
+            policy: PhantomData,
+        }
+    }
 }
 
 impl<P: Policy> Case<P> {
