@@ -1,0 +1,209 @@
+//! Attacks from outside, on the gateway as it runs behind a real proxy. The rows that need
+//! no proxy are tested beside the code that refuses them.
+
+use http::Method;
+use url::Url;
+use vestibule_tests::browser::Browser;
+
+use crate::scene::{Scene, With};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a01_to_a03_a_login_never_leads_to_a_foreign_host() {
+    let scene = Scene::start(With::Nginx).await;
+    for rd in [
+        "/\\evil.com",
+        "/%09/evil.com",
+        "/%0a/evil.com",
+        "/%20//evil.com",
+        "//evil.com",
+        "///evil.com",
+        "https:evil.com",
+        "https://evil.com",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "http://127.0.0.1@evil.com/",
+        "\\\\evil.com",
+        "http:\\\\evil.com",
+        "/\t/evil.com",
+    ] {
+        let mut browser = Browser::new();
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("rd", rd).finish();
+        for query in [query, format!("rd={rd}")] {
+            let Ok(url) = Url::parse(&format!("{}/vestibule/start/app?{query}", scene.site)) else { continue };
+            let page = browser.get(url.as_str()).await;
+            if !page.url.as_str().starts_with(&scene.op.issuer) {
+                assert!(page.status.is_client_error(), "{rd}: {} {}", page.status, page.url);
+                continue;
+            }
+            // At the provider there may be a session from the round before.
+            let page = if page.forms().is_empty() { page } else { scene.sign_in(&mut browser, page, "alice").await };
+            assert!(page.url.as_str().starts_with(&scene.site), "{rd} leads to {}", page.url);
+            browser = Browser::new();
+        }
+    }
+}
+
+async fn headers_from_outside_do_not_arrive(with: With) {
+    let scene = Scene::start(with).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    let url = Url::parse(&format!("{}/", scene.site)).unwrap();
+    for name in [
+        "X-Forwarded-User",
+        "x-forwarded-user",
+        "X_Forwarded_User",
+        "x-forwarded_user",
+        "X-FORWARDED-GROUPS",
+        "X_Forwarded-Groups",
+        "x_forwarded_email",
+        "X-Vestibule-Assertion",
+        "X_Vestibule_Assertion",
+    ] {
+        let page = browser.request(Method::GET, &url, None, &[(name, "admin")]).await;
+        if page.status == 200 {
+            let headers = page.json()["headers"].clone();
+            for (arrived, values) in headers.as_object().expect("headers") {
+                let canonical = arrived.replace('_', "-").to_ascii_lowercase();
+                if canonical.starts_with("x-forwarded-") || canonical.starts_with("x-vestibule-") {
+                    assert!(!values.to_string().contains("admin"), "{name} arrived as {arrived}: {values}");
+                }
+            }
+        } else {
+            assert!(page.status.is_client_error(), "{name}: {}", page.status);
+        }
+        // Without a session it opens nothing either.
+        let stranger = Browser::new().request(Method::GET, &url, None, &[(name, "admin")]).await;
+        assert_ne!(stranger.status, 200, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a11_no_alias_of_an_identity_header_passes_nginx() {
+    headers_from_outside_do_not_arrive(With::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a11_no_alias_of_an_identity_header_passes_traefik() {
+    headers_from_outside_do_not_arrive(With::Traefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a14_to_a16_nothing_that_a_client_says_opens_a_page() {
+    let scene = Scene::start(With::Nginx).await;
+    let url = Url::parse(&format!("{}/admin", scene.site)).unwrap();
+    for headers in [
+        [("X-Forwarded-Uri", "/public")],
+        [("X-Original-Uri", "/public")],
+        [("X-Original-Url", "%zz")],
+        [("User-Agent", "GoogleHC/1.0")],
+        [("X-Forwarded-Proto", "http")],
+        [("X-Forwarded-For", "a")],
+        [("X-Forwarded-Method", "OPTIONS")],
+        [("Connection", "close, X-Forwarded-User")],
+        [("Cookie", "vestibule=garbage")],
+        [("Cookie", "vestibule=; vestibule=; vestibule.0=x; vestibule.99999999999=x")],
+        [("Cookie", "=;;;=; \u{7f}")],
+    ] {
+        let page = Browser::new().request(Method::GET, &url, None, &headers).await;
+        assert!(page.status.is_redirection() || page.status.is_client_error(), "{headers:?}: {}", page.status);
+        assert!(!page.body.contains("\"application\":true"), "{headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a40_a_callback_belongs_to_the_browser_that_began() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut victim = Browser::new();
+    let mut attacker = Browser::new();
+    // The attacker logs in at the provider, and keeps the callback to themself.
+    let page = attacker.get(&format!("{}/", scene.site)).await;
+    let done = scene.sign_in(&mut attacker, page, "bob").await;
+    assert_eq!(done.status, 200);
+    let callback = attacker.trail.iter().find(|page| page.url.path() == "/callback/op").expect("a callback").url.clone();
+    // In another browser it is worth nothing, with or without a login of its own.
+    assert!(victim.get(callback.as_str()).await.status.is_client_error());
+    victim.get(&format!("{}/", scene.site)).await;
+    assert!(victim.get(callback.as_str()).await.status.is_client_error());
+    assert_ne!(victim.peek(&format!("{}/", scene.site)).await.status, 200);
+    // Nor a second time in the same one.
+    assert!(attacker.get(callback.as_str()).await.status.is_client_error());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a41_an_answer_in_another_issuers_name_is_refused() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    let page = browser.get(&format!("{}/", scene.site)).await;
+    assert!(page.url.as_str().starts_with(&scene.op.issuer));
+    let began = browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
+    let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    for iss in ["https://evil.example", "", "null"] {
+        let mut tried = browser.clone();
+        let url = format!("{}/callback/op?code=x&state={state}&iss={iss}", scene.gateway.url());
+        let page = tried.get(&url).await;
+        assert!(page.status.is_client_error() || page.status.is_server_error(), "{iss}: {}", page.status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a48_what_an_upstream_says_is_shown_escaped_or_not_at_all() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    browser.get(&format!("{}/", scene.site)).await;
+    let began = browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
+    let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    for query in [
+        format!("error=access_denied&error_description=%3Cscript%3Ealert(1)%3C/script%3E&state={state}"),
+        "error=%3Csvg%20onload%3Dalert(1)%3E&state=%3Csvg%20onload%3Dalert(1)%3E".to_owned(),
+    ] {
+        let page = browser.get(&format!("{}/callback/op?{query}", scene.gateway.url())).await;
+        assert!(!page.status.is_success());
+        assert!(!page.body.contains("<script>alert") && !page.body.contains("<svg onload"), "{}", page.body);
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe-inline"), "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a60_to_a62_a_session_is_new_at_each_login_and_nobody_elses() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    let first = browser.cookies("127.0.0.1");
+    // Another login in the same browser, with the old cookies in the jar.
+    let page = browser.get(&format!("{}/vestibule/start/app?rd=/&max-age=0", scene.site)).await;
+    if page.url.as_str().starts_with(&scene.op.issuer) {
+        assert_eq!(scene.sign_in(&mut browser, page, "alice").await.status, 200);
+    }
+    let second = browser.cookies("127.0.0.1");
+    assert_ne!(first.get("vestibule"), second.get("vestibule"));
+    // Two cookies of one name: neither counts.
+    let (one, two) = (first["vestibule"].clone(), second["vestibule"].clone());
+    let mut doubled = Browser::new();
+    doubled.headers.push(("cookie".into(), format!("vestibule={one}; vestibule={two}")));
+    assert_ne!(doubled.peek(&format!("{}/", scene.site)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a67_nonsense_crashes_nothing() {
+    let scene = Scene::start(With::Nginx).await;
+    for path in ["/login/app", "/login/app/local", "/logout", "/oidc/token", "/callback/op", "/login/%ff", "/login/app?%ff=%ff"] {
+        for body in [String::new(), "%%%".into(), "a=b&a=b".into(), "\u{0}".into()] {
+            let url = Url::parse(&format!("{}{path}", scene.gateway.url())).unwrap();
+            let page =
+                Browser::new().request(Method::POST, &url, Some(("application/x-www-form-urlencoded", body)), &[]).await;
+            assert!(page.status.is_client_error(), "{path}: {}", page.status);
+        }
+    }
+    assert_eq!(Browser::new().get(&format!("{}/healthz", scene.gateway.url())).await.status, 200);
+    assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a68_a_post_without_a_session_reaches_nothing() {
+    let scene = Scene::start(With::Nginx).await;
+    let url = Url::parse(&format!("{}/page", scene.site)).unwrap();
+    let page = Browser::new().request(Method::POST, &url, Some(("text/plain", "x".into())), &[]).await;
+    assert_ne!(page.status, 200);
+    assert!(!page.body.contains("application"), "{}", page.body);
+}

@@ -1,0 +1,95 @@
+//! Bad input: a clear refusal that names the place, and nothing that was in force changes.
+
+use std::fs;
+
+use vestibule_tests::{browser::Browser, gateway::Gateway};
+
+use crate::scene::{self, Scene, With};
+
+fn checked(gateway: &Gateway) -> (i32, String) {
+    let (code, output, errors) = gateway.run(&["check", "--config", "vestibule.toml", "--json"]);
+    (code, output + &errors)
+}
+
+/// A gateway's folder with a configuration that is right.
+fn folder() -> Gateway {
+    let gateway = Gateway::new();
+    for name in scene::CHAIN {
+        gateway.write(&format!("settings/{name}.toml"), "");
+    }
+    gateway.write("settings/domain-restriction.toml", "allowed-domains = \"example.test\"\n");
+    scene::configure(&gateway, "https://idp.example", "http://127.0.0.1:9", "");
+    gateway
+}
+
+#[test]
+fn a_configuration_that_is_right_passes_the_check() {
+    let gateway = folder();
+    let (code, said) = checked(&gateway);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
+    let gateway = folder();
+    let text = fs::read_to_string(gateway.path("vestibule.toml")).unwrap();
+    gateway.write("vestibule.toml", &text.replace("listen =", "lisen ="));
+    let (code, said) = checked(&gateway);
+    assert_eq!(code, 64, "{said}");
+    for part in ["vestibule.toml", "lisen", "listen"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let line = text.lines().position(|line| line.starts_with("listen")).unwrap() + 1;
+    assert!(said.contains(&format!("\"line\":{line}")) || said.contains(&format!("\"line\": {line}")), "{said}");
+}
+
+#[test]
+fn a_settings_file_with_three_errors_is_told_all_three() {
+    let gateway = folder();
+    gateway.write("settings/domain-restriction.toml", "allowed-domains = 7\nno-such-key = 1\nrequire-verified = \"perhaps\"\n");
+    let (code, said) = checked(&gateway);
+    assert_ne!(code, 0, "{said}");
+    for part in ["domain-restriction", "allowed-domains", "no-such-key", "require-verified"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+}
+
+#[test]
+fn a_component_that_is_a_jpeg_is_told_so() {
+    let gateway = folder();
+    fs::write(gateway.path("policies/domain-restriction.wasm"), [&[0xff, 0xd8, 0xff, 0xe0][..], &[0; 64]].concat()).unwrap();
+    let (code, said) = checked(&gateway);
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains("domain-restriction") && said.to_lowercase().contains("component"), "{said}");
+}
+
+#[test]
+fn a_policy_without_a_manifest_is_told_so() {
+    let gateway = folder();
+    // An empty component: valid, and says nothing of itself.
+    fs::write(gateway.path("policies/domain-restriction.wasm"), [0, b'a', b's', b'm', 0x0d, 0, 1, 0]).unwrap();
+    let (code, said) = checked(&gateway);
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains("manifest"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_that_was_cut_is_no_session() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    for (name, value) in browser.cookies("127.0.0.1") {
+        let cut = &value[..value.len().saturating_sub(1)];
+        let mut other = browser.clone();
+        for ((kept, ..), cookie) in &mut other.jar {
+            if *kept == name {
+                cut.clone_into(&mut cookie.value);
+            }
+        }
+        let page = other.peek(&format!("{}/", scene.site)).await;
+        if name.starts_with("vestibule") && !name.contains("sso") {
+            assert_ne!(page.status, 200, "{name}");
+        }
+    }
+    assert_eq!(browser.peek(&format!("{}/", scene.site)).await.status, 200, "the whole cookie still holds");
+}

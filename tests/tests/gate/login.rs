@@ -1,0 +1,146 @@
+//! One login, all the way, through each proxy.
+
+use serde_json::Value;
+use vestibule_tests::browser::Browser;
+
+use crate::scene::{Scene, With};
+
+async fn a_login_reaches_the_application(with: With) {
+    let scene = Scene::start(with).await;
+    let mut browser = Browser::new();
+    let page = scene.log_in(&mut browser, "alice").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let told = page.json();
+    assert_eq!(told["application"], true);
+    let header = |name: &str| told["headers"][name][0].as_str().unwrap_or_default().to_owned();
+    assert_eq!(header("x-forwarded-user"), "alice");
+    assert_eq!(header("x-forwarded-email"), "alice@example.test");
+    assert_eq!(header("x-forwarded-groups"), "jira-software-users");
+
+    // The assertion is a JWT that verifies with the published keys.
+    let keys = Browser::new().get(&format!("{}/.well-known/jwks.json", scene.gateway.url())).await.json();
+    let claims = verify(&header("x-vestibule-assertion"), &keys, "app");
+    assert_eq!(claims["preferred_username"], "alice");
+    assert_eq!(claims["email"], "alice@example.test");
+
+    // The next request needs no login.
+    let again = browser.peek(&format!("{}/page?x=1", scene.site)).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(again.json()["uri"], "/page?x=1");
+
+    // Everything was recorded, and the record holds.
+    let decided = scene.gateway.events("decision.login");
+    assert_eq!(decided.len(), 1, "{decided:?}");
+    assert_eq!(decided[0]["granted"], true);
+    let (code, output, errors) = scene.gateway.run(&["audit", "verify", "audit.jsonl", "--json"]);
+    assert_eq!(code, 0, "{output}{errors}");
+    // Who it was is not in the record in clear, nor in the log.
+    for text in [std::fs::read_to_string(scene.gateway.path("audit.jsonl")).unwrap(), scene.gateway.log()] {
+        assert!(!text.contains("alice@example.test"), "{text}");
+        assert!(!text.contains("Ångström"), "{text}");
+    }
+}
+
+fn verify(jwt: &str, keys: &Value, audience: &str) -> Value {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+    let keys: JwkSet = serde_json::from_value(keys.clone()).expect("a key set");
+    let header = decode_header(jwt).expect("a JWT");
+    let key = keys.find(&header.kid.expect("a kid")).expect("the key");
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.set_audience(&[audience]);
+    decode::<Value>(jwt, &DecodingKey::from_jwk(key).expect("a key"), &validation).expect("a valid JWT").claims
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_through_nginx_reaches_the_application() {
+    a_login_reaches_the_application(With::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_through_traefik_reaches_the_application() {
+    a_login_reaches_the_application(With::Traefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_subject_gets_what_the_policies_say() {
+    let scene = Scene::start(With::Nginx).await;
+    for (name, status, what) in [
+        ("bob", 200, "everybody"),
+        // No group claim at all: not even a list, and still a default group.
+        ("nogroups", 200, "everybody"),
+        ("mallory", 403, "domain-not-allowed"),
+        ("unverified", 403, "email-not-verified"),
+        ("noverified", 403, "email-not-verified"),
+        ("twoats", 403, "invalid-email"),
+        ("trailing", 403, "invalid-email"),
+    ] {
+        let mut browser = Browser::new();
+        let page = scene.log_in(&mut browser, name).await;
+        assert_eq!(page.status, status, "{name}: {}", page.body);
+        if status == 200 {
+            assert_eq!(page.json()["headers"]["x-forwarded-groups"][0], what, "{name}");
+        } else {
+            assert_eq!(page.header("x-vestibule-reason"), what, "{name}: {}", page.body);
+            let denied = scene.gateway.events("decision.login").pop().expect("an event");
+            assert_eq!(denied["granted"], false);
+            // Refused is refused: nothing in the jar opens the application.
+            let tried = browser.peek(&format!("{}/", scene.site)).await;
+            assert_ne!(tried.status, 200, "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_application_is_entered_without_a_second_login_and_a_logout_ends_both() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    // The application's own session is gone; the gateway's is not.
+    browser.jar.retain(|(name, ..), _| name != "vestibule");
+    let page = browser.get(&format!("{}/", scene.site)).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(browser.trail.iter().all(|page| !page.url.as_str().starts_with(&scene.op.issuer)), "went upstream");
+    assert_eq!(scene.gateway.events("decision.login").len(), 2, "each session has a decision of its own");
+
+    let held = browser.cookies("127.0.0.1");
+    let out = browser.get(&format!("{}/vestibule/logout/app", scene.site)).await;
+    assert_eq!(out.status, 200, "{} {}", out.url, out.body);
+    // A copy of the session's cookies opens nothing afterwards.
+    let cookie = held.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+    let mut thief = Browser::new();
+    thief.headers.push(("cookie".into(), cookie));
+    let tried = thief.peek(&format!("{}/", scene.site)).await;
+    assert_ne!(tried.status, 200, "{}", tried.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_the_session_at_the_upstream_too() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    let page = browser.get(&format!("{}/vestibule/logout/app", scene.site)).await;
+    // oidc-provider asks the person whether to log out there, too, in a form.
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&scene.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
+        None => page,
+    };
+    assert_eq!(page.status, 200, "{} {}", page.url, page.body);
+    assert_eq!(page.url.path(), "/logged-out", "{}", page.body);
+    let page = browser.get(&format!("{}/", scene.site)).await;
+    assert!(page.url.as_str().starts_with(&scene.op.issuer), "still logged in: {}", page.url);
+    assert!(page.body.contains("password"), "the upstream's session lives on: {}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_hook_is_asked_for_its_paths() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    assert_eq!(browser.peek(&format!("{}/admin/x", scene.site)).await.status, 200, "the login is fresh enough");
+    for path in ["/hidden/x", "//hidden/x", "/./hidden/x", "/public/../hidden/x", "/hidden/./y", "/%68idden/x"] {
+        let page = browser.peek(&format!("{}{path}", scene.site)).await;
+        assert_ne!(page.status, 200, "{path}: {}", page.body);
+    }
+    let denied = scene.gateway.events("decision.access");
+    assert!(denied.iter().any(|event| event["granted"] == false), "{denied:?}");
+}

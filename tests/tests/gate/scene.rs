@@ -1,0 +1,179 @@
+//! The scene of most tests: one application behind a proxy, one OpenID provider, the
+//! ready-made policies.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vestibule_tests::{
+    browser::{Browser, Page},
+    gateway::Gateway,
+    peers::{Application, Nginx, OpenIdProvider, Traefik, port},
+    process::root,
+};
+
+/// The reverse proxies that are tried.
+#[derive(Debug)]
+pub enum Proxy {
+    Nginx { _nginx: Nginx, _folder: TempDir },
+    Traefik { _traefik: Traefik, _folder: TempDir },
+}
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    Nginx,
+    Traefik,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Scene {
+    pub gateway: Gateway,
+    pub op: OpenIdProvider,
+    /// Where the browser finds the application.
+    pub site: String,
+    pub application: Application,
+    _proxy: Proxy,
+}
+
+/// Who can log in at the OpenID provider.
+pub fn people() -> Value {
+    json!({
+        "alice": {
+            "email": "alice@example.test", "email_verified": true, "preferred_username": "alice", "name": "Alice Ångström",
+            "given_name": "Alice", "family_name": "Ångström", "groups": ["dev", "staff"], "department": "it",
+        },
+        "bob": { "email": "bob@example.test", "email_verified": true, "preferred_username": "bob", "name": "Bob", "groups": [] },
+        "nogroups": { "email": "n@example.test", "email_verified": true, "preferred_username": "nogroups", "name": "N" },
+        "mallory": { "email": "mallory@evil.test", "email_verified": true, "preferred_username": "mallory", "name": "M", "groups": ["dev"] },
+        "unverified": { "email": "u@example.test", "email_verified": false, "preferred_username": "unverified", "name": "U", "groups": ["dev"] },
+        "twoats": { "email": "attacker@evil.test@example.test", "email_verified": true, "preferred_username": "twoats", "name": "T", "groups": [] },
+        "noverified": { "email": "v@example.test", "preferred_username": "noverified", "name": "V", "groups": ["dev"] },
+        "trailing": { "email": "t@example.test.", "email_verified": true, "preferred_username": "trailing", "name": "T", "groups": ["dev"] },
+    })
+}
+
+/// The policies that every test has, with settings under `settings/`.
+pub const CHAIN: [&str; 7] = [
+    "redirection-rules",
+    "domain-restriction",
+    "attribute-mapping",
+    "group-mapping",
+    "default-groups",
+    "session-terms",
+    "admin-reauth",
+];
+
+impl Scene {
+    /// Starts everything, with further configuration for the application.
+    pub async fn start(with: With) -> Self {
+        Self::start_with(with, "").await
+    }
+
+    pub async fn start_with(with: With, more: &str) -> Self {
+        let mut gateway = Gateway::new();
+        let application = Application::start().await;
+        let folder = TempDir::new().expect("a folder");
+        let port = port();
+        let site = format!("http://127.0.0.1:{port}");
+        let op = OpenIdProvider::start(
+            &json!([{
+                "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
+                "redirect_uris": [format!("{}/callback/op", gateway.url())],
+                "post_logout_redirect_uris": [format!("{}/logged-out", gateway.url())],
+            }]),
+            &people(),
+        );
+        settings(&gateway);
+        configure(&gateway, &op.issuer, &site, more);
+        gateway.start();
+        let proxy = match with {
+            With::Nginx => {
+                let (http, server) = nginx(gateway.port, application.port);
+                Proxy::Nginx { _nginx: Nginx::start(folder.path(), port, &http, &server), _folder: folder }
+            }
+            With::Traefik => {
+                let dynamic = traefik(gateway.port, application.port);
+                Proxy::Traefik { _traefik: Traefik::start(folder.path(), port, &dynamic), _folder: folder }
+            }
+        };
+        Self { gateway, op, site, application, _proxy: proxy }
+    }
+
+    /// Logs `name` in from the application's page on; what comes last.
+    pub async fn log_in(&self, browser: &mut Browser, name: &str) -> Page {
+        let page = browser.get(&format!("{}/", self.site)).await;
+        self.sign_in(browser, page, name).await
+    }
+
+    /// Fills in the OpenID provider's own form.
+    pub async fn sign_in(&self, browser: &mut Browser, page: Page, name: &str) -> Page {
+        assert!(page.url.as_str().starts_with(&self.op.issuer), "not at the provider: {} {}\n{}", page.status, page.url, page.body);
+        let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
+        browser.submit(&form.with("login", name).with("password", "any")).await
+    }
+}
+
+/// The settings that most tests have.
+fn settings(gateway: &Gateway) {
+    gateway.write("settings/redirection-rules.toml", "default = { to = \"auto\" }\n");
+    gateway.write("settings/domain-restriction.toml", "allowed-domains = \"example.test\"\n");
+    gateway.write("settings/attribute-mapping.toml", "match-by = \"username\"\n");
+    gateway.write(
+        "settings/group-mapping.toml",
+        "exclude = [\"local-testers\"]\n[[manual]]\ngroup = \"jira-software-users\"\nfrom = [\"dev\"]\n",
+    );
+    gateway.write("settings/default-groups.toml", "groups = [\"everybody\"]\n");
+    gateway.write("settings/session-terms.toml", "lifetime-s = 3600\n");
+    gateway.write("settings/admin-reauth.toml", "admin-paths = [\"/admin/*\"]\nhidden-paths = [\"/hidden/*\"]\nmax-age-s = 600\n");
+}
+
+/// The `[policies.NAME]` tables of some policies.
+pub fn policies(names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| format!("[policies.{name}]\ncomponent = \"policies/{name}.wasm\"\nsettings = \"settings/{name}.toml\"\n\n"))
+        .collect()
+}
+
+/// Writes the scene's configuration.
+pub fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str) {
+    gateway.configure(&format!(
+        "{policies}\
+         [upstreams.op]\nissuer = \"{issuer}\"\nclient-id = \"gate\"\nclient-secret = \"a-secret-of-the-test-which-is-long\"\n\
+         scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n\n\
+         [applications.app]\nurl = \"{site}/\"\nupstreams = [\"op\"]\nchain = {CHAIN:?}\n{more}\n\
+         [applications.app.forward-auth]\n",
+        policies = policies(&CHAIN),
+    ));
+}
+
+/// What `docs/forward-auth.md` tells an operator to write, filled in.
+fn snippet(heading: &str, gateway: u16, application: u16) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("docs/forward-auth.md")).expect("the documentation");
+    let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let blocks: Vec<String> = section
+        .split("\n```")
+        .skip(1)
+        .step_by(2)
+        .map(|block| block.split_once('\n').map_or("", |(_, code)| code).to_owned())
+        .map(|code| {
+            code.replace("GATEWAY_PORT", &gateway.to_string())
+                .replace("APPLICATION_PORT", &application.to_string())
+                .replace("APPLICATION_ID", "app")
+        })
+        .collect();
+    assert!(!blocks.is_empty(), "no code under {heading}");
+    blocks
+}
+
+fn nginx(gateway: u16, application: u16) -> (String, String) {
+    let mut blocks = snippet("nginx", gateway, application).into_iter();
+    let http = blocks.next().expect("the part for `http`");
+    let server = blocks.next().expect("the part for `server`");
+    (http, server)
+}
+
+fn traefik(gateway: u16, application: u16) -> String {
+    snippet("Traefik", gateway, application).remove(0)
+}
