@@ -1,1 +1,193 @@
-//! stub
+//! The composition root: makes the parts of a gateway out of its configuration and puts
+//! them together. Nothing is decided here.
+
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+
+use crate::{
+    audit::{Audit, AuditError, Event, Kind},
+    clock::{Clock, SystemClock},
+    config::Config,
+    downstream::{Passports, oidc::Provider},
+    http,
+    keys::{KeyError, KeyRing},
+    login::{Login, Parts},
+    policy::{Cache, CacheError, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError},
+    server,
+    upstream::{UpstreamError, Upstreams},
+};
+
+/// A gateway that is ready to serve.
+pub struct App {
+    config: Arc<Config>,
+    generations: Arc<Generations>,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    login: Arc<Login>,
+    /// Ends with the gateway.
+    _watch: Watch,
+}
+
+/// Why a gateway cannot be made. Each is found before a socket is bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// The audit log.
+    #[error("failed to open the audit log")]
+    Audit(#[from] AuditError),
+    /// The folder of compiled components.
+    #[error("failed to open the cache of compiled components")]
+    Cache(#[from] CacheError),
+    /// The sandbox.
+    #[error("failed to make the sandbox")]
+    Engine(#[from] EngineError),
+    /// The key ring.
+    #[error("failed to open the key ring")]
+    Keys(#[from] KeyError),
+    /// The address is taken, or not ours.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A signal could not be listened for.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// The connections to the upstreams.
+    #[error("failed to prepare the connections to the upstreams")]
+    Upstreams(#[from] UpstreamError),
+    /// The watch over the policies.
+    #[error("failed to watch the policies")]
+    Watch(#[from] WatchError),
+}
+
+/// Hears of every generation, beside the audit and the log.
+pub type Listener = Box<dyn Fn(&GenerationEvent) + Send + Sync>;
+
+impl App {
+    /// Makes a gateway of `config`. Loads every policy: this takes seconds where nothing is
+    /// in the cache, and blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`AppError`] says. A policy that cannot be loaded is no error: its applications
+    /// deny everybody, and `listener` hears why.
+    pub fn open(config: Config, listener: Listener) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = Arc::new(KeyRing::open(&config.keys, Arc::clone(&clock))?);
+        let pseudonym = {
+            let keys = Arc::clone(&keys);
+            Arc::new(move |value: &str| keys.pseudonym(value))
+        };
+        let audit = Arc::new(Audit::open(&config.audit, Arc::clone(&clock), pseudonym)?);
+        let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
+        let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
+        let engine = Engine::new(&config.policies.limits, cache)?;
+        let listener = {
+            let audit = Arc::clone(&audit);
+            Box::new(move |event: &GenerationEvent| {
+                record(&audit, event);
+                listener(event);
+            })
+        };
+        let generations = Arc::new(Generations::open(config, engine, Arc::clone(&clock), listener));
+        let watch = Watch::start(Arc::clone(&generations))?;
+        let login = Arc::new(Login::new(Parts {
+            generations: Arc::clone(&generations),
+            upstreams,
+            keys: Arc::clone(&keys),
+            audit,
+            clock: Arc::clone(&clock),
+        }));
+        let config = Arc::clone(generations.current().config());
+        Ok(Self { config, generations, keys, clock, login, _watch: watch })
+    }
+
+    /// The configuration that the gateway began with.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Binds the configured address.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Listen`].
+    pub async fn listen(&self) -> Result<TcpListener, AppError> {
+        let address = self.config.server.listen;
+        TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+    }
+
+    /// Serves on `listener` until `stop` comes true. SIGHUP reads everything anew.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Signals`].
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let mut hangups = tokio::signal::unix::signal(SignalKind::hangup()).map_err(AppError::Signals)?;
+        let reloads = {
+            let generations = Arc::clone(&self.generations);
+            tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    let generations = Arc::clone(&generations);
+                    // One at a time; what it came to is told to the listener.
+                    let _ = tokio::task::spawn_blocking(move || generations.reload()).await;
+                }
+            })
+        };
+        let router = http::router(http::Parts {
+            login: Arc::clone(&self.login),
+            passports: Passports::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
+            provider: Provider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
+        });
+        server::serve(&self.config.server, listener, router, stop).await;
+        reloads.abort();
+        // The watch waits for its thread, which may be building a generation.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        Ok(())
+    }
+}
+
+/// A generation is in the log and in the audit.
+fn record(audit: &Audit, event: &GenerationEvent) {
+    let kind = match event.outcome {
+        Outcome::InForce => Kind::GenerationSwapped,
+        Outcome::Refused => Kind::GenerationRefused,
+        Outcome::Unchanged => return,
+    };
+    if event.outcome == Outcome::InForce && event.problems.is_empty() && event.unavailable.is_empty() {
+        tracing::info!(generation = event.generation, "{event}");
+    } else {
+        tracing::warn!(generation = event.generation, "{event}");
+    }
+    let recorded = audit.record(&Event {
+        kind,
+        granted: event.outcome == Outcome::InForce,
+        outcome: serde_json::to_value(event).ok(),
+        micros: u64::try_from(event.took.as_micros()).unwrap_or(u64::MAX),
+        ..Event::default()
+    });
+    if let Err(error) = recorded {
+        tracing::error!(%error, "a generation could not be recorded");
+    }
+}
+
+/// Comes true at the first SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// [`AppError::Signals`].
+pub fn stop_signal() -> Result<impl Future<Output = ()>, AppError> {
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate()).map_err(AppError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
