@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{HeaderNames, UnsafeValue, encode, encode_list, oidc::subject};
 use crate::{
@@ -58,9 +58,12 @@ pub enum PassportError {
     Signature(#[from] KeyError),
 }
 
+/// Signs an assertion's claims.
+type Sign = Box<dyn Fn(&Value) -> Result<String, KeyError> + Send + Sync>;
+
 /// Makes passports, and keeps them for a while.
 pub struct Passports {
-    keys: Arc<KeyRing>,
+    sign: Sign,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
     shards: [Mutex<HashMap<String, Arc<Passport>>>; SHARDS],
@@ -70,7 +73,11 @@ impl Passports {
     /// Signs with `keys`.
     #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, clock, hasher: RandomState::new(), shards: Default::default() }
+        Self::signing(Box::new(move |claims| keys.sign("ES256", ASSERTION_TYPE, claims)), clock)
+    }
+
+    pub(crate) fn signing(sign: Sign, clock: Arc<dyn Clock>) -> Self {
+        Self { sign, clock, hasher: RandomState::new(), shards: Default::default() }
     }
 
     /// The passport of `session`, which the caller knows to be alive. `issuer` is the
@@ -152,7 +159,7 @@ impl Passports {
                 "groups": session.groups,
                 "upstream": session.identity.upstream,
             });
-            let jwt = self.keys.sign("ES256", ASSERTION_TYPE, &claims)?;
+            let jwt = (self.sign)(&claims)?;
             headers.insert(header, HeaderValue::try_from(jwt).map_err(|_| UnsafeValue)?);
         }
         Ok(Passport { headers, names: Arc::clone(names), renew_at: now + expires.saturating_sub(now) / 2 })

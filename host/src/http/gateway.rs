@@ -35,13 +35,6 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) fn new(flow: impl Flow, passports: Passports, provider: Provider) -> Self {
         let settings = Settings::of(flow.config());
-        let behind_proxies = !settings.behind.is_empty();
-        if behind_proxies && settings.config.server.trusted_proxies.is_empty() {
-            tracing::warn!(
-                "server.trusted-proxies is empty: every request that a proxy asks about is refused, \
-                 since nobody is believed to be that proxy"
-            );
-        }
         Self {
             flow: Box::new(flow),
             passports,

@@ -19,6 +19,8 @@ mod origin;
 mod pages;
 mod peer;
 mod router;
+#[cfg(test)]
+mod tests;
 
 pub use peer::Peer;
 pub use router::{Parts, router};

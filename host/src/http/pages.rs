@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Deserialize;
 use url::Url;
@@ -139,7 +139,7 @@ impl Pages {
 
     fn page(&self, asked: &Asked, name: &str, values: Value) -> Response {
         // Without randomness there is no nonce, and the page goes without its style.
-        let nonce = random_bytes::<16>().map(|bytes| STANDARD.encode(bytes)).unwrap_or_default();
+        let nonce = random_bytes::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
         let host = asked.settings.config.server.public_url.host_str().unwrap_or_default();
         let values = context! { host, nonce => &nonce, ..values };
         let rendered = self.templates.get_template(name).and_then(|template| template.render(values));

@@ -119,7 +119,8 @@ async fn a40_a_callback_belongs_to_the_browser_that_began() {
     let page = attacker.get(&format!("{}/", scene.site)).await;
     let done = scene.sign_in(&mut attacker, page, "bob").await;
     assert_eq!(done.status, 200);
-    let callback = attacker.trail.iter().find(|page| page.url.path() == "/callback/op").expect("a callback").url.clone();
+    let callback =
+        attacker.trail.iter().find(|page| page.url.path() == "/callback/op").expect("a callback").url.clone();
     // In another browser it is worth nothing, with or without a login of its own.
     assert!(victim.get(callback.as_str()).await.status.is_client_error());
     victim.get(&format!("{}/", scene.site)).await;
@@ -135,7 +136,8 @@ async fn a41_an_answer_in_another_issuers_name_is_refused() {
     let mut browser = Browser::new();
     let page = browser.get(&format!("{}/", scene.site)).await;
     assert!(page.url.as_str().starts_with(&scene.op.issuer));
-    let began = browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
+    let began =
+        browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
     let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
     for iss in ["https://evil.example", "", "null"] {
         let mut tried = browser.clone();
@@ -150,7 +152,8 @@ async fn a48_what_an_upstream_says_is_shown_escaped_or_not_at_all() {
     let scene = Scene::start(With::Nginx).await;
     let mut browser = Browser::new();
     browser.get(&format!("{}/", scene.site)).await;
-    let began = browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
+    let began =
+        browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
     let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
     for query in [
         format!("error=access_denied&error_description=%3Cscript%3Ealert(1)%3C/script%3E&state={state}"),
@@ -187,11 +190,14 @@ async fn a60_to_a62_a_session_is_new_at_each_login_and_nobody_elses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a67_nonsense_crashes_nothing() {
     let scene = Scene::start(With::Nginx).await;
-    for path in ["/login/app", "/login/app/local", "/logout", "/oidc/token", "/callback/op", "/login/%ff", "/login/app?%ff=%ff"] {
+    for path in
+        ["/login/app", "/login/app/local", "/logout", "/oidc/token", "/callback/op", "/login/%ff", "/login/app?%ff=%ff"]
+    {
         for body in [String::new(), "%%%".into(), "a=b&a=b".into(), "\u{0}".into()] {
             let url = Url::parse(&format!("{}{path}", scene.gateway.url())).unwrap();
-            let page =
-                Browser::new().request(Method::POST, &url, Some(("application/x-www-form-urlencoded", body)), &[]).await;
+            let page = Browser::new()
+                .request(Method::POST, &url, Some(("application/x-www-form-urlencoded", body)), &[])
+                .await;
             assert!(page.status.is_client_error(), "{path}: {}", page.status);
         }
     }

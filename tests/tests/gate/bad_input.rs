@@ -46,7 +46,10 @@ fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
 #[test]
 fn a_settings_file_with_three_errors_is_told_all_three() {
     let gateway = folder();
-    gateway.write("settings/domain-restriction.toml", "allowed-domains = 7\nno-such-key = 1\nrequire-verified = \"perhaps\"\n");
+    gateway.write(
+        "settings/domain-restriction.toml",
+        "allowed-domains = 7\nno-such-key = 1\nrequire-verified = \"perhaps\"\n",
+    );
     let (code, said) = checked(&gateway);
     assert_ne!(code, 0, "{said}");
     for part in ["domain-restriction", "allowed-domains", "no-such-key", "require-verified"] {
@@ -57,7 +60,8 @@ fn a_settings_file_with_three_errors_is_told_all_three() {
 #[test]
 fn a_component_that_is_a_jpeg_is_told_so() {
     let gateway = folder();
-    fs::write(gateway.path("policies/domain-restriction.wasm"), [&[0xff, 0xd8, 0xff, 0xe0][..], &[0; 64]].concat()).unwrap();
+    fs::write(gateway.path("policies/domain-restriction.wasm"), [&[0xff, 0xd8, 0xff, 0xe0][..], &[0; 64]].concat())
+        .unwrap();
     let (code, said) = checked(&gateway);
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("domain-restriction") && said.to_lowercase().contains("component"), "{said}");

@@ -107,7 +107,13 @@ impl Scene {
 
     /// Fills in the OpenID provider's own form.
     pub async fn sign_in(&self, browser: &mut Browser, page: Page, name: &str) -> Page {
-        assert!(page.url.as_str().starts_with(&self.op.issuer), "not at the provider: {} {}\n{}", page.status, page.url, page.body);
+        assert!(
+            page.url.as_str().starts_with(&self.op.issuer),
+            "not at the provider: {} {}\n{}",
+            page.status,
+            page.url,
+            page.body
+        );
         let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
         browser.submit(&form.with("login", name).with("password", "any")).await
     }
@@ -124,14 +130,19 @@ fn settings(gateway: &Gateway) {
     );
     gateway.write("settings/default-groups.toml", "groups = [\"everybody\"]\n");
     gateway.write("settings/session-terms.toml", "lifetime-s = 3600\n");
-    gateway.write("settings/admin-reauth.toml", "admin-paths = [\"/admin/*\"]\nhidden-paths = [\"/hidden/*\"]\nmax-age-s = 600\n");
+    gateway.write(
+        "settings/admin-reauth.toml",
+        "admin-paths = [\"/admin/*\"]\nhidden-paths = [\"/hidden/*\"]\nmax-age-s = 600\n",
+    );
 }
 
 /// The `[policies.NAME]` tables of some policies.
 pub fn policies(names: &[&str]) -> String {
     names
         .iter()
-        .map(|name| format!("[policies.{name}]\ncomponent = \"policies/{name}.wasm\"\nsettings = \"settings/{name}.toml\"\n\n"))
+        .map(|name| {
+            format!("[policies.{name}]\ncomponent = \"policies/{name}.wasm\"\nsettings = \"settings/{name}.toml\"\n\n")
+        })
         .collect()
 }
 

@@ -12,8 +12,12 @@ async fn new_settings_decide_the_next_login_and_broken_ones_none() {
     assert_eq!(scene.log_in(&mut Browser::new(), "mallory").await.status, 403);
 
     // Three mistakes: all three are named, and nothing changes.
-    scene.gateway.write("settings/domain-restriction.toml", "allowed-domains = 7\nno-such-key = 1\nrequire-verified = \"perhaps\"\n");
-    let refused = scene.gateway.wait_for("that the settings are refused", |event| event["kind"] == "generation.refused").await;
+    scene.gateway.write(
+        "settings/domain-restriction.toml",
+        "allowed-domains = 7\nno-such-key = 1\nrequire-verified = \"perhaps\"\n",
+    );
+    let refused =
+        scene.gateway.wait_for("that the settings are refused", |event| event["kind"] == "generation.refused").await;
     let why = refused.to_string();
     for pointer in ["allowed-domains", "no-such-key", "require-verified"] {
         assert!(why.contains(pointer), "{pointer} is not named in {why}");
