@@ -4,8 +4,10 @@
 mod accounts;
 mod audit;
 mod check;
+mod demo;
 mod output;
 mod policy;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -46,9 +48,13 @@ enum Command {
     Audit(audit::Command),
     /// Check the configuration and load every policy that it names, without serving.
     Check(check::Arguments),
+    /// Run the gateway with a demo identity provider and a demo application, on loopback.
+    Demo(demo::Arguments),
     /// Build, inspect and test policies.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Run the gateway.
+    Serve(serve::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -60,7 +66,9 @@ pub fn main() -> ExitCode {
         Command::Accounts(command) => accounts::run(&command, &output),
         Command::Audit(command) => audit::run(&command, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
+        Command::Demo(arguments) => demo::run(&arguments, &output),
         Command::Policy(command) => policy::run(&command, &output),
+        Command::Serve(arguments) => serve::run(&arguments, &output),
     };
     exit.unwrap_or_else(|failure| {
         output.failure(&failure);

@@ -15,7 +15,7 @@
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
-//! - [`app`], [`server`], [`cli`]: composition root, sockets, commands
+//! - [`app`], [`server`], [`demo`], [`cli`]: composition root, sockets, demo, commands
 //!
 //! `ARCHITECTURE.md` walks through one login, file by file, and has the table of who may
 //! import whom; `tests/it/architecture.rs` holds the code to it.
@@ -26,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decision;
+pub mod demo;
 pub mod downstream;
 pub mod http;
 pub mod identity;

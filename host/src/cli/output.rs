@@ -81,6 +81,15 @@ impl Output {
         }
     }
 
+    /// What happened while something runs: on standard error, a line or a line of JSON.
+    pub(super) fn event(&self, whose: &str, event: &(impl fmt::Display + serde::Serialize)) {
+        if self.json {
+            let _ = writeln!(io::stderr(), "{}", json!({ "of": whose, "event": event }));
+        } else {
+            let _ = writeln!(io::stderr(), "  {whose}: {event}");
+        }
+    }
+
     /// Why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {

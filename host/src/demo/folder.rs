@@ -101,7 +101,10 @@ pub(super) fn prepare(folder: &Path, components: &Path, ports: Ports) -> Result<
         make(&place.join("policies"))?;
         make(&place.join("settings"))?;
     }
-    for (place, names) in [(&gateway, &POLICIES[..]), (&identity_provider, &["redirection-rules", "domain-restriction", "attribute-mapping", "group-mapping"][..])] {
+    for (place, names) in [
+        (&gateway, &POLICIES[..]),
+        (&identity_provider, &["redirection-rules", "domain-restriction", "attribute-mapping", "group-mapping"][..]),
+    ] {
         for name in names {
             copy_component(components, place, name)?;
         }
@@ -156,7 +159,8 @@ const IDENTITY_PROVIDER_SETTINGS: [(&str, &str); 4] = [
 fn accounts_file() -> Result<String, DemoError> {
     let mut text = String::from("# The people of the demo. `vestibule accounts hash` makes a password's hash.\n");
     for person in PEOPLE {
-        let hash = upstream::hash_password(&Secret::new(person.password.to_owned())).map_err(|error| DemoError::Randomness(error.to_string()))?;
+        let hash = upstream::hash_password(&Secret::new(person.password.to_owned()))
+            .map_err(|error| DemoError::Randomness(error.to_string()))?;
         let groups: Vec<String> = person.groups.iter().map(|group| format!("\"{group}\"")).collect();
         text.push_str(&format!(
             "\n[accounts.{}]\npassword = \"{hash}\"\nemail = \"{}\"\nemail-verified = true\ngiven-name = \"{}\"\nfamily-name = \"{}\"\ndisplay-name = \"{} {}\"\ngroups = [{}]\n",
