@@ -296,3 +296,226 @@ impl Slot {
         SetCookie(cookie.build().to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::testing, *};
+
+    const HTTPS: &str = "https://wiki.example.com";
+
+    fn slot(origin: &str) -> Slot {
+        Slot::session(&testing::config(), &Url::parse(origin).unwrap(), "wiki")
+    }
+
+    /// What a browser sends back that was told to keep `cookies`.
+    fn sent(cookies: &[SetCookie]) -> String {
+        let pairs = cookies.iter().filter(|cookie| !cookie.as_str().contains("Max-Age=0"));
+        pairs.map(|cookie| cookie.as_str().split(';').next().unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    fn jar(header: &str) -> Jar {
+        Jar::parse([header.as_bytes()]).unwrap()
+    }
+
+    fn sealed(slot: &Slot, value: &str) -> String {
+        sent(&slot.seal(&testing::keys(), &Jar::default(), &value, None).unwrap())
+    }
+
+    fn open(slot: &Slot, header: &str) -> Result<Option<String>, CookieError> {
+        slot.open(&testing::keys(), &jar(header))
+    }
+
+    #[test]
+    fn opens_what_it_sealed_short_or_long() {
+        let slot = slot(HTTPS);
+        for length in [0, 1, 100, 2000, 2800, 2900, 5000, 20_000] {
+            let value = "x".repeat(length);
+            assert_eq!(open(&slot, &sealed(&slot, &value)).unwrap(), Some(value));
+        }
+        assert_eq!(open(&slot, "other=1").unwrap(), None);
+    }
+
+    #[test]
+    fn on_https_a_cookie_is_host_only_secure_and_out_of_reach_of_scripts() {
+        let slot = slot(HTTPS);
+        for cookie in slot.seal(&testing::keys(), &Jar::default(), &"x".repeat(9000), None).unwrap() {
+            let text = cookie.as_str();
+            assert!(text.starts_with("__Host-vestibule-app-wiki"), "{text}");
+            for attribute in ["; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/"] {
+                assert!(text.contains(attribute), "{text}");
+            }
+            assert!(!text.contains("Domain") && !text.contains("Max-Age") && !text.contains("Expires"), "{text}");
+            assert!(text.len() <= 4096, "browsers take no more");
+        }
+    }
+
+    #[test]
+    fn on_plain_http_there_is_no_prefix_that_a_browser_would_refuse() {
+        let cookies = slot("http://127.0.0.1:8080").seal(&testing::keys(), &Jar::default(), &"x", Some(9)).unwrap();
+        let text = cookies[0].as_str();
+        assert!(text.starts_with("vestibule-app-wiki=") && !text.contains("Secure"), "{text}");
+        assert!(text.contains("; Max-Age=9"), "{text}");
+    }
+
+    #[test]
+    fn clears_the_pieces_that_a_longer_value_left() {
+        let slot = slot(HTTPS);
+        let long = jar(&sealed(&slot, &"x".repeat(9000)));
+        let short = slot.seal(&testing::keys(), &long, &"x", None).unwrap();
+        let cleared: Vec<&str> =
+            short.iter().map(SetCookie::as_str).filter(|text| text.contains("Max-Age=0")).collect();
+        assert_eq!(cleared.len(), 3, "{cleared:?}");
+        assert!(cleared.iter().all(|text| text.contains("Path=/") && text.contains("Secure")), "{cleared:?}");
+        assert_eq!(slot.clear(&long).len(), 4);
+    }
+
+    #[test]
+    fn refuses_a_value_that_is_too_long_to_be_kept() {
+        let refused = slot(HTTPS).seal(&testing::keys(), &Jar::default(), &"x".repeat(40_000), None);
+        assert!(matches!(refused, Err(CookieError::TooLong(8))));
+    }
+
+    #[test]
+    fn a62_two_cookies_of_one_name_are_both_refused() {
+        let slot = slot(HTTPS);
+        let ours = sealed(&slot, "ours");
+        for header in [
+            format!("{ours}; {ours}"),
+            format!("__Host-vestibule-app-wiki=planted; {ours}"),
+            format!("{ours}; __Host-vestibule-app-wiki="),
+        ] {
+            assert!(matches!(open(&slot, &header), Err(CookieError::Duplicate)), "{header}");
+        }
+        let two_headers = Jar::parse([ours.as_bytes(), ours.as_bytes()]).unwrap();
+        assert!(matches!(slot.open::<String>(&testing::keys(), &two_headers), Err(CookieError::Duplicate)));
+        let long = sealed(&slot, &"x".repeat(9000));
+        let header = format!("{long}; __Host-vestibule-app-wiki.1=planted");
+        assert!(matches!(open(&slot, &header), Err(CookieError::Duplicate)));
+    }
+
+    #[test]
+    fn a62_a_cookie_without_the_prefix_is_not_ours_on_https() {
+        let ours = sealed(&slot(HTTPS), "ours");
+        let planted = ours.replace("__Host-", "");
+        assert_eq!(open(&slot(HTTPS), &planted).unwrap(), None);
+    }
+
+    #[test]
+    fn a63_what_was_sealed_for_one_thing_is_nothing_else() {
+        let (keys, config) = (testing::keys(), testing::config());
+        let url = |text: &str| Url::parse(text).unwrap();
+        let host = url(HTTPS);
+        let slots = [
+            Slot::session(&config, &host, "wiki"),
+            Slot::session(&config, &host, "files"),
+            Slot::session(&config, &url("https://files.example.com"), "wiki"),
+            Slot::session(&config, &url("http://wiki.example.com"), "wiki"),
+            Slot::anonymous(&config, &host, "wiki"),
+            Slot::binding(&config, &host),
+            Slot::sso(&config, &host),
+            Slot::pending(&config, &host, "0123"),
+            Slot::pending(&config, &host, "4567"),
+        ];
+        for (index, from) in slots.iter().enumerate() {
+            let value = sealed(from, "value");
+            let value = value.split_once('=').unwrap().1.to_owned();
+            for (other, to) in slots.iter().enumerate() {
+                let opened = to.open::<String>(&keys, &jar(&format!("{}={value}", to.name)));
+                assert_eq!(opened.is_ok(), index == other, "{} as {}", from.name, to.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a63_another_gateways_cookie_is_none_of_ours() {
+        let slot = slot(HTTPS);
+        let theirs = slot.seal(&testing::another_ring(), &Jar::default(), &"x", None).unwrap();
+        assert!(matches!(open(&slot, &sent(&theirs)), Err(CookieError::Unsealable)));
+    }
+
+    #[test]
+    fn a65_a_cookie_that_is_cut_or_lengthened_or_changed_does_not_open() {
+        let slot = slot(HTTPS);
+        for value in ["short".to_owned(), "x".repeat(9000)] {
+            let whole = sealed(&slot, &value);
+            let cut = &whole[..whole.len() - 1];
+            assert!(open(&slot, cut).is_err());
+            assert!(open(&slot, &format!("{whole}A")).is_err());
+            assert!(open(&slot, &whole.replacen(".", ".A", 1)).is_err());
+        }
+        let long = sealed(&slot, &"x".repeat(9000));
+        let pieces: Vec<&str> = long.split("; ").collect();
+        assert!(matches!(open(&slot, &pieces[..pieces.len() - 1].join("; ")), Err(CookieError::Incomplete)));
+        let swapped = long.replace("wiki.1=", "wiki.x=").replace("wiki.2=", "wiki.1=").replace("wiki.x=", "wiki.2=");
+        assert!(matches!(open(&slot, &swapped), Err(CookieError::Unsealable)));
+        let fewer = long.replacen("=4.", "=3.", 1);
+        assert!(matches!(open(&slot, &fewer), Err(CookieError::Unsealable)));
+    }
+
+    #[test]
+    fn a66_a_giant_number_of_pieces_is_refused_before_any_is_looked_for() {
+        let slot = slot(HTTPS);
+        for count in ["9", "10000", "2147483648", "18446744073709551615", "99999999999999999999999999"] {
+            let refused = open(&slot, &format!("__Host-vestibule-app-wiki={count}.x"));
+            assert!(refused.as_ref().is_err_and(CookieError::is_bad_request), "{count}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a66_more_cookies_than_a_browser_sends_are_a_bad_request() {
+        let many = (0..10_000).map(|index| format!("c{index}=x")).collect::<Vec<_>>().join("; ");
+        assert!(matches!(Jar::parse([many.as_bytes()]), Err(CookieError::TooMany(_))));
+    }
+
+    #[test]
+    fn a67_garbage_is_no_cookie_and_no_crash() {
+        let slot = slot(HTTPS);
+        for header in [
+            &b""[..],
+            b";",
+            b"=",
+            b"; ; ;",
+            b"\xff\xfe",
+            b"\0",
+            b"=value",
+            b"name",
+            b"__Host-vestibule-app-wiki",
+            b"\"",
+            b"a=\"b; c=d",
+        ] {
+            let jar = Jar::parse([header]).unwrap();
+            assert!(slot.open::<String>(&testing::keys(), &jar).unwrap().is_none());
+        }
+        for value in ["", ".", "0.", "0.x", "1.", "-1.x", "+1.x", "1", "x.y", "1.\u{e9}", "2.x", " 1.x"] {
+            let opened = open(&slot, &format!("__Host-vestibule-app-wiki={value}"));
+            assert!(opened.as_ref().is_err_and(|error| !error.is_bad_request()), "{value}: {opened:?}");
+        }
+    }
+
+    #[test]
+    fn the_ids_of_pending_logins_are_found_each_once() {
+        let (config, url) = (testing::config(), Url::parse(HTTPS).unwrap());
+        let prefix = "__Host-vestibule-login-";
+        let jar = jar(&format!("{prefix}b=1.x; {prefix}a=2.x; {prefix}a.1=y; {prefix}b=1.z; vestibule-login-c=1.x"));
+        assert_eq!(Slot::pending_ids(&config, &url, &jar), ["a", "b"]);
+    }
+
+    #[test]
+    fn neither_a_jar_nor_a_cookie_shows_its_value() {
+        let slot = slot(HTTPS);
+        let cookies = slot.seal(&testing::keys(), &Jar::default(), &"x", None).unwrap();
+        let value = cookies[0].as_str().split(['=', ';']).nth(1).unwrap().to_owned();
+        assert!(!format!("{cookies:?} {:?}", jar(&sent(&cookies))).contains(&value));
+    }
+
+    proptest! {
+        #[test]
+        fn a67_whatever_comes_in_nothing_crashes_and_nothing_opens(header in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(jar) = Jar::parse([header.as_slice()]) {
+                prop_assert!(!matches!(slot(HTTPS).open::<String>(&testing::keys(), &jar), Ok(Some(_))));
+            }
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Requirements on sessions and their cookies.
