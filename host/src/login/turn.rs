@@ -116,10 +116,18 @@ impl<'a> Turn<'a> {
         let ids = Slot::pending_ids(&self.config.session, &self.config.server.public_url, jar);
         for (index, id) in ids.into_iter().filter(|id| *id != pending.id).enumerate() {
             let slot = self.pending_slot(&id);
-            let opened = if index < PENDING_OPENED_MAX { slot.open::<Pending>(keys, jar).ok().flatten() } else { None };
-            match opened {
-                Some(other) if other.expires > self.now => others.push((other.expires, id)),
-                _ => cookies.extend(slot.clear(jar)),
+            if index >= PENDING_OPENED_MAX {
+                cookies.extend(slot.clear(jar));
+                continue;
+            }
+            // One that does not open may be another gateway's on the same host; it ends by
+            // itself.
+            if let Ok(Some(other)) = slot.open::<Pending>(keys, jar) {
+                if other.expires > self.now {
+                    others.push((other.expires, id))
+                } else {
+                    cookies.extend(slot.clear(jar))
+                }
             }
         }
         others.sort();
