@@ -62,7 +62,7 @@ impl Login {
             return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(&pending)));
         };
         match self.parts.upstreams.complete(configured, exchange, &callback).await {
-            Ok(Proof { identity, id_token, .. }) => self.proved(&turn, pending, identity, id_token).await,
+            Ok(proof) => self.proved(&turn, pending, proof).await,
             Err(error) => {
                 tracing::warn!(request = %visitor.request, login = pending.id, upstream, %error, "no proof");
                 Err(turn.refusal(Class::Upstream, error.code, Some(&pending)))
@@ -98,7 +98,10 @@ impl Login {
         let issuer = turn.config.server.public_url.as_str().trim_end_matches('/');
         let identity = self.parts.upstreams.authenticate(accounts, &configured.id, issuer, username, &password).await;
         match identity {
-            Ok(identity) => self.proved(&turn, pending, identity, None).await,
+            Ok(identity) => {
+                let proof = Proof { identity, id_token: None, warnings: Vec::new() };
+                self.proved(&turn, pending, proof).await
+            }
             Err(error) if !matches!(error.code, "credentials-refused" | "account-disabled") => {
                 tracing::error!(request = %visitor.request, login = pending.id, %error, "no proof");
                 Err(turn.refusal(Class::Unavailable, error.code, Some(&pending)))
@@ -119,15 +122,10 @@ impl Login {
     }
 
     /// An identity was proved, just now: decide.
-    async fn proved(
-        &self,
-        turn: &Turn<'_>,
-        pending: Pending,
-        identity: VerifiedIdentity,
-        id_token: Option<Secret<String>>,
-    ) -> Result<Answer, Refusal> {
+    async fn proved(&self, turn: &Turn<'_>, pending: Pending, proof: Proof) -> Result<Answer, Refusal> {
+        let Proof { identity, id_token, warnings } = proof;
         let upstream = identity.upstream.clone();
-        match self.decide(turn, &pending, None, identity, turn.now).await {
+        match self.decide(turn, &pending, None, identity, turn.now, warnings).await {
             Verdict::Admitted(admission) => self.admitted(turn, pending, *admission, Proved::Now { id_token }),
             Verdict::StepUp(step_up) => self.step_up(turn, pending, &upstream, step_up).await,
             Verdict::Denied(denial) => Err(turn.denied(&denial, Some(&pending))),
@@ -143,6 +141,7 @@ impl Login {
         run: Option<Run>,
         identity: VerifiedIdentity,
         proved: u64,
+        warnings: Vec<&'static str>,
     ) -> Verdict {
         let Ok(application) = turn.application(&pending.application) else {
             return Verdict::Denied(Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"));
@@ -156,6 +155,7 @@ impl Login {
             max_age: pending.max_age,
             may_step_up: pending.step_ups < turn.config.login.step_ups_max && !pending.silent,
             request: turn.visitor.request.clone(),
+            warnings,
         };
         let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));
         let decided = tokio::task::spawn_blocking(move || decide(question, &directories, &audit));

@@ -13,7 +13,7 @@ use crate::{
     config::{Application, Config},
     decision::{
         Account, Admission, Admit, Admitted, Context, Denial, DenyCode, Difference, Hook, Plan, Profile,
-        ProvisionTerms, Rules, SessionTerms, StepUp, Trace, difference,
+        ProvisionTerms, Rules, SessionTerms, StepUp, Trace, Value, difference,
     },
     identity::VerifiedIdentity,
     policy::{Generation, Run},
@@ -35,6 +35,8 @@ pub(super) struct Question {
     pub(super) may_step_up: bool,
     /// The request's id, for the record.
     pub(super) request: String,
+    /// What the upstream's verifier wants on record, such as `email-trusted-unverified`.
+    pub(super) warnings: Vec<&'static str>,
 }
 
 /// What was decided.
@@ -52,7 +54,7 @@ pub(super) enum Verdict {
 /// Decides, and records what was decided. Blocks: call it off the async threads.
 pub(super) fn decide(question: Question, directories: &Directories, audit: &Audit) -> Verdict {
     let started = Instant::now();
-    let Question { generation, run, context, identity, proved, max_age, may_step_up, request } = question;
+    let Question { generation, run, context, identity, proved, max_age, may_step_up, request, warnings } = question;
     let config = Arc::clone(generation.config());
     let mut event = Event {
         kind: Kind::Login,
@@ -63,7 +65,7 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
         upstream: Some(identity.upstream.clone()),
         address: context.address.clone(),
         identity: Some((*identity).clone()),
-        input: serde_json::to_value(&context.facts).ok(),
+        input: Some(input(&context, &warnings)),
         ..Event::default()
     };
     let (login, application, tenant, at) =
@@ -137,6 +139,25 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
             Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"))
         }
     }
+}
+
+/// What the record keeps of the request: no header, since nobody can say what an
+/// application's own headers hold, and no query.
+fn input(context: &Context, warnings: &[&'static str]) -> serde_json::Value {
+    let facts: serde_json::Map<String, serde_json::Value> = context
+        .facts
+        .iter()
+        .filter(|fact| !fact.name.starts_with("header."))
+        .filter_map(|fact| match &fact.value {
+            Value::Text(text) => {
+                let text = text.split(['?', '#']).next().unwrap_or_default();
+                Some((fact.name.clone(), text.into()))
+            }
+            Value::Boolean(truth) => Some((fact.name.clone(), (*truth).into())),
+            _ => None,
+        })
+        .collect();
+    serde_json::json!({ "facts": facts, "warnings": warnings })
 }
 
 /// What the policies came to.
@@ -392,6 +413,23 @@ mod tests {
             assert!(hold_account_contracts(false, None, &profile, &terms(None, true)).is_ok());
         }
         assert!(hold_account_contracts(true, None, &full(), &terms(None, true)).is_ok());
+    }
+
+    #[test]
+    fn the_record_keeps_neither_headers_nor_queries() {
+        let fact =
+            |name: &str, text: &str| crate::decision::Claim { name: name.into(), value: Value::Text(text.into()) };
+        let context = Context {
+            facts: vec![
+                fact("request.host", "gate.example.com"),
+                fact("request.target", "https://wiki.example.com/Home?key=s3cret#s3cret"),
+                fact("header.x-anything", "s3cret"),
+            ],
+            ..Context::default()
+        };
+        let kept = input(&context, &["email-trusted-unverified"]).to_string();
+        assert!(!kept.contains("s3cret"), "{kept}");
+        assert!(kept.contains("https://wiki.example.com/Home") && kept.contains("email-trusted-unverified"), "{kept}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Login {
             };
             if let Some(known) = sso.as_ref().filter(|sso| is_reusable(&direction, sso, &pending, turn.now)) {
                 let proved = known.began;
-                match self.decide(turn, &pending, Some(run), known.verified(), proved).await {
+                match self.decide(turn, &pending, Some(run), known.verified(), proved, Vec::new()).await {
                     Verdict::Admitted(admission) => {
                         return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
                     }
