@@ -1,8 +1,26 @@
 //! The record of every decision and session change: one JSON line each, hash-chained.
+//!
+//! A line is `{"seq":…,"at":…,"prev":…,` then the event's fields, then `,"hash":"…"}`. Each
+//! line carries the hash of the line before it, and its own: sha-256 over its bytes without
+//! the last member. `FILE.tip` names the last durable line, so that a log that was cut at
+//! its end does not look whole. Whoever may write both files can make a new history; against
+//! that, keep the tip that [`verify`] prints in another place.
+//!
+//! What is written about a person is decided in `redact.rs`, by class of claim.
 
-use std::{path::Path, sync::Arc};
+mod chain;
+mod file;
+mod redact;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+
+pub use verify::{Break, Fault, Report, Tip, verify};
 
 use crate::{
     clock::Clock,
@@ -10,6 +28,8 @@ use crate::{
     decision::{Denial, Trace},
     identity::Identity,
 };
+use redact::Redactor;
+use writer::Writer;
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,49 +100,88 @@ pub struct Event {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditError {
+    /// A line before the end does not fit the chain.
+    #[error(
+        "the audit log {path} is broken: {why}; `vestibule audit verify` says where. Move it and its .tip away to begin a new one"
+    )]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The event could not be turned into a line.
+    #[error("failed to write the event as JSON: {0}")]
+    Event(#[from] serde_json::Error),
     /// The file could not be used.
     #[error("failed to use the audit log {path}: {source}")]
     File {
         /// The file.
-        path: String,
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// Another process appends to the file.
+    #[error("another process writes to the audit log {path}")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The line did not reach the file.
+    #[error("failed to append to the audit log: {0}")]
+    Write(Arc<std::io::Error>),
 }
 
 /// Turns personal data into pseudonyms.
 pub type Pseudonym = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// An open audit log. One process appends; any may read.
-pub struct Audit {}
+pub struct Audit {
+    writer: Writer,
+    redactor: Redactor,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit").finish_non_exhaustive()
+    }
+}
 
 impl Audit {
     /// Opens the log for appending; a last line that a crash cut off is taken out, kept
-    /// beside the log, and an `audit.opened` event says so.
+    /// beside the log as `FILE.torn-N`, and an `audit.opened` event says so.
     ///
     /// # Errors
     ///
     /// Where the file cannot be used or the chain's end is broken.
-    pub fn open(_config: &config::Audit, _clock: Arc<dyn Clock>, _pseudonym: Pseudonym) -> Result<Self, AuditError> {
-        todo!()
+    pub fn open(config: &config::Audit, clock: Arc<dyn Clock>, pseudonym: Pseudonym) -> Result<Self, AuditError> {
+        let opened = file::open(&config.file, config.sync)?;
+        let writer = Writer::new(Box::new(opened.store), opened.end);
+        let audit = Self { writer, redactor: Redactor::new(pseudonym, config.personal_data), clock };
+        // The host's own words about its own file: nothing to redact.
+        audit.append(&Event {
+            kind: Kind::Opened,
+            granted: opened.repair.is_clean(),
+            input: Some(serde_json::to_value(&opened.repair)?),
+            ..Event::default()
+        })?;
+        Ok(audit)
     }
 
-    /// Appends one event. A decision whose event cannot be written is denied by the
-    /// caller.
+    /// Appends one event; returns when it is durable (with `sync`) or written (without).
+    /// Blocks. Events of many threads share one wait for the disk. A decision whose event
+    /// cannot be written is denied by the caller.
     ///
     /// # Errors
     ///
     /// Where the line did not reach the file.
-    pub fn record(&self, _event: &Event) -> Result<(), AuditError> {
-        todo!()
+    pub fn record(&self, event: &Event) -> Result<(), AuditError> {
+        self.append(&self.redactor.event(event))
     }
-}
 
-/// Checks a log's chain from its first line to its last.
-///
-/// # Errors
-///
-/// Where the file cannot be read.
-pub fn verify(_path: &Path) -> Result<serde_json::Value, AuditError> {
-    todo!()
+    fn append(&self, event: &Event) -> Result<(), AuditError> {
+        let members = chain::members(event)?;
+        self.writer.append(self.clock.now_ms(), &members)
+    }
 }

@@ -20,9 +20,8 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Verify { file } => {
             let report = audit::verify(file).map_err(|error| Failure::new(Exit::File, &error))?;
-            output.result(format!("{report:#}"), &report);
-            let holds = report.get("ok").and_then(serde_json::Value::as_bool) == Some(true);
-            Ok(if holds { Exit::Done } else { Exit::Failed })
+            output.result(&report, &serde_json::to_value(&report).unwrap_or_default());
+            Ok(if report.ok { Exit::Done } else { Exit::Failed })
         }
     }
 }
