@@ -1,8 +1,11 @@
 //! A component's bytes, checked: what it is, what it asks for, what it says of itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{Encoding, Parser, Payload, Validator, component_types::ComponentEntityType, types::Types};
 
 use super::{
     cache::sha256,
@@ -18,9 +21,9 @@ const PACKAGE: &str = "vestibule:policy/";
 /// The contract's version. Within one minor version components and gateways fit.
 const VERSION: &str = "0.1.0";
 
-/// The interfaces that a policy may import: types, which are nothing but names, and the
-/// trace.
-const IMPORTS: [&str; 2] = ["log", "types"];
+/// The interfaces that a policy may import, each with its functions: the trace, and types,
+/// which are nothing but names.
+const IMPORTS: [(&str, &[&str]); 2] = [("log", &["write"]), ("types", &[])];
 
 /// Bytes that are a policy: a component of bounded size that asks for nothing that it does
 /// not get, with a manifest that is true. Cheap to clone.
@@ -34,6 +37,7 @@ struct Checked {
     manifest: Manifest,
     imports: Vec<String>,
     exports: Vec<String>,
+    instrumented: OnceLock<wasmtime::component::Component>,
 }
 
 impl Component {
@@ -53,7 +57,9 @@ impl Component {
         let hooks = check_exports(&exports)?;
         // What it asks for is told before what is wrong inside: an author who built for
         // WASI has one thing to change, not two.
-        Validator::new_with_features(engine.features()).validate_all(bytes).map_err(|error| malformed(&error))?;
+        let types =
+            Validator::new_with_features(engine.features()).validate_all(bytes).map_err(|error| malformed(&error))?;
+        check_functions(&types, &imports)?;
         let manifest = match manifests.as_slice() {
             [] => return Err(LoadError::NoManifest),
             [manifest] => Manifest::from_json(manifest)?,
@@ -63,7 +69,14 @@ impl Component {
             let names = |hooks: &BTreeSet<Hook>| hooks.iter().map(|hook| hook.name().to_owned()).collect();
             return Err(LoadError::LyingManifest { manifest: names(&manifest.hooks), exports: names(&hooks) });
         }
-        Ok(Self(Arc::new(Checked { bytes: bytes.to_owned(), digest: sha256(bytes), manifest, imports, exports })))
+        Ok(Self(Arc::new(Checked {
+            bytes: bytes.to_owned(),
+            digest: sha256(bytes),
+            manifest,
+            imports,
+            exports,
+            instrumented: OnceLock::new(),
+        })))
     }
 
     /// The manifest.
@@ -82,6 +95,19 @@ impl Component {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// Native code that tells its own state, made by `make` on first use: it depends on the
+    /// component alone, so that each further settings cost one compilation, not two.
+    pub(crate) fn instrumented(
+        &self,
+        make: impl FnOnce() -> Result<wasmtime::component::Component, LoadError>,
+    ) -> Result<wasmtime::component::Component, LoadError> {
+        if let Some(made) = self.0.instrumented.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        Ok(self.0.instrumented.get_or_init(|| made).clone())
     }
 
     /// What it imports, as named by the component.
@@ -165,12 +191,38 @@ fn outline(bytes: &[u8]) -> Result<Outline<'_>, LoadError> {
 }
 
 fn check_imports(imports: &[String]) -> Result<(), LoadError> {
-    let refused: Vec<String> =
-        imports.iter().filter(|name| !interface(name).is_some_and(|name| IMPORTS.contains(&name))).cloned().collect();
+    let refused: Vec<String> = imports.iter().filter(|name| granted(name).is_none()).cloned().collect();
     if !refused.is_empty() {
         return Err(LoadError::Imports { imports: refused });
     }
     check_versions(imports)
+}
+
+/// An interface of the right name may still ask for more than the contract's has.
+fn check_functions(types: &Types, imports: &[String]) -> Result<(), LoadError> {
+    let mut refused = Vec::new();
+    for name in imports {
+        let granted = granted(name).unwrap_or_default();
+        match types.as_ref().component_item_for_import(name).map(|item| item.ty) {
+            Some(ComponentEntityType::Instance(instance)) => {
+                let Some(instance) = types.as_ref().get(instance) else { continue };
+                for (function, item) in &instance.exports {
+                    let is_type = matches!(item.ty, ComponentEntityType::Type { .. });
+                    if !is_type && !granted.contains(&function.as_str()) {
+                        refused.push(format!("{name}#{function}"));
+                    }
+                }
+            }
+            _ => refused.push(name.clone()),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(LoadError::Imports { imports: refused }) }
+}
+
+/// The functions that a policy may import from the interface `name`, if it may import it.
+fn granted(name: &str) -> Option<&'static [&'static str]> {
+    let name = interface(name)?;
+    IMPORTS.iter().find(|(interface, _)| *interface == name).map(|(_, functions)| *functions)
 }
 
 fn check_exports(exports: &[String]) -> Result<BTreeSet<Hook>, LoadError> {

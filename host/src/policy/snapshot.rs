@@ -41,9 +41,8 @@ pub(crate) fn snapshot(engine: &Engine, component: &Component, settings: &str) -
     let (context, instrumented) =
         wizer.instrument_component(component.bytes()).map_err(|error| LoadError::Snapshot(format!("{error:#}")))?;
     let side = engine.configure();
-    // The instrumented code depends on the component alone: new settings reuse it.
     let key = CacheKey::of(&[b"instrumented", component.digest().as_bytes(), &side.compatibility]);
-    let native = native(engine, side, &key, &instrumented)?;
+    let native = component.instrumented(|| native(engine, side, &key, &instrumented))?;
 
     let limits = engine.limits();
     let mut store = Store::new(&side.engine, Guest::new(limits));
