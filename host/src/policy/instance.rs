@@ -4,7 +4,7 @@
 //! of the exports. Everything that a guest can write belongs to one [`Sandbox`], which
 //! lives for one login.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use globset::GlobSet;
 use serde_json::Value;
@@ -42,11 +42,11 @@ pub struct LoadedPolicy {
 
 /// Which claims a policy sees.
 #[derive(Debug)]
-pub(crate) enum Reads {
+pub(crate) struct Reads {
     /// Those of these names: the usual case, answered by a look-up for each.
-    Names(Vec<String>),
-    /// Those that fit a pattern.
-    Patterns(GlobSet),
+    names: Vec<String>,
+    /// And those that fit a pattern.
+    patterns: Option<GlobSet>,
 }
 
 impl LoadedPolicy {
@@ -68,17 +68,17 @@ impl LoadedPolicy {
             settings: settings.digest.clone(),
         };
         let prepared = {
-            let (engine, component) = (engine.clone(), component.clone());
-            Box::new(engine.clone().bounded(move || prepare(&engine, &component, &settings))?)
+            let (engine, component, settings) = (engine.clone(), component.clone(), settings.clone());
+            engine.clone().bounded(move || prepare(&engine, &component, &settings))?
         };
         let loaded = Self {
             engine: engine.clone(),
             policy,
             hooks: Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?,
-            prepared: *prepared,
+            prepared,
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
-            reads: Reads::new(&manifest.reads)?,
-            may_grant: manifest::grant_patterns(&manifest.may_grant)?,
+            reads: Reads::new(settings.reads.clone())?,
+            may_grant: manifest::grant_patterns(&settings.may_grant)?,
             access_paths: manifest::path_patterns(&manifest.access_paths)?,
             manifest: manifest.clone(),
         };
@@ -148,29 +148,22 @@ impl fmt::Debug for LoadedPolicy {
 }
 
 impl Reads {
-    fn new(reads: &[String]) -> Result<Self, ManifestError> {
-        if reads.iter().any(|name| name.contains(['*', '?', '[', '{'])) {
-            manifest::claim_patterns(reads).map(Self::Patterns)
-        } else {
-            Ok(Self::Names(reads.to_vec()))
-        }
+    fn new(mut reads: Vec<String>) -> Result<Self, ManifestError> {
+        reads.sort();
+        reads.dedup();
+        let is_pattern = |name: &String| name.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        let (patterns, names): (Vec<String>, Vec<String>) = reads.into_iter().partition(is_pattern);
+        let patterns = if patterns.is_empty() { None } else { Some(manifest::claim_patterns(&patterns)?) };
+        Ok(Self { names, patterns })
     }
 
     /// The claims of `all` that the policy sees; never a credential.
-    pub(crate) fn of<'a>(
-        &'a self,
-        all: &'a std::collections::BTreeMap<String, Value>,
-    ) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a> {
-        match self {
-            Self::Names(names) => {
-                Box::new(names.iter().filter_map(|name| all.get_key_value(name)).map(|(name, value)| (&**name, value)))
-            }
-            Self::Patterns(patterns) => Box::new(
-                all.iter()
-                    .filter(|(name, _)| patterns.is_match(name) && !is_credential_claim(name))
-                    .map(|(name, value)| (&**name, value)),
-            ),
-        }
+    pub(crate) fn of<'a>(&'a self, all: &'a BTreeMap<String, Value>) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let named = self.names.iter().filter_map(|name| all.get_key_value(name));
+        let fitting = self.patterns.iter().flat_map(|patterns| {
+            all.iter().filter(|(name, _)| patterns.is_match(name) && self.names.binary_search(name).is_err())
+        });
+        named.chain(fitting).filter(|(name, _)| !is_credential_claim(name)).map(|(name, value)| (&**name, value))
     }
 }
 

@@ -40,3 +40,10 @@ pub use instance::LoadedPolicy;
 pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
 pub use run::Run;
 pub use watch::{Watch, WatchError};
+
+#[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod testing;

@@ -23,6 +23,10 @@ pub(crate) struct Settings {
     pub(crate) json: String,
     /// sha-256 of that text, in lower-case hex.
     pub(crate) digest: String,
+    /// Globs of the claims that the policy sees with them.
+    pub(crate) reads: Vec<String>,
+    /// Globs of the groups that it may grant with them.
+    pub(crate) may_grant: Vec<String>,
 }
 
 impl Settings {
@@ -43,7 +47,8 @@ impl Settings {
         if !problems.is_empty() {
             return Err(LoadError::Settings(problems));
         }
-        Ok(Self { digest: sha256(json.as_bytes()), json })
+        let reads = manifest.reads_with(&settings).map_err(LoadError::Settings)?;
+        Ok(Self { digest: sha256(json.as_bytes()), json, reads, may_grant: manifest.may_grant_with(&settings) })
     }
 }
 
