@@ -56,7 +56,7 @@ pub(super) struct BuildArguments {
     #[arg(long, value_name = "DIR")]
     std_cache: Option<PathBuf>,
     /// The guest's stack in bytes: a deep one costs every decision, a shallow one traps.
-    #[arg(long, value_name = "BYTES", default_value_t = 32768)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16384)]
     stack_bytes: u32,
 }
 
