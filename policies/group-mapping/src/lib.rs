@@ -1,0 +1,211 @@
+//! From the groups that an upstream reports to the groups of the application.
+//!
+//! Rules 1 to 6 of `docs/groups.md`. Excluded groups are left out here, and the host takes
+//! them out again after every policy: one of the two would be enough, if it had no fault.
+
+mod reported;
+mod settings;
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use vestibule_policy::{
+    log,
+    pattern::{Casing, Matcher, Pattern},
+    prelude::*,
+    types::Problem,
+};
+
+pub use settings::{Row, Settings};
+
+use reported::Reported;
+
+/// The policy.
+#[derive(Debug)]
+pub struct GroupMapping {
+    settings: Settings,
+    include: Vec<Matcher>,
+    /// `exclude`, trimmed and in lower case.
+    exclude: Vec<String>,
+    /// From an upstream's group (folded if the settings say so) to the index of a row, sorted.
+    rows: Vec<(String, usize)>,
+}
+
+impl Policy for GroupMapping {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::new();
+        let rows = check_rows(&settings, &mut problems);
+        let include = compile(&settings, &mut problems);
+        for (index, name) in settings.exclude.iter().enumerate() {
+            if name.trim().is_empty() {
+                problems.add(format!("/exclude/{index}"), "a group has a name");
+            }
+        }
+        if !settings.groups_pointer.is_empty() && !settings.groups_pointer.starts_with('/') {
+            problems.add("/groups-pointer", "a JSON pointer begins with `/`");
+        } else if !settings.groups_pointer.is_empty() && settings.groups_claim.is_empty() {
+            problems.add("/groups-pointer", "points into the claim `groups-claim`, which is not named");
+        }
+        let exclude = settings.exclude.iter().map(|name| fold(name.trim()).into_owned()).collect();
+        problems.into_result(Self { settings, include, exclude, rows })
+    }
+}
+
+impl AssignGroups for GroupMapping {
+    fn assign(
+        &self,
+        _context: &Context,
+        identity: &Identity,
+        account: Option<&Account>,
+        _profile: &Profile,
+        mut plan: Plan,
+    ) -> Result<Plan, Fault> {
+        if !self.settings.enabled {
+            return Ok(plan);
+        }
+        let current = account.map(|account| account.groups.as_slice()).unwrap_or_default();
+        self.exclude(current, &mut plan);
+        plan.create_missing |= self.settings.create_missing;
+        plan.leave |= self.settings.disabled_for_existing;
+        match reported::reported(identity, &self.settings)? {
+            Reported::NoList(what) => {
+                // No list takes nothing from anybody, whatever an earlier policy wanted.
+                log::info(&format!("groups claim {what}: no group is mapped, none is taken"));
+                plan.replace = false;
+            }
+            Reported::Listed(reported) => {
+                plan.replace |= !self.settings.keep_existing;
+                self.map_manually(&reported, &mut plan);
+                self.map_on_the_fly(&reported, current, &mut plan);
+            }
+        }
+        Ok(plan)
+    }
+}
+
+impl GroupMapping {
+    /// Excludes the configured names, and every spelling of them that the account has: the
+    /// host compares exactly.
+    fn exclude(&self, current: &[String], plan: &mut Plan) {
+        let spelled = current.iter().filter(|group| self.exclude.iter().any(|name| *name == fold(group.trim())));
+        for name in self.settings.exclude.iter().chain(spelled) {
+            if !plan.exclude.contains(name) {
+                plan.exclude.push(name.clone());
+            }
+        }
+    }
+
+    fn is_excluded(&self, group: &str, plan: &Plan) -> bool {
+        let group = fold(group.trim());
+        self.exclude.iter().any(|name| *name == group) || plan.exclude.iter().any(|name| fold(name.trim()) == group)
+    }
+
+    /// Grants the group of every row that lists a reported group, in the order of the rows.
+    fn map_manually(&self, reported: &[String], plan: &mut Plan) {
+        let mut hits = BTreeSet::new();
+        for name in reported {
+            let name = self.folded(name);
+            let start = self.rows.partition_point(|(from, _)| from.as_str() < name.as_ref());
+            let rows = self.rows.iter().skip(start).take_while(|(from, _)| *from == name);
+            hits.extend(rows.map(|(_, row)| *row));
+        }
+        for row in hits.into_iter().filter_map(|row| self.settings.manual.get(row)) {
+            if !self.is_excluded(&row.group, plan) {
+                plan.grant(row.group.as_str(), Reason::new("mapped", ""));
+            }
+        }
+    }
+
+    /// Grants what is reported under its own name, as far as the filter lets it through.
+    fn map_on_the_fly(&self, reported: &[String], current: &[String], plan: &mut Plan) {
+        if !self.settings.on_the_fly {
+            return;
+        }
+        let mut granted: BTreeSet<String> =
+            plan.grants.iter().map(|grant| self.folded(&grant.group).into_owned()).collect();
+        for name in reported {
+            let folded = self.folded(name);
+            let passes = !name.trim().is_empty()
+                && (self.include.is_empty() || self.include.iter().any(|matcher| matcher.matches(name)))
+                && !self.is_excluded(name, plan);
+            if !passes || !granted.insert(folded.clone().into_owned()) {
+                continue;
+            }
+            // The account's own spelling, or the group would be taken and given again.
+            let known = current.iter().find(|group| self.folded(group) == folded);
+            plan.grants.push(Grant::new(known.unwrap_or(name).as_str(), Reason::new("mapped-on-the-fly", "")));
+        }
+    }
+
+    fn folded<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.settings.fold_case { fold(name) } else { Cow::Borrowed(name) }
+    }
+}
+
+/// `name` in lower case.
+fn fold(name: &str) -> Cow<'_, str> {
+    let is_lower = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) }
+}
+
+/// The rows by upstream group, and what is wrong with them.
+fn check_rows(settings: &Settings, problems: &mut Problems) -> Vec<(String, usize)> {
+    let mut rows = Vec::new();
+    for (index, row) in settings.manual.iter().enumerate() {
+        let at = format!("/manual/{index}");
+        if row.group.trim().is_empty() {
+            problems.add(format!("{at}/group"), "a group has a name");
+        }
+        if row.from.is_empty() {
+            problems.add(format!("{at}/from"), "name at least one of the upstream's groups");
+        }
+        for (number, from) in row.from.iter().enumerate() {
+            if from.is_empty() {
+                problems.add(format!("{at}/from/{number}"), "a group has a name");
+            }
+            let from = if settings.fold_case { fold(from) } else { Cow::Borrowed(from.as_str()) };
+            rows.push((from.into_owned(), index));
+        }
+    }
+    rows.sort_unstable();
+    rows
+}
+
+/// The include filter.
+fn compile(settings: &Settings, problems: &mut Problems) -> Vec<Matcher> {
+    let casing = if settings.fold_case { Casing::Insensitive } else { Casing::Sensitive };
+    let compiled = settings.include.iter().enumerate().filter_map(|(index, pattern)| {
+        let key = match pattern {
+            Pattern::Exact(_) => "exact",
+            Pattern::Suffix(_) => "suffix",
+            Pattern::Glob(_) => "glob",
+            Pattern::Regex(_) => "regex",
+        };
+        problems.take(format!("/include/{index}/{key}"), pattern.compile(casing))
+    });
+    compiled.collect()
+}
+
+vestibule_policy::export!(GroupMapping: groups);
+
+#[cfg(test)]
+mod tests {
+    use vestibule_policy::testing::settings_schema;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_is_the_one_that_the_settings_derive() {
+        settings_schema::<Settings>("settings.schema.json");
+    }
+
+    #[test]
+    fn the_documented_settings_are_the_defaults_and_the_manifest_has_the_same() {
+        let documented: Settings = toml::from_str(include_str!("../settings.toml")).unwrap();
+        assert_eq!(documented, Settings::default());
+        let manifest: toml::Table = toml::from_str(include_str!("../policy.toml")).unwrap();
+        let default: Settings = manifest["settings-default"].clone().try_into().unwrap();
+        assert_eq!(default, Settings::default());
+    }
+}
