@@ -1,0 +1,139 @@
+//! Paths that want a fresh authentication, paths for some groups, paths for nobody.
+//!
+//! Asked for every request of a live session, so that no spelling of a path slips past.
+
+mod path;
+
+use vestibule_policy::{
+    access::{Request, Verdict},
+    prelude::*,
+    types::Problem,
+};
+
+use path::Paths;
+
+/// Which paths, and what they want.
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Paths that want a fresh authentication. `*` stands for any text, slashes too;
+    /// `/admin/*` covers `/admin` itself and everything below.
+    pub admin_paths: Vec<String>,
+    /// How fresh: at most so many seconds ago.
+    pub max_age_s: u32,
+    /// Paths that nobody gets.
+    pub hidden_paths: Vec<String>,
+    /// Paths for the members of some groups. Where several rows cover a path, each must let
+    /// the person in.
+    pub restricted: Vec<Restricted>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { admin_paths: Vec::new(), max_age_s: 600, hidden_paths: Vec::new(), restricted: Vec::new() }
+    }
+}
+
+/// Paths for the members of some groups.
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Restricted {
+    /// The paths.
+    pub paths: Vec<String>,
+    /// The application's groups, of which a person needs one.
+    pub groups: Vec<String>,
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct AdminReauth {
+    admin: Paths,
+    max_age: u32,
+    hidden: Paths,
+    restricted: Vec<(Paths, Vec<String>)>,
+}
+
+impl Policy for AdminReauth {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::new();
+        let admin = Paths::compile(&settings.admin_paths, "/admin-paths", &mut problems);
+        if settings.max_age_s == 0 {
+            problems.add("/max-age-s", "nobody can authenticate within 0 s");
+        }
+        let hidden = Paths::compile(&settings.hidden_paths, "/hidden-paths", &mut problems);
+        let mut restricted = Vec::new();
+        for (index, row) in settings.restricted.into_iter().enumerate() {
+            let at = format!("/restricted/{index}");
+            if row.paths.is_empty() {
+                problems.add(format!("{at}/paths"), "name at least one path");
+            }
+            if row.groups.is_empty() {
+                problems.add(format!("{at}/groups"), "name at least one group; for nobody there is `hidden-paths`");
+            }
+            for (number, group) in row.groups.iter().enumerate() {
+                if group.trim().is_empty() {
+                    problems.add(format!("{at}/groups/{number}"), "a group has a name");
+                }
+            }
+            restricted.push((Paths::compile(&row.paths, &format!("{at}/paths"), &mut problems), row.groups));
+        }
+        problems.into_result(Self { admin, max_age: settings.max_age_s, hidden, restricted })
+    }
+}
+
+impl Access for AdminReauth {
+    fn check(
+        &self,
+        context: &Context,
+        identity: &Identity,
+        groups: &[String],
+        request: &Request,
+    ) -> Result<Verdict, Fault> {
+        let readings = path::readings(&request.path);
+        if self.hidden.cover(&readings) {
+            return Ok(Verdict::Deny(Reason::new("path-hidden", "")));
+        }
+        for (paths, members) in &self.restricted {
+            if paths.cover(&readings) && !members.iter().any(|group| groups.contains(group)) {
+                return Ok(Verdict::Deny(Reason::new("group-required", members.join(" or "))));
+            }
+        }
+        if self.admin.cover(&readings) && !self.is_fresh(context, identity) {
+            return Ok(Verdict::Reauthenticate(self.max_age));
+        }
+        Ok(Verdict::Pass)
+    }
+}
+
+impl AdminReauth {
+    /// A time that is missing or lies in the future proves nothing.
+    fn is_fresh(&self, context: &Context, identity: &Identity) -> bool {
+        let age = identity.auth_time.and_then(|at| context.at.checked_sub(at));
+        age.is_some_and(|age| age <= u64::from(self.max_age))
+    }
+}
+
+vestibule_policy::export!(AdminReauth: access);
+
+#[cfg(test)]
+mod tests {
+    use vestibule_policy::testing::settings_schema;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_is_the_one_that_the_settings_derive() {
+        settings_schema::<Settings>("settings.schema.json");
+    }
+
+    #[test]
+    fn the_documented_settings_are_the_defaults_and_the_manifest_has_the_same() {
+        let documented: Settings = toml::from_str(include_str!("../settings.toml")).unwrap();
+        assert_eq!(documented, Settings::default());
+        let manifest: toml::Table = toml::from_str(include_str!("../policy.toml")).unwrap();
+        let default: Settings = manifest["settings-default"].clone().try_into().unwrap();
+        assert_eq!(default, Settings::default());
+    }
+}
