@@ -284,14 +284,25 @@ fn cause(error: hyper_util::client::legacy::Error) -> FetchError {
         if let Some(refusal) = current.downcast_ref::<ConnectError>() {
             return refusal.into();
         }
-        // `io::Error` does not give the error it wraps as its source, but that one's source.
-        let wrapped = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(tls) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()) {
-            return FetchError::Tls(tls.clone());
+        if let Some(tls) = tls_failure(current) {
+            return FetchError::Tls(tls);
         }
         source = current.source();
     }
     FetchError::Exchange(Box::new(error))
+}
+
+/// TLS's error in `io::Error`s, which give as their source not the error that they wrap,
+/// but that one's source.
+fn tls_failure(error: &(dyn StdError + 'static)) -> Option<rustls::Error> {
+    let mut wrapped = error.downcast_ref::<io::Error>()?.get_ref();
+    while let Some(current) = wrapped {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return Some(tls.clone());
+        }
+        wrapped = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    }
+    None
 }
 
 fn authorities(config: &Fetch) -> Result<RootCertStore, UpstreamError> {

@@ -5,7 +5,9 @@
 
 use aws_lc_rs::{
     rsa::PublicEncryptingKey,
-    signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -135,7 +137,7 @@ impl KeySet {
         } else {
             SubjectPublicKeyInfoDer::from_pem_slice(source.as_bytes()).map_err(|_| malformed())?
         };
-        let (algorithms, key) = from_spki(&spki).ok_or_else(malformed)?;
+        let (algorithms, key) = from_spki(&spki)?.ok_or_else(malformed)?;
         Ok(Self { keys: vec![Key { id: None, algorithms, key, issuer: None }], refused: Vec::new() })
     }
 }
@@ -258,30 +260,36 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), UpstreamError> {
     let trivial = exponent.iter().all(|byte| *byte == 0)
         || exponent.last().is_none_or(|byte| byte % 2 == 0)
         || exponent.split_last().is_none_or(|(last, rest)| *last == 1 && rest.iter().all(|byte| *byte == 0));
-    if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) || trivial {
-        return Err(refuse(
-            "key-weak",
-            format!(
-                "the RSA key has {bits} bits or a trivial exponent; {RSA_BITS_MIN} to {RSA_BITS_MAX} bits are taken"
-            ),
-        ));
+    if trivial {
+        return Err(refuse("key-weak", "the RSA key has a trivial exponent"));
     }
-    Ok(())
+    check_rsa_bits(bits)
 }
 
-/// A public key in X.509's form (RFC 5280 §4.1.2.7).
-fn from_spki(spki: &[u8]) -> Option<(Vec<Algorithm>, DecodingKey)> {
-    if let Ok(key) = PublicEncryptingKey::from_der(spki) {
-        let sound = (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&key.key_size_bits());
-        return sound.then(|| (RSA.to_vec(), DecodingKey::from_rsa_der(spki)));
+/// A public key in X.509's form (RFC 5280 §4.1.2.7); none where it is of another kind.
+fn from_spki(spki: &[u8]) -> Result<Option<(Vec<Algorithm>, DecodingKey)>, UpstreamError> {
+    // The cryptography underneath refuses trivial exponents.
+    if ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki).is_ok() {
+        let bits = PublicEncryptingKey::from_der(spki).map_or(0, |key| key.key_size_bits());
+        check_rsa_bits(bits)?;
+        return Ok(Some((RSA.to_vec(), DecodingKey::from_rsa_der(spki))));
     }
-    if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, spki).is_ok() {
-        return Some((vec![Algorithm::ES256], DecodingKey::from_ec_der(spki)));
+    Ok(if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, spki).is_ok() {
+        Some((vec![Algorithm::ES256], DecodingKey::from_ec_der(spki)))
+    } else if ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, spki).is_ok() {
+        Some((vec![Algorithm::ES384], DecodingKey::from_ec_der(spki)))
+    } else if ParsedPublicKey::new(&ED25519, spki).is_ok() {
+        Some((vec![Algorithm::EdDSA], DecodingKey::from_ed_der(spki)))
+    } else {
+        None
+    })
+}
+
+fn check_rsa_bits(bits: usize) -> Result<(), UpstreamError> {
+    if (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+        return Ok(());
     }
-    if ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, spki).is_ok() {
-        return Some((vec![Algorithm::ES384], DecodingKey::from_ec_der(spki)));
-    }
-    ParsedPublicKey::new(&ED25519, spki).is_ok().then(|| (vec![Algorithm::EdDSA], DecodingKey::from_ed_der(spki)))
+    Err(refuse("key-weak", format!("the RSA key has not {RSA_BITS_MIN} to {RSA_BITS_MAX} bits")))
 }
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
