@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod check;
 mod demo;
+mod keys;
 mod output;
 mod policy;
 mod serve;
@@ -50,6 +51,9 @@ enum Command {
     Check(check::Arguments),
     /// Run the gateway with a demo identity provider and a demo application, on loopback.
     Demo(demo::Arguments),
+    /// The key ring: make one, rotate its keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Build, inspect and test policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
         Command::Demo(arguments) => demo::run(&arguments, &output),
+        Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),
     };

@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, mpsc},
 };
 
 use clap::Args;
@@ -46,14 +46,11 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
 }
 
 fn first_event(config: config::Config, engine: Engine) -> Option<GenerationEvent> {
-    let heard = Arc::new(Mutex::new(None));
-    let listener = {
-        let heard = Arc::clone(&heard);
-        move |event: &GenerationEvent| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.clone())
-    };
+    let (sender, receiver) = mpsc::channel();
+    // Who listens is still here when the event comes.
+    let listener = move |event: &GenerationEvent| drop(sender.send(event.clone()));
     drop(Generations::open(config, engine, Arc::new(SystemClock), Box::new(listener)));
-    let event = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
-    event
+    receiver.try_recv().ok()
 }
 
 fn in_words(warnings: &config::Diagnostics, event: &GenerationEvent, output: &Output) -> String {

@@ -13,11 +13,11 @@ use std::{
     thread,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value as Json};
 
 use super::{
     Component, Engine, LoadError, LoadedPolicy,
+    cache::sha256,
     cases::{self, Cases},
     event::PolicyProblem,
     locate::{Format, Position},
@@ -260,15 +260,4 @@ pub(super) fn read(path: &Path, bytes_max: usize, limit: &str) -> Result<Vec<u8>
         return Err(format!("the file has more than {bytes_max} bytes (`policies.limits.{limit}`)"));
     }
     Ok(bytes)
-}
-
-/// sha-256 in lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut hex = String::with_capacity(64);
-    for byte in digest(&SHA256, bytes).as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

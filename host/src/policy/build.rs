@@ -17,7 +17,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{CaseError, Component, Engine, LoadError, ManifestError, assemble::sha256};
+use super::{CaseError, Component, Engine, LoadError, ManifestError, cache::sha256};
+#[cfg(test)]
+pub(in crate::policy) use encode::component;
 pub use source::Source;
 pub use toolchain::ToolchainError;
 

@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use super::{
     Chain, Engine, Run,
     assemble::{self, Assembly, Passed, Ready},
+    cache::sha256,
     event::{Cause, GenerationEvent, Outcome, PolicyProblem},
     watch::{self, Fingerprint},
 };
@@ -438,5 +439,8 @@ fn digest(config: &Config, policies: &BTreeMap<String, Ready>) -> String {
         let PolicyRef { name, component, settings, .. } = ready.policy.policy();
         all.push_str(&format!("policy {name} {component} {settings}\n"));
     }
-    assemble::sha256(all.as_bytes())
+    sha256(all.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

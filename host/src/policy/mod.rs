@@ -15,6 +15,8 @@ mod convert;
 mod engine;
 mod error;
 mod event;
+#[cfg(test)]
+mod fixture;
 mod generation;
 mod hooks;
 mod instance;

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -18,7 +18,7 @@ use std::{
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::{Generations, assemble, cases, event::Cause};
+use super::{Generations, assemble, cache::sha256, cases, event::Cause};
 use crate::config::Config;
 
 /// A change is acted on when nothing further happened for so long: files are seldom
@@ -61,6 +61,12 @@ impl Watch {
     /// warning is logged, and the contents are compared alone.
     pub fn start(generations: Arc<Generations>) -> Result<Self, WatchError> {
         Self::start_with(generations, true)
+    }
+
+    /// Compares contents and hears no notices.
+    #[cfg(test)]
+    pub(super) fn poll_alone(generations: Arc<Generations>) -> Result<Self, WatchError> {
+        Self::start_with(generations, false)
     }
 
     fn start_with(generations: Arc<Generations>, notices: bool) -> Result<Self, WatchError> {
@@ -152,13 +158,13 @@ pub(super) fn print_of(path: &Path) -> Option<String> {
         let text: Vec<String> = prints
             .into_iter()
             .map(|(file, bytes)| {
-                format!("{} {}", file.display(), bytes.map(|bytes| assemble::sha256(&bytes)).unwrap_or_default())
+                format!("{} {}", file.display(), bytes.map(|bytes| sha256(&bytes)).unwrap_or_default())
             })
             .collect();
-        return Some(assemble::sha256(text.join("\n").as_bytes()));
+        return Some(sha256(text.join("\n").as_bytes()));
     }
     match assemble::read(path, HASHED_BYTES_MAX, "") {
-        Ok(bytes) => Some(assemble::sha256(&bytes)),
+        Ok(bytes) => Some(sha256(&bytes)),
         Err(_) => Some(format!("{} {:?}", metadata.len(), metadata.modified().ok())),
     }
 }
@@ -231,12 +237,39 @@ impl Directories {
     }
 }
 
+/// Links on the way to a file that are followed; more are a loop.
+const LINKS_MAX: usize = 40;
+
 /// The names whose change can change what `file` is: itself, each link on the way to it,
 /// and what it is in the end.
 fn names_of(file: &Path) -> Vec<PathBuf> {
-    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     let mut names = vec![file.to_owned()];
-    names.extend(file.ancestors().skip(1).filter(|ancestor| is_link(ancestor)).map(Path::to_owned));
-    names.extend(fs::canonicalize(file));
+    let mut path = file.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Some((link, behind)) = first_link(&path) else { break };
+        names.push(link);
+        path = behind;
+    }
+    names.push(path);
     names
+}
+
+/// The first link in `path`, and where `path` leads when it is followed.
+fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut real = PathBuf::new();
+    let mut rest = path.components();
+    while let Some(component) = rest.next() {
+        match component {
+            // What is before it holds no link any more, so that the parent is what it says.
+            Component::ParentDir => {
+                real.pop();
+            }
+            other => real.push(other),
+        }
+        if let Ok(target) = fs::read_link(&real) {
+            let behind = real.parent().unwrap_or(Path::new("/")).join(target).join(rest.as_path());
+            return Some((real, behind));
+        }
+    }
+    None
 }

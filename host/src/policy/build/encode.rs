@@ -7,7 +7,7 @@ use wit_component::ComponentEncoder;
 use crate::policy::{CASES_SECTION, Cases, MANIFEST_SECTION, Manifest};
 
 /// Encodes `module`, which carries its world in the custom section that wit-bindgen left.
-pub(super) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
+pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
     let encode = || ComponentEncoder::default().module(module)?.validate(true).encode();
     let mut component = encode().map_err(|error| format!("{error:#}"))?;
     let mut append = |name: &str, data: Vec<u8>| {

@@ -135,6 +135,7 @@ fn ask(policy: &Arc<LoadedPolicy>, hook: Hook, input: &Input) -> (Outcome, u64) 
         Err((denial, trace)) => return (outcome(hook, Err(denial), None, &trace), 0),
     };
     let mut plan = None;
+    let mut terms = None;
     let account = input.account.as_ref();
     let result = match hook {
         Hook::Route => run.route(&input.attempt).map(drop),
@@ -144,14 +145,21 @@ fn ask(policy: &Arc<LoadedPolicy>, hook: Hook, input: &Input) -> (Outcome, u64) 
             .groups_case(&input.identity, account, &input.profile, input.plan_so_far.clone(), &input.rules)
             .map(|answer| plan = Some(answer)),
         Hook::Provision => run.provision_case(&input.identity, account, &input.profile, &input.plan).map(drop),
-        Hook::Session => run.session_case(&input.identity, &input.groups, input.terms_so_far).map(drop),
+        Hook::Session => {
+            run.session_case(&input.identity, &input.groups, input.terms_so_far).map(|answer| terms = Some(answer))
+        }
         Hook::Access => run.access(&input.identity, &input.groups, &input.request).map(drop),
         Hook::Logout => run.logout(&input.identity, input.requested.as_deref()).map(drop),
     };
     let trace = run.finish();
     let fuel = trace.answers.last().map_or(0, |answer| answer.fuel);
     let change = plan.map(|plan| Change { difference: decision::difference(&plan, account, &input.rules), plan });
-    (outcome(hook, result, change, &trace), fuel)
+    let mut outcome = outcome(hook, result, change, &trace);
+    if let (Outcome::Answered(answered), Some(terms)) = (&mut outcome, terms) {
+        // Shortened to what earlier policies left, as in a chain.
+        answered.answer = serde_json::to_value(terms).unwrap_or_default();
+    }
+    (outcome, fuel)
 }
 
 /// The plan after the host's pruning, and what comes of it.
@@ -166,6 +174,10 @@ fn outcome(hook: Hook, result: Result<(), Denial>, change: Option<Change>, trace
     let Some(last) = last.filter(|last| last.answer.get("failed").is_none()) else {
         return match result {
             Err(denial) => failed(&denial, log),
+            // The path is none of the manifest's `access-paths`: the policy is not asked.
+            Ok(()) if hook == Hook::Access => {
+                Outcome::Answered(Answered { answer: Json::from("pass"), ..Answered::default() })
+            }
             Ok(()) => {
                 failed(&Denial::by_host(decision::DenyCode::NoPolicy, format!("the policy has no hook `{hook}`")), log)
             }

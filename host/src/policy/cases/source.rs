@@ -54,6 +54,11 @@ impl Cases {
         Ok(Self(texts))
     }
 
+    #[cfg(test)]
+    pub(in crate::policy) fn of_texts(texts: &[(&str, &str)]) -> Self {
+        Self(texts.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect())
+    }
+
     /// All cases of `component`, whose bytes are `bytes`: the embedded ones and those of
     /// the folder beside it.
     ///
