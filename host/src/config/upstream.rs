@@ -45,6 +45,7 @@ pub struct Upstream {
 
 /// What an upstream speaks.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few, and each is made once")]
 pub enum UpstreamKind {
     /// This gateway's own accounts.
     Local,
