@@ -38,6 +38,9 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::init(format, &config.log.filter).map_err(|error| Failure::new(Exit::Configuration, &error))?;
+    for warning in config.warnings.problems() {
+        tracing::warn!(key = warning.key, line = warning.line, hint = warning.hint, "{}", warning.message);
+    }
     let app = App::open(config, Box::new(|_: &GenerationEvent| {})).map_err(|error| failure(&error))?;
     let output = *output;
     let runtime = runtime()?;
