@@ -109,7 +109,9 @@ fn check_header(header: &Map<String, Value>, algorithms: &[String]) -> Result<Al
     if name.is_empty() || name.eq_ignore_ascii_case("none") {
         return Err(refuse("alg-none", "the ID token is not signed"));
     }
-    let algorithm = algorithm_named(name).filter(|_| algorithms.iter().any(|allowed| allowed == name));
+    // `EdDSA` and `Ed25519` are two names of one algorithm (RFC 9864 §2.2).
+    let algorithm = algorithm_named(name)
+        .filter(|algorithm| algorithms.iter().any(|allowed| algorithm_named(allowed) == Some(*algorithm)));
     let Some(algorithm) = algorithm else {
         // RFC 8725 §3.1: the list is ours, not the token's.
         return Err(if name.starts_with("HS") {

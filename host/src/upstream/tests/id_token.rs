@@ -21,6 +21,11 @@ async fn proves_an_honest_token_of_each_kind_of_key() {
         assert_eq!(proof.identity.issuer, world.op.issuer());
         assert!(proof.id_token.is_some());
     }
+    // RFC 9864's name for what the configuration calls EdDSA.
+    let exchange = world.begin().await;
+    let claims = Value::Object(world.claims(&exchange)).to_string();
+    let token = keys().ed.sign(r#"{"alg":"Ed25519","kid":"ed-1"}"#, &claims);
+    assert!(world.complete(&exchange, &token).await.is_ok());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! OpenID provider of our own that can be told to lie.
 
 mod codes;
+mod discovery;
 mod email;
 mod flow;
 mod id_token;
