@@ -264,3 +264,6 @@ impl Login {
         self.parts.keys.jwks()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,4 +48,4 @@ mod chain_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

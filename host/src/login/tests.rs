@@ -1,0 +1,801 @@
+//! Requirements on the flow as a whole: real policies in the real sandbox, real cookies,
+//! local accounts; an upstream that is never reached.
+
+use std::{collections::BTreeMap, fs, sync::Arc};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use url::Url;
+
+use super::*;
+use crate::{
+    clock::ManualClock,
+    config,
+    decision::Hook,
+    policy::{
+        Generations,
+        testing::{Bytes, Guest, TEXT, engine},
+    },
+    session::{self, SetCookie, testing},
+    upstream::hash_password,
+};
+
+const GATE: &str = "https://gate.example.com/";
+const WIKI: &str = "https://wiki.example.org/";
+const PASSWORD: &str = "correct horse";
+
+/// A route that sends everybody to the gateway's own form.
+fn form() -> Guest {
+    Guest::answering(Hook::Route, &Bytes::default().word(4).done())
+}
+
+/// A route that sends everybody to `upstream`.
+fn to(upstream: &str) -> Guest {
+    let none = Bytes::default().word(1).list(TEXT, upstream.len()).word(0);
+    let answer = none.word(0).list(0, 0).list(0, 0).word(0).word(0);
+    Guest::answering(Hook::Route, &answer.done()).text(upstream)
+}
+
+/// A route with one of the answers that carry nothing.
+fn route(case: u32) -> Guest {
+    Guest::answering(Hook::Route, &Bytes::default().word(case).done())
+}
+
+fn allow() -> Guest {
+    Guest::answering(Hook::Admit, &Bytes::default().word(1).reason("fine").done()).text("fine")
+}
+
+fn deny() -> Guest {
+    Guest::answering(Hook::Admit, &Bytes::default().word(2).reason("not-today").done()).text("not-today")
+}
+
+fn step_up(max_age: u32) -> Guest {
+    let answer = Bytes::default().word(3).list(0, 0).word(1).word(max_age).list(TEXT, 3).list(0, 0).done();
+    Guest::answering(Hook::Admit, &answer).text("old")
+}
+
+fn terms(lifetime: u32, idle: u32, remember: bool) -> Guest {
+    Guest::answering(Hook::Session, &Bytes::default().word(lifetime).word(idle).word(remember.into()).done())
+}
+
+/// Asks that whoever goes to `/admin/…` authenticated within so many seconds.
+fn reauthenticate(within: u32) -> Guest {
+    Guest::answering(Hook::Access, &Bytes::default().word(2).word(within).list(0, 0).word(0).done())
+}
+
+/// A gateway in one process.
+struct Gate {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+    generations: Arc<Generations>,
+    login: Login,
+}
+
+impl Gate {
+    fn new(chain: &[Guest]) -> Self {
+        Self::with(chain, "")
+    }
+
+    /// `rest` follows the sections that every test has.
+    fn with(chain: &[Guest], rest: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut policies = String::new();
+        for (index, guest) in chain.iter().enumerate() {
+            fs::write(folder.path().join(format!("p{index}.wasm")), guest.component()).unwrap();
+            policies.push_str(&format!("[policies.p{index}]\ncomponent = \"p{index}.wasm\"\n"));
+        }
+        let hash = hash_password(&Secret::new(PASSWORD.into())).unwrap();
+        fs::write(
+            folder.path().join("accounts.toml"),
+            format!("[accounts.ann]\npassword = \"{hash}\"\nemail = \"ann@example.com\"\ngroups = [\"staff\"]\n"),
+        )
+        .unwrap();
+        let names: Vec<String> = (0..chain.len()).map(|index| format!("\"p{index}\"")).collect();
+        let upstream = |id: &str| {
+            format!(
+                "[upstreams.{id}]\nissuer = \"https://{id}.example.net\"\nclient-id = \"gate\"\n\
+                 client-secret = \"s3cret\"\nauthorization-endpoint = \"https://{id}.example.net/authorize\"\n\
+                 token-endpoint = \"https://{id}.invalid/token\"\njwks-uri = \"https://{id}.invalid/jwks\"\n"
+            )
+        };
+        let application = |id: &str, host: &str| {
+            format!(
+                "[applications.{id}]\nurl = \"{host}\"\nupstreams = [\"here\", \"corp\", \"other\"]\n\
+                 chain = [{}]\n[applications.{id}.forward-auth]\n",
+                names.join(", ")
+            )
+        };
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\npublic-url = \"{GATE}\"\n[keys]\ndirectory = \"keys\"\n\
+             [audit]\nfile = \"audit.jsonl\"\nsync = false\n[accounts]\nfile = \"accounts.toml\"\n{policies}\
+             [upstreams.here]\nkind = \"local\"\n{}{}{}{}{rest}",
+            upstream("corp"),
+            upstream("other"),
+            application("wiki", WIKI),
+            application("files", "https://files.example.org/"),
+        );
+        let path = folder.path().join("vestibule.toml");
+        fs::write(&path, text).unwrap();
+        let config = config::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let clock = Arc::new(ManualClock::at(testing::NOW));
+        let audit = Audit::open(&config.audit, clock.clone(), Arc::new(|_: &str| "somebody".to_owned())).unwrap();
+        let upstreams = Upstreams::new(&config.fetch, clock.clone()).unwrap();
+        let generations = Arc::new(Generations::open(config, engine(|_| {}), clock.clone(), Box::new(|_| {})));
+        assert_eq!(generations.current().unavailable(), BTreeMap::new());
+        let login = Login::new(Parts {
+            generations: Arc::clone(&generations),
+            upstreams: Arc::new(upstreams),
+            keys: testing::keys(),
+            audit: Arc::new(audit),
+            clock: clock.clone(),
+        });
+        Self { folder, clock, generations, login }
+    }
+
+    /// The recorded events of one kind.
+    fn recorded(&self, kind: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event.to_string().contains(&format!("\"{kind}\""))).collect()
+    }
+
+    /// From the application's front door to the gateway's: what `start` says, followed.
+    async fn begin(&self, browser: &mut Browser, rd: &str) -> Step {
+        let started = self.login.start(&browser.visitor(WIKI), "wiki", Some(rd), None);
+        let to = redirected(browser.keep(WIKI, started));
+        self.begin_at(browser, &to).await
+    }
+
+    async fn begin_at(&self, browser: &mut Browser, to: &Url) -> Step {
+        let query: BTreeMap<String, String> = to.query_pairs().into_owned().collect();
+        let part = |name: &str| query.get(name).cloned().unwrap_or_default();
+        let wanted = Wanted {
+            application: "wiki".into(),
+            then: Then::ForwardAuth { from: part("from"), return_to: part("rd"), binding: part("binding") },
+            max_age: query.get("max-age").and_then(|text| text.parse().ok()),
+            fresh: false,
+            silent: false,
+            login_hint: None,
+            acr_values: vec![],
+        };
+        let begun = self.login.begin(&browser.visitor(GATE), wanted).await;
+        browser.keep(GATE, begun)
+    }
+
+    async fn password(&self, browser: &mut Browser, login: &str, password: &str) -> Step {
+        let secret = Secret::new(password.to_owned());
+        let answer = self.login.local(&browser.visitor(GATE), login, "ann", secret).await;
+        browser.keep(GATE, answer)
+    }
+
+    /// Begins and gives the right password; returns where that leads.
+    async fn prove(&self, browser: &mut Browser) -> Step {
+        let login = form_of(self.begin(browser, "/Home?x=1").await);
+        self.password(browser, &login, PASSWORD).await
+    }
+
+    async fn enter(&self, browser: &mut Browser, to: &Url) -> Step {
+        let ticket = to.query_pairs().find(|(name, _)| name == "ticket").unwrap().1.into_owned();
+        let answer = self.login.enter(&browser.visitor(WIKI), "wiki", &ticket).await;
+        browser.keep(WIKI, answer)
+    }
+
+    /// Logs in, all the way.
+    async fn log_in(&self, browser: &mut Browser) {
+        let to = redirected(self.prove(browser).await);
+        assert_eq!(redirected(self.enter(browser, &to).await).as_str(), "https://wiki.example.org/Home?x=1");
+    }
+
+    async fn check(&self, browser: &mut Browser, path: &str) -> Check {
+        let request = AccessRequest { method: "GET".into(), host: "wiki.example.org".into(), path: path.into() };
+        let check = self.login.check(&browser.visitor(WIKI), "wiki", &request).await;
+        if let Check::Live { cookies, .. } | Check::NoSession { cookies } = &check {
+            browser.take(WIKI, cookies);
+        }
+        check
+    }
+
+    async fn leave(&self, browser: &mut Browser) -> String {
+        match self.begin(browser, "/").await {
+            Step::Leave { to, .. } => to.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned(),
+            step => panic!("{step:?}"),
+        }
+    }
+
+    async fn call_back(&self, browser: &mut Browser, upstream: &str, state: &str) -> Refusal {
+        let callback = UnverifiedCallback {
+            code: Some("code".into()),
+            state: Some(state.into()),
+            ..UnverifiedCallback::default()
+        };
+        let answer = self.login.callback(&browser.visitor(GATE), upstream, callback).await;
+        refused(browser.keep(GATE, answer))
+    }
+}
+
+/// A browser: cookies by origin.
+#[derive(Clone, Default)]
+struct Browser {
+    cookies: BTreeMap<(String, String), String>,
+}
+
+impl Browser {
+    fn visitor(&self, origin: &str) -> Visitor {
+        let header = self
+            .cookies
+            .iter()
+            .filter(|((at, _), _)| at == origin)
+            .map(|((_, name), value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Visitor {
+            request: "request-1".into(),
+            address: "192.0.2.1".parse().ok(),
+            origin: Url::parse(origin).ok(),
+            cookies: Jar::parse([header.as_bytes()]).unwrap(),
+            facts: vec![],
+        }
+    }
+
+    fn take(&mut self, origin: &str, cookies: &[SetCookie]) {
+        for cookie in cookies {
+            let (name, rest) = cookie.as_str().split_once('=').unwrap();
+            let key = (origin.to_owned(), name.to_owned());
+            if rest.contains("Max-Age=0") {
+                self.cookies.remove(&key);
+            } else {
+                self.cookies.insert(key, rest.split(';').next().unwrap().to_owned());
+            }
+        }
+    }
+
+    fn keep(&mut self, origin: &str, answer: Answer) -> Step {
+        self.take(origin, &answer.cookies);
+        answer.step
+    }
+
+    fn names(&self, origin: &str) -> Vec<&str> {
+        self.cookies.keys().filter(|(at, _)| at == origin).map(|(_, name)| name.as_str()).collect()
+    }
+}
+
+fn redirected(step: Step) -> Url {
+    match step {
+        Step::Redirect(to) => to,
+        step => panic!("{step:?}"),
+    }
+}
+
+fn refused(step: Step) -> Refusal {
+    match step {
+        Step::Refused(refusal) => refusal,
+        step => panic!("{step:?}"),
+    }
+}
+
+fn form_of(step: Step) -> String {
+    match step {
+        Step::LocalForm { login, .. } => login,
+        step => panic!("{step:?}"),
+    }
+}
+
+fn session_of(check: Check) -> session::Session {
+    match check {
+        Check::Live { session, .. } => *session,
+        check => panic!("{check:?}"),
+    }
+}
+
+#[tokio::test]
+async fn admits_who_knows_the_password_and_carries_the_session_to_the_applications_host() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }));
+
+    let login = form_of(gate.begin(&mut browser, "/Home?x=1").await);
+    match gate.password(&mut browser, &login, "wrong").await {
+        Step::LocalForm { error, .. } => assert_eq!(error, Some(FormError::Credentials)),
+        step => panic!("{step:?}"),
+    }
+    let to = redirected(gate.password(&mut browser, &login, PASSWORD).await);
+    assert_eq!(to.origin(), Url::parse(WIKI).unwrap().origin());
+    assert_eq!(to.path(), "/vestibule/enter/wiki");
+    assert_eq!(redirected(gate.enter(&mut browser, &to).await).as_str(), "https://wiki.example.org/Home?x=1");
+
+    let session = session_of(gate.check(&mut browser, "/Home").await);
+    assert_eq!((session.application.as_str(), session.identity.subject.as_str()), ("wiki", "ann"));
+    assert_eq!(session.login, login, "the audit's key");
+    assert_eq!(browser.names(WIKI), ["__Host-vestibule-app-wiki", "__Host-vestibule-enter"]);
+    assert_eq!(browser.names(GATE), ["__Host-vestibule-sso"], "the pending login is over");
+    assert_eq!(gate.recorded("decision.login").len(), 1);
+    assert_eq!(gate.recorded("session.started").len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_login_saves_the_trip_but_not_the_decision() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let to = redirected(gate.begin(&mut browser, "/again").await);
+    assert_eq!(redirected(gate.enter(&mut browser, &to).await).path(), "/again");
+    assert_eq!(gate.recorded("decision.login").len(), 2, "decided anew");
+}
+
+#[tokio::test]
+async fn denies_with_the_policys_reason_and_on_record() {
+    let gate = Gate::new(&[form(), deny()]);
+    let mut browser = Browser::default();
+    let refusal = refused(gate.prove(&mut browser).await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "not-today"));
+    assert!(!browser.names(GATE).contains(&"__Host-vestibule-sso"), "nobody is remembered who was not admitted");
+    let recorded = gate.recorded("decision.login");
+    assert_eq!((recorded.len(), recorded[0].to_string().contains("not-today")), (1, true));
+}
+
+#[tokio::test]
+async fn denies_where_no_policy_allows() {
+    let gate = Gate::new(&[form()]);
+    let refusal = refused(gate.prove(&mut Browser::default()).await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "not-allowed"));
+}
+
+#[tokio::test]
+async fn a86_no_policy_denies_everybody() {
+    let gate = Gate::new(&[]);
+    let refusal = refused(gate.begin(&mut Browser::default(), "/").await);
+    assert_eq!(refusal.code, "no-policy");
+}
+
+#[tokio::test]
+async fn a_policy_may_leave_the_login_to_the_application() {
+    let gate = Gate::new(&[route(5), allow(), reauthenticate(300)]);
+    let mut browser = Browser::default();
+    let to = redirected(gate.begin(&mut browser, "/login.jsp").await);
+    assert_eq!(redirected(gate.enter(&mut browser, &to).await).path(), "/login.jsp");
+    assert!(matches!(gate.check(&mut browser, "/login.jsp").await, Check::Anonymous));
+    match gate.check(&mut browser, "/admin/x").await {
+        Check::Refused(refusal) => assert_eq!(refusal.code, "identity-required"),
+        check => panic!("{check:?}"),
+    }
+    gate.clock.advance(3600);
+    assert!(matches!(gate.check(&mut browser, "/login.jsp").await, Check::NoSession { .. }));
+}
+
+#[tokio::test]
+async fn an_identifier_is_asked_for_and_asked_for_again() {
+    let gate = Gate::new(&[route(2), allow()]);
+    let mut browser = Browser::default();
+    let login = match gate.begin(&mut browser, "/").await {
+        Step::AskIdentifier { login, error: None, .. } => login,
+        step => panic!("{step:?}"),
+    };
+    for identifier in ["", " ", "a\u{7}b", &"x".repeat(255), "nobody@example.com"] {
+        let answer = gate.login.identified(&browser.visitor(GATE), &login, identifier).await;
+        match browser.keep(GATE, answer) {
+            Step::AskIdentifier { error, .. } => assert_eq!(error, Some(FormError::Identifier), "{identifier:?}"),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_is_not_taken_at_another_steps_place() {
+    let gate = Gate::new(&[route(2), allow()]);
+    let mut browser = Browser::default();
+    let Step::AskIdentifier { login, .. } = gate.begin(&mut browser, "/").await else { panic!("no page") };
+    let codes = [
+        refused(gate.password(&mut browser, &login, PASSWORD).await).code,
+        refused(gate.login.chosen(&browser.visitor(GATE), &login, "corp").await.step).code,
+        gate.call_back(&mut browser.clone(), "corp", &format!("{login}.secret")).await.code,
+    ];
+    assert_eq!(codes, ["login-not-at-this-step"; 3]);
+}
+
+#[tokio::test]
+async fn a_route_to_an_upstream_leaves_with_what_the_callback_will_be_held_to() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    let mut browser = Browser::default();
+    match gate.begin(&mut browser, "/").await {
+        Step::Leave { to, delay, .. } => {
+            assert_eq!((to.host_str(), delay), (Some("corp.example.net"), 0));
+            let query: BTreeMap<String, String> = to.query_pairs().into_owned().collect();
+            assert_eq!(query["redirect_uri"], "https://gate.example.com/callback/corp");
+            for name in ["state", "nonce", "code_challenge"] {
+                assert!(query[name].len() >= 43, "{name}");
+            }
+        }
+        step => panic!("{step:?}"),
+    }
+    assert_eq!(browser.names(GATE).len(), 1);
+}
+
+#[tokio::test]
+async fn a40_a_state_of_another_browser_is_refused() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    let state = gate.leave(&mut Browser::default()).await;
+    let mut victim = Browser::default();
+    gate.leave(&mut victim).await;
+    let refusal = gate.call_back(&mut victim, "corp", &state).await;
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Expired, "login-unknown"));
+}
+
+#[tokio::test]
+async fn a40_a_state_is_compared_whole_and_used_once() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    let mut browser = Browser::default();
+    let state = gate.leave(&mut browser).await;
+    let id = state.split('.').next().unwrap();
+    for wrong in ["", ".", "<svg onload=alert(1)>", &id[..31], &"0".repeat(33)] {
+        assert_eq!(gate.call_back(&mut browser.clone(), "corp", wrong).await.code, "state-malformed", "{wrong:?}");
+    }
+    for wrong in [id.to_owned(), format!("{id}."), format!("{state}x"), state[..state.len() - 1].to_owned()] {
+        assert_eq!(gate.call_back(&mut browser.clone(), "corp", &wrong).await.code, "state-mismatch", "{wrong:?}");
+    }
+    // The code goes to the token endpoint, which is not there.
+    let before = browser.clone();
+    let first = gate.call_back(&mut browser, "corp", &state).await;
+    assert_eq!(first.class, Class::Upstream, "{first:?}");
+    assert_eq!(gate.call_back(&mut browser, "corp", &state).await.code, "login-unknown", "its cookie is gone");
+    // Somebody who kept the cookie has no more luck.
+    assert_eq!(gate.call_back(&mut before.clone(), "corp", &state).await.code, "state-used");
+}
+
+#[tokio::test]
+async fn a40_a_login_takes_no_longer_than_it_may() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    let mut browser = Browser::default();
+    let state = gate.leave(&mut browser).await;
+    gate.clock.advance(600);
+    assert_eq!(gate.call_back(&mut browser, "corp", &state).await.code, "login-expired");
+}
+
+#[tokio::test]
+async fn a41_a_callback_on_another_upstreams_path_is_refused_before_any_request() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    for path in ["other", "here", "nobody", "CORP", ""] {
+        let mut browser = Browser::default();
+        let state = gate.leave(&mut browser).await;
+        let refusal = gate.call_back(&mut browser, path, &state).await;
+        // Its own code: a token request would have failed with another.
+        assert_eq!((refusal.class, refusal.code.as_str()), (Class::BadRequest, "upstream-mismatch"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_log_in_side_by_side_and_a_sixth_displaces_the_first() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    let mut logins = Vec::new();
+    for _ in 0..6 {
+        logins.push(form_of(gate.begin(&mut browser, "/Home?x=1").await));
+        gate.clock.advance(1);
+    }
+    assert_eq!(browser.names(GATE).len(), 5);
+    assert_eq!(refused(gate.password(&mut browser, &logins[0], PASSWORD).await).code, "login-unknown");
+    let one = redirected(gate.password(&mut browser, &logins[1], PASSWORD).await);
+    let other = redirected(gate.password(&mut browser, &logins[5], PASSWORD).await);
+    for to in [one, other] {
+        assert_eq!(redirected(gate.enter(&mut browser, &to).await).path(), "/Home");
+    }
+}
+
+#[tokio::test]
+async fn a09_no_ticket_ever_goes_to_a_foreign_host() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let binding = session::hash("attacker");
+    for (from, rd) in [
+        ("https://evil.com", "https://evil.com/"),
+        ("https://wiki.example.org.evil.com", "/"),
+        ("https://a@evil.com", "/"),
+        ("//evil.com", "/"),
+        ("", "https://evil.com/"),
+        ("null", "/"),
+    ] {
+        let mut to = Url::parse("https://gate.example.com/login/wiki").unwrap();
+        to.query_pairs_mut().append_pair("from", from).append_pair("rd", rd).append_pair("binding", &binding);
+        assert_eq!(redirected(gate.begin_at(&mut browser, &to).await).as_str(), WIKI, "{from}");
+    }
+    let mut to = Url::parse("https://gate.example.com/login/wiki").unwrap();
+    to.query_pairs_mut()
+        .append_pair("from", "https://wiki.example.org")
+        .append_pair("rd", "https://evil.com/")
+        .append_pair("binding", &binding);
+    let to = redirected(gate.begin_at(&mut browser, &to).await);
+    assert_eq!(to.host_str(), Some("wiki.example.org"));
+    // The attacker's binding is not this browser's: the ticket opens nothing, for anybody.
+    assert_eq!(refused(gate.enter(&mut browser, &to).await).code, "ticket-not-for-this");
+    assert_eq!(refused(gate.enter(&mut browser, &to).await).code, "ticket-unknown");
+}
+
+#[tokio::test]
+async fn a60_who_goes_to_log_in_has_no_session_any_more() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let copied = browser.clone();
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", None, None);
+    browser.keep(WIKI, started);
+    assert_eq!(browser.names(WIKI), ["__Host-vestibule-enter"]);
+    assert!(matches!(gate.check(&mut copied.clone(), "/").await, Check::NoSession { .. }), "nor has a copy of it");
+}
+
+#[tokio::test]
+async fn a61_a_session_from_before_the_login_is_worth_nothing_after_it() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut attacker = Browser::default();
+    gate.log_in(&mut attacker).await;
+    let planted = session_of(gate.check(&mut attacker, "/").await);
+    // The victim's browser holds the attacker's session cookie when it enters.
+    let mut victim = Browser::default();
+    let to = redirected(gate.prove(&mut victim).await);
+    let key = (WIKI.to_owned(), "__Host-vestibule-app-wiki".to_owned());
+    victim.cookies.insert(key.clone(), attacker.cookies[&key].clone());
+    gate.enter(&mut victim, &to).await;
+    let session = session_of(gate.check(&mut victim, "/").await);
+    assert_ne!(session.id, planted.id);
+    assert!(matches!(gate.check(&mut attacker, "/").await, Check::NoSession { .. }), "the planted one is over");
+}
+
+#[tokio::test]
+async fn a62_a_doubled_session_cookie_restarts_the_login() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let key = (WIKI.to_owned(), "__Host-vestibule-app-wiki".to_owned());
+    let ours = &browser.cookies[&key];
+    let header = format!("__Host-vestibule-app-wiki={ours}; __Host-vestibule-app-wiki={ours}");
+    let visitor = Visitor { cookies: Jar::parse([header.as_bytes()]).unwrap(), ..browser.visitor(WIKI) };
+    let request = AccessRequest { method: "GET".into(), host: "wiki.example.org".into(), path: "/".into() };
+    match gate.login.check(&visitor, "wiki", &request).await {
+        Check::NoSession { cookies } => assert!(!cookies.is_empty(), "and both are cleared"),
+        check => panic!("{check:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a63_neither_a_state_nor_a_ticket_nor_another_cookie_is_a_session() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    let login = form_of(gate.begin(&mut browser, "/Home?x=1").await);
+    let pending = browser.cookies.iter().find(|((at, _), _)| at == GATE).unwrap().1.clone();
+    let to = redirected(gate.password(&mut browser, &login, PASSWORD).await);
+    let ticket = to.query().unwrap().trim_start_matches("ticket=").to_owned();
+    let sso = browser.cookies[&(GATE.to_owned(), "__Host-vestibule-sso".to_owned())].clone();
+    let binding = browser.cookies[&(WIKI.to_owned(), "__Host-vestibule-enter".to_owned())].clone();
+    for value in [pending, ticket.clone(), format!("1.{ticket}"), sso, binding, login.clone(), format!("1.{login}")] {
+        let mut browser = Browser::default();
+        browser.cookies.insert((WIKI.to_owned(), "__Host-vestibule-app-wiki".to_owned()), value.clone());
+        assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a66_a_session_cookie_of_many_pieces_is_a_bad_request() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    browser.cookies.insert((WIKI.to_owned(), "__Host-vestibule-app-wiki".to_owned()), "2147483648.x".into());
+    match gate.check(&mut browser, "/").await {
+        Check::Refused(refusal) => assert_eq!(refusal.class, Class::BadRequest),
+        check => panic!("{check:?}"),
+    }
+}
+
+#[tokio::test]
+async fn one_applications_session_is_not_anothers() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let wiki = browser.cookies[&(WIKI.to_owned(), "__Host-vestibule-app-wiki".to_owned())].clone();
+    browser.cookies.insert(("https://files.example.org/".into(), "__Host-vestibule-app-files".into()), wiki);
+    let request = AccessRequest { method: "GET".into(), host: "files.example.org".into(), path: "/".into() };
+    let check = gate.login.check(&browser.visitor("https://files.example.org/"), "files", &request).await;
+    assert!(matches!(check, Check::NoSession { .. }), "{check:?}");
+    // Nor is a session good on another host, whatever the proxy there says.
+    match gate.login.check(&browser.visitor("https://files.example.org/"), "wiki", &request).await {
+        Check::Refused(refusal) => assert_eq!(refusal.code, "host-not-allowed"),
+        check => panic!("{check:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_logout_ends_every_session_of_the_browser_and_every_copy() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let copied = browser.clone();
+    let left = gate.login.logout(&browser.visitor(GATE), None, Some("https://evil.com/")).await;
+    assert!(matches!(browser.keep(GATE, left), Step::LoggedOut), "a foreign target is none");
+    assert_eq!(browser.names(GATE), [""; 0]);
+    assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }));
+    assert!(matches!(gate.check(&mut copied.clone(), "/").await, Check::NoSession { .. }));
+    form_of(gate.begin(&mut copied.clone(), "/").await);
+    assert_eq!(gate.recorded("session.ended").len(), 1);
+}
+
+#[tokio::test]
+async fn leaving_an_application_goes_on_to_the_gateways_logout() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    let departed = gate.login.depart(&browser.visitor(WIKI), "wiki", Some("/bye")).await;
+    let to = redirected(browser.keep(WIKI, departed));
+    assert_eq!(to.as_str(), "https://gate.example.com/logout?application=wiki&rd=https%3A%2F%2Fwiki.example.org%2Fbye");
+    let left = gate.login.logout(&browser.visitor(GATE), Some("wiki"), Some("https://wiki.example.org/bye")).await;
+    assert_eq!(redirected(browser.keep(GATE, left)).as_str(), "https://wiki.example.org/bye");
+    form_of(gate.begin(&mut browser, "/").await);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_its_terms_and_the_proofs_age_counts() {
+    let gate = Gate::new(&[form(), allow(), terms(1000, 400, false)]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    for _ in 0..3 {
+        gate.clock.advance(300);
+        session_of(gate.check(&mut browser, "/").await);
+    }
+    gate.clock.advance(50);
+    // 950 of the 1000 seconds since the proof are gone: coming again does not stretch them.
+    let to = redirected(gate.begin(&mut browser, "/").await);
+    gate.enter(&mut browser, &to).await;
+    assert_eq!(session_of(gate.check(&mut browser, "/").await).terms.lifetime, 50);
+    gate.clock.advance(50);
+    assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }));
+    form_of(gate.begin(&mut browser, "/").await);
+}
+
+#[tokio::test]
+async fn an_idle_session_ends() {
+    let gate = Gate::new(&[form(), allow(), terms(1000, 100, false)]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    gate.clock.advance(100);
+    assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }));
+}
+
+#[tokio::test]
+async fn a_session_is_remembered_only_where_a_policy_says_so() {
+    let day = 86_400;
+    let silent = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    silent.log_in(&mut browser).await;
+    let terms_of = session_of(silent.check(&mut browser, "/").await).terms;
+    assert_eq!((terms_of.remember, terms_of.lifetime), (false, 28_800));
+
+    let remembering = Gate::new(&[form(), allow(), terms(10 * day, 3600, true)]);
+    let mut browser = Browser::default();
+    remembering.log_in(&mut browser).await;
+    remembering.clock.advance(5 * u64::from(day));
+    assert!(session_of(remembering.check(&mut browser, "/").await).terms.remember);
+}
+
+#[tokio::test]
+async fn a_guarded_path_wants_a_recent_proof_and_a_fresh_login_gives_it() {
+    let gate = Gate::new(&[form(), allow(), reauthenticate(300)]);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    session_of(gate.check(&mut browser, "/admin/users").await);
+    gate.clock.advance(301);
+    session_of(gate.check(&mut browser, "/Home").await);
+    assert!(matches!(gate.check(&mut browser, "/admin/users").await, Check::Reauthenticate { within: 300 }));
+    // Single sign-on is not recent enough either: the password is asked for.
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin/users"), Some(300));
+    let to = redirected(browser.keep(WIKI, started));
+    session_of(gate.check(&mut browser, "/Home").await);
+    let login = form_of(gate.begin_at(&mut browser, &to).await);
+    let to = redirected(gate.password(&mut browser, &login, PASSWORD).await);
+    gate.enter(&mut browser, &to).await;
+    session_of(gate.check(&mut browser, "/admin/users").await);
+    assert_eq!(gate.recorded("decision.access").len(), 3);
+}
+
+#[tokio::test]
+async fn a_step_up_is_asked_for_so_often_and_then_denied() {
+    let gate = Gate::new(&[form(), allow(), step_up(60)]);
+    let mut browser = Browser::default();
+    let mut step = gate.prove(&mut browser).await;
+    for _ in 0..2 {
+        let login = form_of(step);
+        step = gate.password(&mut browser, &login, PASSWORD).await;
+    }
+    let refusal = refused(step);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "step-up-unmet"));
+    let recorded = gate.recorded("decision.login");
+    assert_eq!(recorded.len(), 3);
+    assert!(recorded[0].to_string().contains("step-up-required"));
+}
+
+#[tokio::test]
+async fn a_login_is_limited_per_address_before_it_costs() {
+    let gate = Gate::with(&[form(), allow()], "[login]\nattempts-per-minute = 2\npasswords-per-minute = 1\n");
+    let mut browser = Browser::default();
+    let login = form_of(gate.begin(&mut browser, "/").await);
+    assert!(matches!(gate.password(&mut browser, &login, "wrong").await, Step::LocalForm { .. }));
+    assert_eq!(refused(gate.password(&mut browser, &login, PASSWORD).await).code, "too-many-passwords");
+    form_of(gate.begin(&mut browser, "/").await);
+    let refusal = refused(gate.begin(&mut browser, "/").await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::TooOften, "too-many-logins"));
+    assert_eq!(gate.recorded("decision.route").len(), 2, "the third never reached a policy");
+}
+
+#[tokio::test]
+async fn a_login_whose_generation_is_gone_begins_again_under_the_current_one() {
+    let gate = Gate::new(&[to("corp"), allow()]);
+    let mut browser = Browser::default();
+    let state = gate.leave(&mut browser).await;
+    let path = gate.folder.path().join("vestibule.toml");
+    for number in 0..20 {
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}# change {number}\n")).unwrap();
+        gate.generations.reload();
+    }
+    assert!(gate.generations.by_number(1).is_none());
+    let callback =
+        UnverifiedCallback { code: Some("code".into()), state: Some(state.clone()), ..UnverifiedCallback::default() };
+    let answer = gate.login.callback(&browser.visitor(GATE), "corp", callback).await;
+    match browser.keep(GATE, answer) {
+        Step::Leave { to, .. } => assert!(!to.as_str().contains(&state), "with a new state"),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_silent_login_shows_nothing() {
+    let gate = Gate::with(
+        &[form(), allow()],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n",
+    );
+    let wanted = |silent| Wanted {
+        application: "op".into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        silent,
+        login_hint: None,
+        acr_values: vec![],
+    };
+    let mut browser = Browser::default();
+    let refusal = refused(gate.login.begin(&browser.visitor(GATE), wanted(true)).await.step);
+    assert_eq!((refusal.code.as_str(), refusal.request_of.as_deref()), ("interaction-required", Some("sealed")));
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted(false)).await;
+    let login = form_of(browser.keep(GATE, begun));
+    match gate.password(&mut browser, &login, PASSWORD).await {
+        Step::Admitted { admission, request, .. } => {
+            assert_eq!((admission.identity.subject.as_str(), request.as_str()), ("ann", "sealed"));
+        }
+        step => panic!("{step:?}"),
+    }
+    let silent = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
+    assert!(matches!(silent.step, Step::Admitted { .. }), "with single sign-on");
+    assert_eq!(gate.clock.now(), testing::NOW);
+}
+
+#[tokio::test]
+async fn an_inactive_or_missing_account_is_not_let_in() {
+    let gate = Gate::with(&[form(), allow()], "");
+    let path = gate.folder.path().join("vestibule.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let directory = "url = \"https://wiki.example.org/\"\ndirectory = \"directory.toml\"";
+    fs::write(&path, text.replace("url = \"https://wiki.example.org/\"", directory)).unwrap();
+    let file = gate.folder.path().join("directory.toml");
+    let account = |active: bool| {
+        format!(
+            "[[accounts]]\nusername = \"ann\"\nactive = {active}\n\
+             linked = {{ issuer = \"https://gate.example.com\", subject = \"ann\" }}\n"
+        )
+    };
+    fs::write(&file, account(true)).unwrap();
+    let event = gate.generations.reload();
+    assert_eq!(event.generation, 2, "{event}");
+    assert_eq!(redirected(gate.prove(&mut Browser::default()).await).path(), "/vestibule/enter/wiki");
+    fs::write(&file, account(false)).unwrap();
+    let refusal = refused(gate.prove(&mut Browser::default()).await);
+    assert_eq!(refusal.code, "account-inactive");
+    fs::write(&file, "nonsense").unwrap();
+    let refusal = refused(gate.prove(&mut Browser::default()).await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Unavailable, "directory-unavailable"));
+}
