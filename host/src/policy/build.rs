@@ -18,7 +18,6 @@ use std::{
 use serde::Serialize;
 
 use super::{CaseError, Component, Engine, LoadError, ManifestError, cache::sha256};
-#[cfg(test)]
 pub(in crate::policy) use encode::component;
 pub use source::Source;
 pub use toolchain::ToolchainError;
@@ -172,7 +171,7 @@ pub fn build(
 fn finish(engine: &Engine, source: &Source, module: &Path, out: &Path) -> Result<Built, BuildError> {
     let module = fs::read(module).map_err(|error| BuildError::File { path: module.to_owned(), source: error })?;
     let name = &source.manifest.name;
-    let bytes = encode::component(&module, &source.manifest, &source.cases)
+    let bytes = component(&module, &source.manifest, &source.cases)
         .map_err(|message| BuildError::Encode { policy: name.clone(), message })?;
     Component::check(engine, &bytes).map_err(|source| BuildError::Refused { policy: name.clone(), source })?;
     let component = out.join(format!("{name}.wasm"));

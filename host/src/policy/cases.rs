@@ -19,7 +19,7 @@ pub(super) use source::{files, folders_to_watch};
 
 /// Runs `cases` against `component`, in their order.
 ///
-/// Takes up to the compile timeout for each distinct settings.
+/// Takes up to the compile timeout, once.
 ///
 /// # Errors
 ///

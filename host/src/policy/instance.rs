@@ -22,9 +22,9 @@ use super::{
     limits::{Failure, Guest},
     manifest::{self, Manifest, is_credential_claim},
     settings::Settings,
-    snapshot,
+    snapshot::{self, Configurable},
 };
-use crate::decision::PolicyRef;
+use crate::decision::{DenyCode, PolicyRef};
 
 /// A component with its settings: configured, snapshotted, compiled.
 pub struct LoadedPolicy {
@@ -32,12 +32,20 @@ pub struct LoadedPolicy {
     engine: Engine,
     policy: PolicyRef,
     manifest: Manifest,
-    prepared: InstancePre<Guest>,
+    prepared: Prepared,
     hooks: Hooks,
     fuel: u64,
     reads: Reads,
     may_grant: GlobSet,
     access_paths: GlobSet,
+}
+
+/// What instances are made of.
+enum Prepared {
+    /// The snapshot that `configure` left: every decision.
+    Snapshot(InstancePre<Guest>),
+    /// The component as it is; each instance is configured anew: a policy's cases.
+    Configurable { component: Box<Configurable>, settings: String },
 }
 
 /// Which claims a policy sees.
@@ -71,19 +79,62 @@ impl LoadedPolicy {
             let (engine, component, settings) = (engine.clone(), component.clone(), settings.clone());
             engine.clone().bounded(move || prepare(&engine, &component, &settings))?
         };
-        let loaded = Self {
+        let hooks = Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?;
+        let loaded = Self::new(engine, component, policy, &settings, Prepared::Snapshot(prepared), hooks)?;
+        loaded.try_out()?;
+        Ok(Arc::new(loaded))
+    }
+
+    /// As [`LoadedPolicy::load`], for cases: they have many settings, and each is asked but
+    /// once or twice. So no snapshot is taken of each and compiled, and an instance is
+    /// configured when it is made. The limits, the filter and the answers are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`LoadedPolicy::load`].
+    pub(super) fn load_case(engine: &Engine, component: &Component, settings: &Value) -> Result<Arc<Self>, LoadError> {
+        let manifest = component.manifest();
+        let settings = Settings::new(manifest, settings, engine.limits().settings_bytes_max)?;
+        let policy = PolicyRef {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            component: component.digest().to_owned(),
+            settings: settings.digest.clone(),
+        };
+        let configurable = {
+            let (engine, component, settings) = (engine.clone(), component.clone(), settings.json.clone());
+            engine.clone().bounded(move || {
+                let configurable = snapshot::configurable(&engine, &component)?;
+                // For what it says of the settings.
+                configurable.configure(&engine, &settings).map(drop)?;
+                Ok(Box::new(configurable))
+            })?
+        };
+        let hooks = configurable.hooks.clone();
+        let prepared = Prepared::Configurable { component: configurable, settings: settings.json.clone() };
+        Ok(Arc::new(Self::new(engine, component, policy, &settings, prepared, hooks)?))
+    }
+
+    fn new(
+        engine: &Engine,
+        component: &Component,
+        policy: PolicyRef,
+        settings: &Settings,
+        prepared: Prepared,
+        hooks: Hooks,
+    ) -> Result<Self, LoadError> {
+        let manifest = component.manifest();
+        Ok(Self {
             engine: engine.clone(),
             policy,
-            hooks: Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?,
             prepared,
+            hooks,
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
             reads: Reads::new(settings.reads.clone())?,
             may_grant: manifest::grant_patterns(&settings.may_grant)?,
             access_paths: manifest::path_patterns(&manifest.access_paths)?,
             manifest: manifest.clone(),
-        };
-        loaded.try_out()?;
-        Ok(Arc::new(loaded))
+        })
     }
 
     /// How decisions name it.
@@ -115,12 +166,28 @@ impl LoadedPolicy {
     /// A fresh instance, as `configure` left it.
     pub(crate) fn sandbox(&self) -> Result<Sandbox, Failure> {
         let limits = self.engine.limits();
-        let mut store = Store::new(&self.engine.decide().engine, Guest::new(limits));
-        store.limiter(|guest| guest);
-        store.set_hostcall_fuel(limits.output_bytes_max);
-        store.set_fuel(self.fuel).map_err(|error| Failure::of_instance(&error))?;
-        store.set_epoch_deadline(self.engine.ticks_per_deadline());
-        let instance = self.prepared.instantiate(&mut store).map_err(|error| Failure::of_instance(&error))?;
+        let failed = |error: wasmtime::Error| Failure::of_instance(&error);
+        let (store, instance) = match &self.prepared {
+            Prepared::Snapshot(prepared) => {
+                let mut store = Store::new(&self.engine.decide().engine, Guest::new(limits));
+                store.limiter(|guest| guest);
+                store.set_hostcall_fuel(limits.output_bytes_max);
+                store.set_fuel(self.fuel).map_err(failed)?;
+                store.set_epoch_deadline(self.engine.ticks_per_deadline());
+                let instance = prepared.instantiate(&mut store).map_err(failed)?;
+                (store, instance)
+            }
+            Prepared::Configurable { component, settings } => {
+                let (mut store, instance) = component
+                    .configure(&self.engine, settings)
+                    .map_err(|error| Failure { code: DenyCode::Sandbox, detail: error.to_string() })?;
+                // What `configure` used up and logged is not the login's.
+                *store.data_mut() = Guest::new(limits);
+                store.set_fuel(self.fuel).map_err(failed)?;
+                store.set_epoch_deadline(self.engine.ticks_per_deadline());
+                (store, instance)
+            }
+        };
         Ok(Sandbox { store, instance, ticks_per_deadline: self.engine.ticks_per_deadline() })
     }
 
@@ -135,7 +202,7 @@ impl LoadedPolicy {
         match self.sandbox() {
             Ok(mut sandbox) => self.hooks.check(&mut sandbox.store, &sandbox.instance),
             // Too many decisions are under way just now: that says nothing of this policy.
-            Err(failure) if failure.code == crate::decision::DenyCode::Overloaded => Ok(()),
+            Err(failure) if failure.code == DenyCode::Overloaded => Ok(()),
             Err(failure) => Err(LoadError::Limits(failure.detail)),
         }
     }

@@ -8,9 +8,9 @@ use std::{
 
 use wasmtime::{
     Store,
-    component::{ComponentNamedList, Instance, Lift, WasmList},
+    component::{ComponentNamedList, Instance, InstancePre, Lift, WasmList},
 };
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
+use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::{
     artifact::Component,
@@ -38,36 +38,11 @@ const PROBLEM_CHARS_MAX: usize = 500;
 /// The guest's own problems with the settings, all at once, or the step that failed.
 pub(crate) fn snapshot(engine: &Engine, component: &Component, settings: &str) -> Result<Vec<u8>, LoadError> {
     let wizer = Wizer::new();
-    let (context, instrumented) =
-        wizer.instrument_component(component.bytes()).map_err(|error| LoadError::Snapshot(format!("{error:#}")))?;
-    let side = engine.configure();
-    let key = CacheKey::of(&[b"instrumented", component.digest().as_bytes(), &side.compatibility]);
-    let native = component.instrumented(|| native(engine, side, &key, &instrumented))?;
+    let (context, instrumented) = instrument(&wizer, component)?;
+    let native = instrumented_native(engine, component, || Ok(instrumented))?;
+    let (mut store, instance) = Configurable::new(engine, component, &native)?.configure(engine, settings)?;
 
     let limits = engine.limits();
-    let mut store = Store::new(&side.engine, Guest::new(limits));
-    store.limiter(|guest| guest);
-    store.set_epoch_deadline(engine.ticks(limits.compile_timeout));
-    store.set_hostcall_fuel(limits.output_bytes_max);
-    let failed = |error: wasmtime::Error| failed(&Failure::of_call(&error));
-    store.set_fuel(limits.fuel.saturating_mul(CONFIGURE_FUEL_TIMES)).map_err(failed)?;
-
-    let prepared = side.linker.instantiate_pre(&native).map_err(|error| wrong_type(&error))?;
-    let configure = settings::GuestIndices::new(&prepared).map_err(|error| wrong_type(&error))?;
-    let hooks = Hooks::find(&prepared, &component.manifest().hooks).map_err(|error| wrong_type(&error))?;
-    let instance = prepared.instantiate(&mut store).map_err(|error| failed_instance(&Failure::of_instance(&error)))?;
-    hooks.check(&mut store, &instance)?;
-    let configure = configure
-        .load(&mut store, &instance)
-        .map_err(|error| LoadError::WrongType { interface: "settings".to_owned(), message: format!("{error:#}") })?;
-    match configure.call_configure(&mut store, settings) {
-        Ok(Ok(())) => {}
-        Ok(Err(problems)) => {
-            return Err(LoadError::Settings(problems.into_iter().take(PROBLEMS_MAX).map(problem).collect()));
-        }
-        Err(error) => return Err(failed(error)),
-    }
-
     store.data_mut().allow_memory(WASM_PAGE_BYTES);
     store.set_hostcall_fuel(limits.memory_bytes_max.saturating_add(WASM_PAGE_BYTES));
     let mut state = State { store, instance, failure: None };
@@ -77,6 +52,74 @@ pub(crate) fn snapshot(engine: &Engine, component: &Component, settings: &str) -
         Some(failure) => Err(LoadError::Snapshot(failure)),
         None => snapshot.map_err(|error| LoadError::Snapshot(format!("{error:#}"))),
     }
+}
+
+/// A component whose instances are still to be configured, each on its own. For cases:
+/// they have many settings, and a snapshot of each would cost its compilation.
+pub(crate) fn configurable(engine: &Engine, component: &Component) -> Result<Configurable, LoadError> {
+    let native = instrumented_native(engine, component, || {
+        instrument(&Wizer::new(), component).map(|(_, instrumented)| instrumented)
+    })?;
+    Configurable::new(engine, component, &native)
+}
+
+/// See [`configurable`].
+pub(crate) struct Configurable {
+    prepared: InstancePre<Guest>,
+    pub(crate) hooks: Hooks,
+    configure: settings::GuestIndices,
+}
+
+impl Configurable {
+    fn new(engine: &Engine, component: &Component, native: &wasmtime::component::Component) -> Result<Self, LoadError> {
+        let prepared = engine.configure().linker.instantiate_pre(native).map_err(|error| wrong_type(&error))?;
+        let configure = settings::GuestIndices::new(&prepared).map_err(|error| wrong_type(&error))?;
+        let hooks = Hooks::find(&prepared, &component.manifest().hooks).map_err(|error| wrong_type(&error))?;
+        Ok(Self { prepared, hooks, configure })
+    }
+
+    /// An instance that took `settings` (JSON).
+    ///
+    /// # Errors
+    ///
+    /// The guest's own problems with the settings, all at once, or the step that failed.
+    pub(crate) fn configure(&self, engine: &Engine, settings: &str) -> Result<(Store<Guest>, Instance), LoadError> {
+        let limits = engine.limits();
+        let mut store = Store::new(&engine.configure().engine, Guest::new(limits));
+        store.limiter(|guest| guest);
+        store.set_epoch_deadline(engine.ticks(limits.compile_timeout));
+        store.set_hostcall_fuel(limits.output_bytes_max);
+        let failed = |error: wasmtime::Error| failed(&Failure::of_call(&error));
+        store.set_fuel(limits.fuel.saturating_mul(CONFIGURE_FUEL_TIMES)).map_err(failed)?;
+        let instance =
+            self.prepared.instantiate(&mut store).map_err(|error| failed_instance(&Failure::of_instance(&error)))?;
+        self.hooks.check(&mut store, &instance)?;
+        let configure = self.configure.load(&mut store, &instance).map_err(|error| LoadError::WrongType {
+            interface: "settings".to_owned(),
+            message: format!("{error:#}"),
+        })?;
+        match configure.call_configure(&mut store, settings) {
+            Ok(Ok(())) => Ok((store, instance)),
+            Ok(Err(problems)) => {
+                Err(LoadError::Settings(problems.into_iter().take(PROBLEMS_MAX).map(problem).collect()))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn instrument<'a>(wizer: &Wizer, component: &'a Component) -> Result<(ComponentContext<'a>, Vec<u8>), LoadError> {
+    wizer.instrument_component(component.bytes()).map_err(|error| LoadError::Snapshot(format!("{error:#}")))
+}
+
+fn instrumented_native(
+    engine: &Engine,
+    component: &Component,
+    instrumented: impl FnOnce() -> Result<Vec<u8>, LoadError>,
+) -> Result<wasmtime::component::Component, LoadError> {
+    let side = engine.configure();
+    let key = CacheKey::of(&[b"instrumented", component.digest().as_bytes(), &side.compatibility]);
+    component.instrumented(|| native(engine, side, &key, &instrumented()?))
 }
 
 /// The native code of `wasm`, from the cache where it is there.

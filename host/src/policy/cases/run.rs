@@ -52,8 +52,7 @@ impl CaseResult {
 
 /// Runs `cases` against `component`, in their order.
 ///
-/// Loading is spread over the machine's cores; takes up to the compile timeout for each
-/// distinct settings.
+/// Takes up to the compile timeout, once; the cases are spread over the machine's cores.
 pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Case]) -> Vec<CaseResult> {
     let mut by_settings: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, case) in cases.iter().enumerate() {
@@ -65,7 +64,7 @@ pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Ca
     let work = || {
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Some(first) = group.first().and_then(|index| cases.get(*index)) else { continue };
-            let loaded = LoadedPolicy::load(engine, &component.manifest().name, component, &settings_of(first));
+            let loaded = LoadedPolicy::load_case(engine, component, &settings_of(first));
             for index in group {
                 let Some(case) = cases.get(*index) else { continue };
                 let result = run_one(case, &loaded);
@@ -86,7 +85,7 @@ pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Ca
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
 }
 
-/// Compiling takes a core and tens of megabytes each.
+/// Each takes a core.
 const WORKERS_MAX: usize = 4;
 
 fn settings_of(case: &Case) -> Json {
