@@ -5,6 +5,7 @@
 
 mod application;
 mod check;
+mod client;
 mod diagnostic;
 mod policies;
 mod presets;
