@@ -181,3 +181,38 @@ fn is_code(text: &str) -> bool {
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_has_words_for_every_class_and_for_every_form_error() {
+        let words = Pages::new().words;
+        for class in ["bad-request", "denied", "expired", "not-found", "too-often", "unavailable", "upstream"] {
+            assert!(words.class.contains_key(class), "{class}");
+        }
+        assert!(words.form.contains_key("credentials") && words.form.contains_key("identifier"));
+        for (code, said) in words.class.iter().chain(&words.reason) {
+            assert!(is_code(code) && !said.title.is_empty() && said.text.ends_with('.'), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_template_is_one() {
+        let pages = Pages::new();
+        for (name, _) in TEMPLATES {
+            assert!(pages.templates.get_template(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a48_only_kebab_case_is_a_code() {
+        for code in ["domain-not-allowed", "a", "x9"] {
+            assert!(is_code(code), "{code}");
+        }
+        for text in ["", "A", "a b", "<b>", "a_b", "a\u{200b}", &"a".repeat(65)] {
+            assert!(!is_code(text), "{text}");
+        }
+    }
+}

@@ -3,7 +3,10 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::login::{Class, Refusal};
+use crate::{
+    login::{Class, Refusal},
+    session::{Jar, SetCookie, Slot},
+};
 
 fn refusal(class: Class, code: &str) -> Check {
     Check::Refused(Refusal {
@@ -413,6 +416,34 @@ async fn an_assertion_is_signed_anew_when_half_of_its_life_is_over() {
     // No assertion outlives its session: 3600 s from a minute before the test began.
     harness.clock.advance(3480);
     assert!(assertion().await.ends_with(&format!(".{}", NOW + 3540)));
+}
+
+/// The renewed cookie of a session that takes so many pieces.
+fn renewed(groups: usize) -> Vec<SetCookie> {
+    let session = Session { groups: (0..groups).map(|group| format!("group-{group:06}")).collect(), ..ada() };
+    let config = Harness::new().script.config.session.clone();
+    let slot = Slot::session(&config, &"https://wiki.example.com/".parse().unwrap(), "wiki");
+    slot.seal(&KEYS, &Jar::default(), &session, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_renewed_session_reaches_the_browser_whole_or_not_at_all() {
+    for (groups, numbered) in [(1, 1), (400, 3), (900, 0)] {
+        let cookies = renewed(groups);
+        assert_eq!(cookies.len() <= 4, numbered > 0, "{groups} groups are {} pieces", cookies.len());
+        let sent: Vec<_> = cookies.iter().map(|cookie| cookie.as_str().to_owned()).collect();
+        let harness =
+            Harness::checking(Box::new(move |_, _| Check::Live { session: Box::new(ada()), cookies: cookies.clone() }));
+        let read = harness.verify("wiki", "/", &[]).await;
+        let all: Vec<_> = read.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(all, sent);
+        let one_by_one: Vec<_> =
+            (1..=4).filter_map(|number| read.header(&format!("x-vestibule-cookie-{number}"))).collect();
+        assert_eq!(one_by_one, sent[..if numbered > 0 { sent.len() } else { 0 }]);
+        let read = harness.forward("wiki", "GET", "/", &[]).await;
+        assert_eq!(read.headers.get_all("set-cookie").iter().count(), sent.len());
+        assert_eq!(read.header("x-vestibule-cookie-1"), None);
+    }
 }
 
 #[tokio::test]
