@@ -142,8 +142,9 @@ pub(super) fn facts(method: &str, host: &str, path: &str, headers: &HeaderMap) -
     let fact = |name: &str, value: &str| Claim { name: name.to_owned(), value: Value::Text(value.to_owned()) };
     let mut facts = vec![fact("request.host", host), fact("request.method", method), fact("request.path", path)];
     for (name, value) in headers {
-        if let Ok(value) = value.to_str()
+        if !is_of_the_way(name.as_str())
             && !may_hold_credential(name.as_str())
+            && let Ok(value) = value.to_str()
         {
             facts.push(fact(&format!("header.{name}"), value));
         }
@@ -151,10 +152,18 @@ pub(super) fn facts(method: &str, host: &str, path: &str, headers: &HeaderMap) -
     facts
 }
 
+/// Written by proxies about the way, not by the browser about itself; what is believed of
+/// it is in the facts already. Each request behind a proxy has half a dozen of them.
+fn is_of_the_way(name: &str) -> bool {
+    matches!(name, "host" | "connection" | "content-length")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-original-")
+}
+
 /// No guest sees these, whatever its manifest names. By parts of names, since a proxy or an
 /// application may have any of its own.
 fn may_hold_credential(name: &str) -> bool {
-    const PARTS: [&str; 14] = [
+    const PARTS: [&str; 15] = [
         "api-key",
         "apikey",
         "assertion",
@@ -169,8 +178,12 @@ fn may_hold_credential(name: &str) -> bool {
         "session",
         "signature",
         "token",
+        "websocket",
     ];
-    PARTS.iter().any(|part| name.contains(part))
+    // What every browser sends needs no search.
+    const HARMLESS: [&str; 5] = ["accept", "accept-encoding", "accept-language", "origin", "user-agent"];
+    let is_harmless = HARMLESS.contains(&name) || name.starts_with("sec-fetch-") || name.starts_with("sec-ch-");
+    !is_harmless && PARTS.iter().any(|part| name.contains(part))
 }
 
 /// Ids of requests: unique within a run of the gateway, and telling nothing.
@@ -215,6 +228,7 @@ mod tests {
             "x-vestibule-assertion",
             "cf-access-jwt-assertion",
             "signature-input",
+            "sec-websocket-protocol",
         ];
         let headers: HeaderMap =
             names.iter().map(|name| (header::HeaderName::from_static(name), "s3cret".parse().unwrap())).collect();
