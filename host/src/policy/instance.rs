@@ -21,6 +21,7 @@ use super::{
     hooks::Hooks,
     limits::{Failure, Guest},
     manifest::{self, Manifest, is_credential_claim},
+    paths::AccessPaths,
     settings::Settings,
     snapshot::{self, Configurable},
 };
@@ -37,7 +38,7 @@ pub struct LoadedPolicy {
     fuel: u64,
     reads: Reads,
     may_grant: GlobSet,
-    access_paths: GlobSet,
+    access_paths: AccessPaths,
 }
 
 /// What instances are made of.
@@ -132,7 +133,7 @@ impl LoadedPolicy {
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
             reads: Reads::new(settings.reads.clone())?,
             may_grant: manifest::grant_patterns(&settings.may_grant)?,
-            access_paths: manifest::path_patterns(&manifest.access_paths)?,
+            access_paths: AccessPaths::new(manifest, &settings.access_paths)?,
             manifest: manifest.clone(),
         })
     }
@@ -151,7 +152,7 @@ impl LoadedPolicy {
 
     /// Does it want to be asked about `path`?
     pub(crate) fn asks_access(&self, path: &str) -> bool {
-        self.hooks.access.is_some() && self.access_paths.is_match(path)
+        self.hooks.access.is_some() && self.access_paths.cover(path)
     }
 
     /// May it grant `group`?

@@ -68,6 +68,10 @@ pub struct Manifest {
     /// Globs of the paths for which `access` is asked; `*` stops at a slash, `**` does not.
     #[serde(default)]
     pub access_paths: Vec<String>,
+    /// Where in the settings further such paths stand, as in `reads-from-settings`. In them
+    /// `*` stands for any text, and neither case nor `;parameters` count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access_paths_from_settings: Vec<String>,
     /// JSON Schema of the settings.
     #[serde(default = "any_object")]
     pub settings_schema: Value,
@@ -144,6 +148,12 @@ impl Manifest {
         self.may_grant.iter().cloned().chain(named).collect()
     }
 
+    /// The paths that the settings name beside `access-paths`.
+    #[must_use]
+    pub fn access_paths_with(&self, settings: &Value) -> Vec<String> {
+        named(&self.access_paths_from_settings, settings).into_iter().map(|(_, path)| path.to_owned()).collect()
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let refuse = |key, message: String| Err(ManifestError::Value { key, message });
         let is_kebab = !self.name.is_empty()
@@ -172,6 +182,7 @@ impl Manifest {
         let pointers = [
             ("reads-from-settings", &self.reads_from_settings),
             ("may-grant-from-settings", &self.may_grant_from_settings),
+            ("access-paths-from-settings", &self.access_paths_from_settings),
         ];
         for (key, pointers) in pointers {
             if let Some(wrong) = pointers.iter().find(|pointer| !pointer.starts_with('/')) {
@@ -180,10 +191,11 @@ impl Manifest {
         }
         grant_patterns(&self.may_grant)?;
         path_patterns(&self.access_paths)?;
-        if self.hooks.contains(&Hook::Access) && self.access_paths.is_empty() {
+        let names_paths = !(self.access_paths.is_empty() && self.access_paths_from_settings.is_empty());
+        if self.hooks.contains(&Hook::Access) && !names_paths {
             return refuse("access-paths", "a policy with the hook `access` names the paths that it wants".to_owned());
         }
-        if !self.access_paths.is_empty() && !self.hooks.contains(&Hook::Access) {
+        if names_paths && !self.hooks.contains(&Hook::Access) {
             return refuse(
                 "access-paths",
                 "they are for the hook `access`, which this policy does not have".to_owned(),

@@ -23,6 +23,7 @@ mod instance;
 mod limits;
 mod locate;
 mod manifest;
+mod paths;
 mod run;
 mod settings;
 mod snapshot;

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) reads: Vec<String>,
     /// Globs of the groups that it may grant with them.
     pub(crate) may_grant: Vec<String>,
+    /// Paths that they name, for which `access` is asked.
+    pub(crate) access_paths: Vec<String>,
 }
 
 impl Settings {
@@ -48,7 +50,13 @@ impl Settings {
             return Err(LoadError::Settings(problems));
         }
         let reads = manifest.reads_with(&settings).map_err(LoadError::Settings)?;
-        Ok(Self { digest: sha256(json.as_bytes()), json, reads, may_grant: manifest.may_grant_with(&settings) })
+        Ok(Self {
+            digest: sha256(json.as_bytes()),
+            json,
+            reads,
+            may_grant: manifest.may_grant_with(&settings),
+            access_paths: manifest.access_paths_with(&settings),
+        })
     }
 }
 

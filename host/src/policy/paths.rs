@@ -1,0 +1,119 @@
+//! For which paths a policy is asked at `access`.
+//!
+//! A filter before the policy, not a decision: it may ask once too often, never too seldom.
+
+use std::borrow::Cow;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::{
+    error::ManifestError,
+    manifest::{Manifest, path_patterns},
+};
+
+/// The paths of a manifest and of the settings that it points to.
+#[derive(Debug)]
+pub(crate) struct AccessPaths {
+    /// `access-paths`, written by the policy's author.
+    written: GlobSet,
+    /// `access-paths-from-settings`, written by an operator.
+    named: GlobSet,
+}
+
+impl AccessPaths {
+    /// Compiles `manifest.access_paths` and the `named` patterns of the settings.
+    ///
+    /// In the latter `*` stands for any text, a slash too, and `/x/*` means `/x` as well.
+    /// They are compared without case and without `;parameters`: an application may read a
+    /// path so, and then the policy must have been asked. Every other difference in
+    /// spelling is gone from a path before anybody is asked about it
+    /// ([`crate::decision::AccessRequest::path`]).
+    pub(crate) fn new(manifest: &Manifest, named: &[String]) -> Result<Self, ManifestError> {
+        let mut globs = GlobSetBuilder::new();
+        for pattern in named {
+            let folder = pattern.strip_suffix("/**").or_else(|| pattern.strip_suffix("/*"));
+            for text in [Some(pattern.as_str()), folder].into_iter().flatten().filter(|text| !text.is_empty()) {
+                let literal: Vec<_> = text.split('*').map(globset::escape).collect();
+                let glob = GlobBuilder::new(&literal.join("*")).case_insensitive(true).build();
+                globs.add(glob.map_err(|error| refuse(&error))?);
+            }
+        }
+        Ok(Self {
+            written: path_patterns(&manifest.access_paths)?,
+            named: globs.build().map_err(|error| refuse(&error))?,
+        })
+    }
+
+    /// Is the policy to be asked about `path`?
+    pub(crate) fn cover(&self, path: &str) -> bool {
+        if self.written.is_match(path) {
+            return true;
+        }
+        if self.named.is_empty() {
+            return false;
+        }
+        let bare = without_parameters(path);
+        let covers = |path: &str| self.named.is_match(path) || self.named.is_match(path.trim_end_matches('/'));
+        covers(path) || covers(&bare)
+    }
+}
+
+/// `path` without `;…` in each segment.
+fn without_parameters(path: &str) -> Cow<'_, str> {
+    if !path.contains(';') {
+        return Cow::Borrowed(path);
+    }
+    let segments: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    Cow::Owned(segments.join("/"))
+}
+
+fn refuse(error: &globset::Error) -> ManifestError {
+    ManifestError::Value { key: "access-paths-from-settings", message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn paths(written: &[&str], settings: serde_json::Value) -> AccessPaths {
+        let manifest = json!({
+            "name": "a", "version": "1", "hooks": ["access"],
+            "access-paths": written, "access-paths-from-settings": ["/paths/*", "/rows/*/paths/*"],
+        });
+        let manifest = Manifest::from_json(manifest.to_string().as_bytes()).unwrap();
+        AccessPaths::new(&manifest, &manifest.access_paths_with(&settings)).unwrap()
+    }
+
+    #[test]
+    fn asks_for_the_paths_that_the_settings_name_and_for_no_others() {
+        let paths = paths(&[], json!({ "paths": ["/admin/*", "/a[b]{c}?"], "rows": [{ "paths": ["/reports*"] }] }));
+        for path in ["/admin", "/admin/", "/admin/x", "/admin/x/y", "/reports", "/reports/1/2", "/a[b]{c}?"] {
+            assert!(paths.cover(path), "{path}");
+        }
+        for path in ["/", "/x", "/administrator", "/x/admin/y", "/report", "/ab", ""] {
+            assert!(!paths.cover(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a17_asks_for_spellings_that_an_application_may_read_alike() {
+        let paths = paths(&[], json!({ "paths": ["/secure/admin/*"] }));
+        for path in ["/Secure/ADMIN/x", "/secure;a=b/admin;c/x", "/secure/admin;jsessionid=1", "/SECURE;x/Admin/"] {
+            assert!(paths.cover(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_the_author_wrote_counts_beside_it() {
+        let paths = paths(&["/fixed/*"], json!({ "paths": ["/admin"] }));
+        assert!(paths.cover("/fixed/x") && paths.cover("/admin"));
+        assert!(!paths.cover("/fixed/x/y"), "a star of the manifest stops at a slash");
+    }
+
+    #[test]
+    fn asks_for_nothing_where_the_settings_name_nothing() {
+        assert!(!paths(&[], json!({ "paths": [], "rows": [{ "paths": [""] }, {}] })).cover("/"));
+    }
+}
