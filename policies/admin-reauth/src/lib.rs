@@ -1,6 +1,6 @@
 //! Paths that want a fresh authentication, paths for some groups, paths for nobody.
 //!
-//! Asked for every request of a live session, so that no spelling of a path slips past.
+//! The host asks for the paths that the settings name, as widely as this policy reads them.
 
 mod path;
 

@@ -1,9 +1,9 @@
-//! Which paths a pattern covers, in all the spellings in which a path can reach an
-//! application.
+//! Which paths a pattern covers, in the spellings in which a path can reach an application.
 //!
-//! The gateway decides on the very bytes that the application gets, and applications read
-//! them differently: some cut off `;x=y`, some know no case, some join `//`. So a path counts
-//! as covered where any reading of it is. To be wrong here costs somebody a login too many.
+//! The gateway has made one form of escapes, empty segments and dots before it asks, and
+//! refuses what has none. What is left, applications read differently: some cut off `;x=y`,
+//! some know no case. So a path counts as covered where any reading of it is. To be wrong
+//! here costs somebody a login too many.
 
 use std::borrow::Cow;
 
@@ -74,75 +74,14 @@ fn fault(pattern: &str) -> Option<&'static str> {
 /// The ways in which applications may read `path`. The first is the path itself.
 pub(crate) fn readings(path: &str) -> Vec<Cow<'_, str>> {
     let mut readings = vec![Cow::Borrowed(path)];
-    let ends_plainly = path == "/" || !path.ends_with('/');
-    let is_plain = ends_plainly && !path.contains(['%', ';', '\\']) && !path.contains("//") && !path.contains("/.");
-    if is_plain {
-        return readings;
+    if path.contains(';') {
+        let segments: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+        readings.push(Cow::Owned(segments.join("/")));
     }
-    let decoded = decode(path).replace('\\', "/");
-    let cut_first = decode(&cut_parameters(path)).replace('\\', "/");
-    // Parameters cut off before, after or not; dot segments followed or kept.
-    for text in [cut_parameters(&cut_first), cut_parameters(&decoded), decoded] {
-        for reading in [join(&text, false), join(&text, true)] {
-            if !readings.iter().any(|known| *known == reading) {
-                readings.push(Cow::Owned(reading));
-            }
-        }
+    if path.ends_with('/') {
+        readings.push(Cow::Borrowed(path.trim_end_matches('/')));
     }
     readings
-}
-
-/// Percent-decodes until nothing is left to decode, so that a second decoder finds nothing
-/// either. Each round makes the text shorter.
-fn decode(path: &str) -> String {
-    let mut text = path.to_owned();
-    loop {
-        let next = decode_once(&text);
-        if next == text {
-            return next;
-        }
-        text = next;
-    }
-}
-
-fn decode_once(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Without `;…` in each segment.
-fn cut_parameters(path: &str) -> String {
-    let segments: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
-    segments.join("/")
-}
-
-/// Without empty and `.` segments; `..` is followed or kept.
-fn join(path: &str, follow: bool) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {
-        if follow && segment == ".." {
-            segments.pop();
-        } else {
-            segments.push(segment);
-        }
-    }
-    format!("/{}", segments.join("/"))
 }
 
 #[cfg(test)]
@@ -157,30 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn a17_covers_every_spelling_of_a_path() {
+    fn a17_covers_every_spelling_that_the_gateway_lets_through() {
         for path in [
             "/secure/admin/x",
             "/SECURE/Admin/x",
             "/secure/admin",
             "/secure/admin/",
-            "/secure//admin/x",
-            "//secure/admin/x",
-            "/./secure/./admin/x",
-            "/browse/../secure/admin/x",
-            "/browse/%2e%2e/secure/admin/x",
-            "/browse/%252e%252e/secure/admin/x",
-            "/secure/%61dmin/x",
-            "/secure/%2561dmin/x",
-            "/secure%2fadmin%2Fx",
-            "/secure%5cadmin%5Cx",
-            "/secure\\admin\\x",
             "/secure;v=1/admin;a=b;c/x",
-            "/secure;v=1/admin%3ba=b/x",
             "/secure/admin;/x",
-            "/secure/admin;/../admin/x",
-            "/secure/admin/../x",
-            "/secure/admin/..;/x",
-            "/secure/admin/%2e%2e/x",
+            "/secure/admin;jsessionid=1",
+            "/Secure;/admin/",
         ] {
             assert!(covers("/secure/admin/*", path), "{path}");
         }
@@ -188,29 +113,12 @@ mod tests {
 
     #[test]
     fn covers_nothing_else() {
-        for path in [
-            "/",
-            "",
-            "/secure",
-            "/secure/",
-            "/secure/administrator",
-            "/x/secure/admin",
-            "/secureadmin/x",
-            "/%zz",
-            "/%",
-            "/secure/%/admin",
-        ] {
+        for path in ["/", "", "/secure", "/secure/", "/secure/administrator", "/x/secure/admin", "/secureadmin/x"] {
             assert!(!covers("/secure/admin/*", path), "{path}");
         }
         assert!(covers("/admin", "/admin/"), "a trailing slash");
         assert!(!covers("/admin", "/admin/x"));
         assert!(covers("/*", "/anything/at/all"));
         assert!(covers("/*", "/"));
-    }
-
-    #[test]
-    fn decodes_what_no_utf_8_is_without_losing_the_rest() {
-        assert!(covers("/admin/*", "/admin/%ff%fe/x"));
-        assert!(covers("/admin/*", "/%61dmin/%c3%28"));
     }
 }
