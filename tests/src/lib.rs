@@ -5,5 +5,6 @@
 
 pub mod browser;
 pub mod gateway;
+pub mod guests;
 pub mod peers;
 pub mod process;

@@ -1,0 +1,16 @@
+;; Speaks a version of the contract that does not exist yet.
+;; Expected: is not loaded.
+(module
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 4096))
+  ;; Nothing is ever freed.
+  (func $allocate (export "cabi_realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32) (result i32)
+    (local $start i32)
+    (local.set $start (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (global.set $next (i32.add (local.get $start) (local.get $size)))
+    (local.get $start))
+  (func (export "vestibule:policy/settings@9.0.0#configure") (param $json i32) (param $length i32) (result i32)
+    (i32.const 1))
+  (func (export "vestibule:policy/admit@9.0.0#decide") (param $subject i32) (param $length i32) (result i32)
+    (i32.const 1))
+)

@@ -1,0 +1,20 @@
+;; Makes a table of four thousand million elements.
+;; Expected: is not loaded, because no snapshot can be taken of a table that grows.
+(module
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 4096))
+  ;; Nothing is ever freed.
+  (func $allocate (export "cabi_realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32) (result i32)
+    (local $start i32)
+    (local.set $start (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (global.set $next (i32.add (local.get $start) (local.get $size)))
+    (local.get $start))
+  (table $elements 0 funcref)
+  ;; Zeroes are `ok`.
+  (func (export "vestibule:policy/settings@0.1.0#configure") (param $json i32) (param $length i32) (result i32)
+    (i32.const 1024))
+  (func (export "vestibule:policy/route@0.1.0#choose") (param $attempt i32) (result i32)
+    (drop (table.grow $elements (ref.null func) (i32.const 0x7fffffff)))
+    (drop (table.grow $elements (ref.null func) (i32.const 20000)))
+    (i32.const 1024))
+)
