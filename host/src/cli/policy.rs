@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
@@ -13,6 +14,9 @@ use crate::{
     config::Limits,
     policy::{self, BuildError, BuildOptions, Built, CaseResult, Cases, Component, Engine},
 };
+
+/// For one component, on a machine that is busy with other builds.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -61,7 +65,9 @@ pub(super) struct BuildArguments {
 }
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
-    let engine = Engine::new(&Limits::default(), None).map_err(|error| Failure::new(Exit::Internal, &error))?;
+    // A gateway that does not get to compile must go on serving; here somebody waits for it.
+    let limits = Limits { compile_timeout: COMPILE_TIMEOUT, ..Limits::default() };
+    let engine = Engine::new(&limits, None).map_err(|error| Failure::new(Exit::Internal, &error))?;
     match command {
         Command::Build { directories, build: arguments } => {
             let built = build(&engine, directories, arguments, output)?;
