@@ -141,7 +141,9 @@ fn glob(pattern: &str, text: &str) -> bool {
 fn compile_regex(text: &str, casing: Casing) -> Result<Rule, String> {
     /// A larger program is refused, because each instance would carry it.
     const PROGRAM_BYTES_MAX: usize = 256 << 10;
-    const NESTING_MAX: u32 = 64;
+    /// The compiler calls itself for each level, and some twenty fill a stack of 16 KiB: the
+    /// operator is to read what is wrong, not that the policy trapped.
+    const NESTING_MAX: u32 = 16;
 
     let build = |pattern: &str| {
         regex::RegexBuilder::new(pattern)
@@ -251,6 +253,15 @@ mod tests {
         fn refuses_what_would_escape_the_anchors_or_grow_without_bound() {
             for text in ["a)|(b", "(", "(?x) a # b", r"(\w{1000}){1000}", &"(".repeat(100)] {
                 Pattern::Regex(text.into()).compile(Casing::Sensitive).expect_err(text);
+            }
+        }
+
+        #[test]
+        fn refuses_nesting_that_would_overflow_a_small_stack() {
+            let nested = |levels: usize| Pattern::Regex(format!("{}a{}", "(".repeat(levels), ")".repeat(levels)));
+            nested(15).compile(Casing::Sensitive).expect("fifteen levels");
+            for levels in [17, 30, 1_000, 100_000] {
+                nested(levels).compile(Casing::Sensitive).expect_err("too deep");
             }
         }
 
