@@ -250,11 +250,15 @@ impl Run {
     }
 }
 
-// What cases may ask, too: their identity was verified by nobody, and no admission comes
-// of it; and they may say what earlier policies left.
+// What cases, replays and benches may ask, too: their identity was verified by nobody, and
+// no admission comes of it; and they may say what earlier policies left.
 impl Run {
     /// As [`Run::admit`], for a policy's cases.
-    pub(super) fn admit_case(&mut self, identity: &Identity, account: Option<&Account>) -> Result<Admit, Denial> {
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn admit_case(&mut self, identity: &Identity, account: Option<&Account>) -> Result<Admit, Denial> {
         const HOOK: Hook = Hook::Admit;
         let mut allowed = Vec::new();
         let mut step_up: Option<StepUp> = None;
@@ -293,7 +297,11 @@ impl Run {
     }
 
     /// As [`Run::profile`], for cases: begins with what earlier policies left.
-    pub(super) fn profile_case(
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn profile_case(
         &mut self,
         identity: &Identity,
         account: Option<&Account>,
@@ -322,7 +330,11 @@ impl Run {
     }
 
     /// As [`Run::groups`], for cases: begins with what earlier policies left.
-    pub(super) fn groups_case(
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn groups_case(
         &mut self,
         identity: &Identity,
         account: Option<&Account>,
@@ -365,7 +377,11 @@ impl Run {
     }
 
     /// As [`Run::provision`], for cases.
-    pub(super) fn provision_case(
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn provision_case(
         &mut self,
         identity: &Identity,
         account: Option<&Account>,
@@ -410,7 +426,11 @@ impl Run {
     }
 
     /// As [`Run::session`], for cases.
-    pub(super) fn session_case(
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn session_case(
         &mut self,
         identity: &Identity,
         groups: &[String],
