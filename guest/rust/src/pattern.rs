@@ -145,17 +145,17 @@ fn compile_regex(text: &str, casing: Casing) -> Result<Rule, String> {
     /// operator is to read what is wrong, not that the policy trapped.
     const NESTING_MAX: u32 = 16;
 
-    let build = |pattern: &str| {
+    let build = |pattern: &str, nesting: u32| {
         regex::RegexBuilder::new(pattern)
             .case_insensitive(casing == Casing::Insensitive)
             .size_limit(PROGRAM_BYTES_MAX)
-            .nest_limit(NESTING_MAX)
+            .nest_limit(nesting)
             .build()
             .map_err(|error| error.to_string())
     };
     // Alone first: `a)|(b` is no expression, though it is one between parentheses.
-    build(text)?;
-    let regex = build(&format!(r"\A(?:{text})\z"))?;
+    build(text, NESTING_MAX)?;
+    let regex = build(&format!(r"\A(?:{text})\z"), NESTING_MAX + 2)?;
     // The first match makes the caches, which then are in the snapshot.
     let _ = regex.is_match(text);
     Ok(Rule::Regex(regex))
