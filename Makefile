@@ -8,6 +8,10 @@
 VESTIBULE := target/release/vestibule
 POLICIES  := $(wildcard policies/*/policy.toml)
 
+# The tests build everything with one choice of features, so that nothing is compiled twice.
+SELECTION := --package vestibule
+test bench: SELECTION := --workspace --all-targets
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test build policies setup-demo setup-test test-policies test-host lint doc bench clean-demo
 
@@ -27,7 +31,7 @@ setup-test:
 
 build:           ## the gateway, optimized
 	@echo "==> building the gateway (the first time: wasmtime too, some ten minutes on two cores)"
-	cargo build --release --locked --package vestibule
+	cargo build --release --locked $(SELECTION)
 
 policies: build  ## the ready-made policies, as components
 	@echo "==> building the ready-made policies"

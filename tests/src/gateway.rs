@@ -3,8 +3,10 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -42,13 +44,7 @@ impl Gateway {
                 fs::copy(&path, gateway.path("policies").join(path.file_name().expect("a name"))).expect("a copy");
             }
         }
-        let made = Command::new(vestibule())
-            .args(["keys", "generate", "--directory"])
-            .arg(gateway.path("keys"))
-            .stdout(Stdio::null())
-            .status()
-            .expect("a program");
-        assert!(made.success(), "no keys");
+        copy_keys(&gateway.path("keys"));
         gateway
     }
 
@@ -162,6 +158,31 @@ impl Gateway {
 impl Default for Gateway {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// One key ring for all tests: the cache of compiled components is bound to it, and so a
+/// component is compiled once.
+fn copy_keys(to: &Path) {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let ring = MADE.get_or_init(|| {
+        let shared = root().join("target/tests-keys");
+        // Whoever comes second, in another test program, finds it made.
+        let made = Command::new(vestibule())
+            .args(["keys", "generate", "--directory"])
+            .arg(&shared)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("a program");
+        assert!(made.success() || shared.exists(), "no keys");
+        shared
+    });
+    fs::DirBuilder::new().mode(0o700).create(to).expect("a folder");
+    for entry in fs::read_dir(ring).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        // The permissions come along.
+        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("a copy");
     }
 }
 

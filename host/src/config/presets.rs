@@ -204,7 +204,8 @@ fn github(check: &mut Check<'_>, section: &str, raw: &RawUpstream) -> Option<Kno
         token: Some(format!("{site}/login/oauth/access_token")),
         userinfo: Some(format!("{api}/user")),
         emails: Some(format!("{api}/user/emails")),
-        issuer: Some(site),
+        // What its callbacks say in `iss` (RFC 9207).
+        issuer: Some(format!("{site}/login/oauth")),
         scopes: Some(&["read:user", "user:email"]),
         // Logins can be renamed and taken over by others; the number stays.
         subject_claim: Some("id"),

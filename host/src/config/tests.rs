@@ -488,7 +488,7 @@ fn the_preset_github_is_plain_oauth2() {
     let github = upstream("preset = \"github\"\n");
     assert_eq!(github.subject_claim, "id");
     let UpstreamKind::OAuth2(oauth2) = github.kind else { panic!("not OAuth2") };
-    assert_eq!(oauth2.issuer, "https://github.com");
+    assert_eq!(oauth2.issuer, "https://github.com/login/oauth");
     assert_eq!(oauth2.emails_endpoint.unwrap().as_str(), "https://api.github.com/user/emails");
 }
 

@@ -12,31 +12,31 @@ use vestibule_tests::{
 
 /// The reverse proxies that are tried.
 #[derive(Debug)]
-pub enum Proxy {
+pub(crate) enum Proxy {
     Nginx { _nginx: Nginx, _folder: TempDir },
     Traefik { _traefik: Traefik, _folder: TempDir },
 }
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum With {
+pub(crate) enum With {
     Nginx,
     Traefik,
 }
 
 /// Everything that runs.
 #[derive(Debug)]
-pub struct Scene {
-    pub gateway: Gateway,
-    pub op: OpenIdProvider,
+pub(crate) struct Scene {
+    pub(crate) gateway: Gateway,
+    pub(crate) op: OpenIdProvider,
     /// Where the browser finds the application.
-    pub site: String,
-    pub application: Application,
+    pub(crate) site: String,
+    pub(crate) application: Application,
     _proxy: Proxy,
 }
 
 /// Who can log in at the OpenID provider.
-pub fn people() -> Value {
+pub(crate) fn people() -> Value {
     json!({
         "alice": {
             "email": "alice@example.test", "email_verified": true, "preferred_username": "alice", "name": "Alice Ångström",
@@ -53,7 +53,7 @@ pub fn people() -> Value {
 }
 
 /// The policies that every test has, with settings under `settings/`.
-pub const CHAIN: [&str; 7] = [
+pub(crate) const CHAIN: [&str; 7] = [
     "redirection-rules",
     "domain-restriction",
     "attribute-mapping",
@@ -65,11 +65,11 @@ pub const CHAIN: [&str; 7] = [
 
 impl Scene {
     /// Starts everything, with further configuration for the application.
-    pub async fn start(with: With) -> Self {
+    pub(crate) async fn start(with: With) -> Self {
         Self::start_with(with, "").await
     }
 
-    pub async fn start_with(with: With, more: &str) -> Self {
+    pub(crate) async fn start_with(with: With, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let application = Application::start().await;
         let folder = TempDir::new().expect("a folder");
@@ -100,13 +100,13 @@ impl Scene {
     }
 
     /// Logs `name` in from the application's page on; what comes last.
-    pub async fn log_in(&self, browser: &mut Browser, name: &str) -> Page {
+    pub(crate) async fn log_in(&self, browser: &mut Browser, name: &str) -> Page {
         let page = browser.get(&format!("{}/", self.site)).await;
         self.sign_in(browser, page, name).await
     }
 
     /// Fills in the OpenID provider's own form.
-    pub async fn sign_in(&self, browser: &mut Browser, page: Page, name: &str) -> Page {
+    pub(crate) async fn sign_in(&self, browser: &mut Browser, page: Page, name: &str) -> Page {
         assert!(
             page.url.as_str().starts_with(&self.op.issuer),
             "not at the provider: {} {}\n{}",
@@ -137,7 +137,7 @@ fn settings(gateway: &Gateway) {
 }
 
 /// The `[policies.NAME]` tables of some policies.
-pub fn policies(names: &[&str]) -> String {
+pub(crate) fn policies(names: &[&str]) -> String {
     names
         .iter()
         .map(|name| {
@@ -147,7 +147,7 @@ pub fn policies(names: &[&str]) -> String {
 }
 
 /// Writes the scene's configuration.
-pub fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str) {
+pub(crate) fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str) {
     gateway.configure(&format!(
         "{policies}\
          [upstreams.op]\nissuer = \"{issuer}\"\nclient-id = \"gate\"\nclient-secret = \"a-secret-of-the-test-which-is-long\"\n\
