@@ -134,9 +134,10 @@ await until(
   'the delay page',
   async () => {
     await dave.goto(demo.application);
-    return dave.url();
+    return dave.url().startsWith(demo.gateway) && (await dave.locator('input').count());
   },
-  (url) => url.startsWith(demo.gateway),
+  // On the way, and nothing to fill in.
+  (inputs) => inputs === 0,
 );
 await shoot(dave, 'delay');
 await dave.waitForURL(`${demo.identity_provider}/**`);

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The largest body that is passed on, in bytes.
@@ -109,16 +110,20 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 
 /// The page: what the application was told.
 fn page(path: &str, told: &HeaderMap) -> String {
-    let value = |name: &str| told.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // What is not ASCII comes percent-encoded (`docs/forward-auth.md`).
+    let value = |name: &str| {
+        let value = told.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        percent_decode_str(value).decode_utf8_lossy().into_owned()
+    };
     let mut rows = String::new();
     for name in IDENTITY.iter().filter(|name| **name != "x-vestibule-assertion") {
-        let _ = write!(rows, "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value(name)));
+        let _ = write!(rows, "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(&value(name)));
     }
     let name = [value("x-forwarded-name"), value("x-forwarded-user")].into_iter().find(|name| !name.is_empty());
     PAGE.replace("{TITLE}", if path.starts_with("/admin") { "Administration" } else { "The demo application" })
-        .replace("{NAME}", &escape(name.unwrap_or("nobody")))
+        .replace("{NAME}", &escape(name.as_deref().unwrap_or("nobody")))
         .replace("{ROWS}", &rows)
-        .replace("{ASSERTION}", &escape(&claims(value("x-vestibule-assertion"))))
+        .replace("{ASSERTION}", &escape(&claims(&value("x-vestibule-assertion"))))
 }
 
 /// The claims of the assertion, for the eye. An application that relies on them checks the
