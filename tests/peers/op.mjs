@@ -65,8 +65,8 @@ const provider = new Provider(issuer, {
 });
 
 provider.use(async (context, next) => {
-  const hint = context.path === '/auth' && context.query.login_hint;
-  if (hint?.startsWith('auto:') && !/(^|;\s*)_session=/.test(context.headers.cookie ?? '')) {
+  const hint = context.path === '/auth' ? String(context.query.login_hint ?? '') : '';
+  if (hint.startsWith('auto:') && !/(^|;\s*)_session=/.test(context.headers.cookie ?? '')) {
     const session = new provider.Session({});
     session.loginAccount({ accountId: hint.slice(5) });
     await session.save(86400);

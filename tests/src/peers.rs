@@ -79,7 +79,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
     Ok(Response::new(Full::new(Bytes::from(body.to_string()))))
 }
 
-/// nginx with one server block.
+/// nginx.
 #[derive(Debug)]
 pub struct Nginx {
     _process: Process,
@@ -88,16 +88,15 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it in `folder`; `server` is the inside of the server block, without `listen`.
+    /// Starts it in `folder`; `http` is the inside of the http block, which listens on `port`.
     #[must_use]
-    pub fn start(folder: &Path, port: u16, http: &str, server: &str) -> Self {
+    pub fn start(folder: &Path, port: u16, http: &str) -> Self {
         let configuration = format!(
             "daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log warn;\n\
              events {{ worker_connections 256; }}\n\
              http {{ access_log off;\n\
              client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n\
-             uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n{http}\n\
-             server {{ listen 127.0.0.1:{port};\n{server}\n}}\n}}\n",
+             uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n{http}\n}}\n",
             folder = folder.display(),
         );
         std::fs::write(folder.join("nginx.conf"), configuration).expect("a file");

@@ -100,8 +100,8 @@ async fn a14_to_a16_nothing_that_a_client_says_opens_a_page() {
         [("X-Forwarded-For", "a")],
         [("X-Forwarded-Method", "OPTIONS")],
         [("Connection", "close, X-Forwarded-User")],
-        [("Cookie", "vestibule=garbage")],
-        [("Cookie", "vestibule=; vestibule=; vestibule.0=x; vestibule.99999999999=x")],
+        [("Cookie", "vestibule-app-app=garbage")],
+        [("Cookie", "vestibule-app-app=; vestibule-app-app=; vestibule-app-app.0=x; vestibule-app-app.99999999999=x")],
         [("Cookie", "=;;;=; \u{7f}")],
     ] {
         let page = Browser::new().request(Method::GET, &url, None, &headers).await;
@@ -179,11 +179,11 @@ async fn a60_to_a62_a_session_is_new_at_each_login_and_nobody_elses() {
         assert_eq!(scene.sign_in(&mut browser, page, "alice").await.status, 200);
     }
     let second = browser.cookies("127.0.0.1");
-    assert_ne!(first.get("vestibule"), second.get("vestibule"));
+    assert_ne!(first.get("vestibule-app-app"), second.get("vestibule-app-app"));
     // Two cookies of one name: neither counts.
-    let (one, two) = (first["vestibule"].clone(), second["vestibule"].clone());
+    let (one, two) = (first["vestibule-app-app"].clone(), second["vestibule-app-app"].clone());
     let mut doubled = Browser::new();
-    doubled.headers.push(("cookie".into(), format!("vestibule={one}; vestibule={two}")));
+    doubled.headers.push(("cookie".into(), format!("vestibule-app-app={one}; vestibule-app-app={two}")));
     assert_ne!(doubled.peek(&format!("{}/", scene.site)).await.status, 200);
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Scene {
     pub(crate) op: OpenIdProvider,
     /// Where the browser finds the application.
     pub(crate) site: String,
-    pub(crate) application: Application,
+    _application: Application,
     _proxy: Proxy,
 }
 
@@ -88,15 +88,15 @@ impl Scene {
         gateway.start();
         let proxy = match with {
             With::Nginx => {
-                let (http, server) = nginx(gateway.port, application.port);
-                Proxy::Nginx { _nginx: Nginx::start(folder.path(), port, &http, &server), _folder: folder }
+                let http = nginx(port, gateway.port, application.port);
+                Proxy::Nginx { _nginx: Nginx::start(folder.path(), port, &http), _folder: folder }
             }
             With::Traefik => {
                 let dynamic = traefik(gateway.port, application.port);
                 Proxy::Traefik { _traefik: Traefik::start(folder.path(), port, &dynamic), _folder: folder }
             }
         };
-        Self { gateway, op, site, application, _proxy: proxy }
+        Self { gateway, op, site, _application: application, _proxy: proxy }
     }
 
     /// Logs `name` in from the application's page on; what comes last.
@@ -112,7 +112,7 @@ impl Scene {
             "not at the provider: {} {}\n{}",
             page.status,
             page.url,
-            page.body
+            self.gateway.log()
         );
         let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
         browser.submit(&form.with("login", name).with("password", "any")).await
@@ -158,33 +158,24 @@ pub(crate) fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str)
     ));
 }
 
-/// What `docs/forward-auth.md` tells an operator to write, filled in.
-fn snippet(heading: &str, gateway: u16, application: u16) -> Vec<String> {
+/// What `docs/forward-auth.md` tells an operator to write, with our addresses.
+fn snippet(heading: &str, gateway: u16, application: u16) -> String {
     let text = std::fs::read_to_string(root().join("docs/forward-auth.md")).expect("the documentation");
     let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let blocks: Vec<String> = section
-        .split("\n```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').map_or("", |(_, code)| code).to_owned())
-        .map(|code| {
-            code.replace("GATEWAY_PORT", &gateway.to_string())
-                .replace("APPLICATION_PORT", &application.to_string())
-                .replace("APPLICATION_ID", "app")
-        })
-        .collect();
-    assert!(!blocks.is_empty(), "no code under {heading}");
-    blocks
+    let block = section.split("\n```").nth(1).and_then(|block| block.split_once('\n')).expect("a block of code").1;
+    block
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{gateway}"))
+        .replace("127.0.0.1:3000", &format!("127.0.0.1:{application}"))
+        // Here there is no TLS.
+        .replace("__Host-", "")
+        .replace("wiki.example.com", "127.0.0.1")
+        .replace("wiki", "app")
 }
 
-fn nginx(gateway: u16, application: u16) -> (String, String) {
-    let mut blocks = snippet("nginx", gateway, application).into_iter();
-    let http = blocks.next().expect("the part for `http`");
-    let server = blocks.next().expect("the part for `server`");
-    (http, server)
+fn nginx(port: u16, gateway: u16, application: u16) -> String {
+    snippet("nginx", gateway, application).replace("server {\n", &format!("server {{\n    listen 127.0.0.1:{port};\n"))
 }
 
 fn traefik(gateway: u16, application: u16) -> String {
-    snippet("Traefik", gateway, application).remove(0)
+    snippet("Traefik", gateway, application).replace("Host(`127.0.0.1`)", "PathPrefix(`/`)")
 }
