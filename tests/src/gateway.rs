@@ -77,7 +77,9 @@ impl Gateway {
              [keys]\ndirectory = \"keys\"\n\n\
              [audit]\nfile = \"audit.jsonl\"\nsync = false\n\n\
              [fetch]\nallow-private-addresses = [\"127.0.0.0/8\"]\n\n\
-             [policies]\ncache = \"{cache}\"\npoll-ms = 200\n\n{rest}\n",
+             [policies]\ncache = \"{cache}\"\npoll-ms = 200\n\n\
+             # The tests share two cores with compilers: what ends a decision here is its fuel.\n\
+             [policies.limits]\ndeadline-ms = 5000\n\n{rest}\n",
             port = self.port,
             // One cache for all tests: a component is compiled once.
             cache = root().join("target/tests-cache").display(),

@@ -1,7 +1,13 @@
 //! The real components: an OpenID provider, two reverse proxies, and an application that
 //! says what it was told.
 
-use std::{convert::Infallible, path::Path, process::Command};
+use std::{
+    convert::Infallible,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -144,8 +150,26 @@ impl Traefik {
                 .stdout(std::process::Stdio::null()),
         );
         process.wait_for_port(port);
+        wait_for_routes(port);
         Self { _process: process, port }
     }
+}
+
+/// Traefik listens before it knows its routes, and answers 404 until then.
+#[expect(clippy::disallowed_methods, reason = "another program's routes have no event to wait for")]
+fn wait_for_routes(port: u16) {
+    for _ in 0..500 {
+        let mut answer = [0; 12];
+        let asked = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+            stream.write_all(b"GET / HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n")?;
+            stream.read_exact(&mut answer)
+        });
+        if asked.is_ok() && !answer.ends_with(b"404") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("Traefik has no routes");
 }
 
 /// A port for a proxy that is started later.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Event, Pseudonym};
+use super::{Event, Kind, Pseudonym};
 use crate::{
     decision::{Answer, Denial, Trace},
     identity::Identity,
@@ -154,7 +154,11 @@ impl Redactor {
             session: event.session.clone(),
             identity: event.identity.as_ref().map(|identity| self.identity(identity, &known)),
             input: event.input.as_ref().map(|input| self.tree(input, &known)),
-            outcome: event.outcome.as_ref().map(|outcome| self.tree(outcome, &known)),
+            outcome: event.outcome.as_ref().map(|outcome| match event.kind {
+                // These are about files and settings, and about nobody.
+                Kind::GenerationSwapped | Kind::GenerationRefused => outcome.clone(),
+                _ => self.tree(outcome, &known),
+            }),
             denial: event.denial.as_ref().map(|denial| self.denial(denial, &known)),
             trace: event.trace.as_ref().map(|trace| self.trace(trace, &known)),
             micros: event.micros,

@@ -224,14 +224,12 @@ impl Login {
     }
 }
 
-/// Has the subject authenticated recently enough? Of whom no upstream says when it did,
-/// it will not say so the next time either.
+/// Has the subject authenticated recently enough?
 fn settle(verdict: AccessVerdict, auth_time: Option<u64>, now: u64) -> Result<AccessVerdict, Denial> {
     match (verdict, auth_time) {
-        (AccessVerdict::Reauthenticate(_), None) => Err(Denial::by_host(
-            DenyCode::StepUpUnmet,
-            "the upstream does not say when the subject authenticated (`auth_time`)",
-        )),
+        // Many upstreams say when only if they are asked with `max_age`, which the new login
+        // does. One that does not say so even then is refused there: there is no loop.
+        (AccessVerdict::Reauthenticate(within), None) => Ok(AccessVerdict::Reauthenticate(within)),
         (AccessVerdict::Reauthenticate(within), Some(at))
             if now.saturating_sub(at) <= u64::from(within.max(REAUTHENTICATION_MIN_S)) =>
         {
@@ -258,8 +256,8 @@ mod tests {
 
     #[test]
     fn asking_for_the_impossible_ends_in_a_no_and_not_in_a_circle() {
-        let unknown = settle(AccessVerdict::Reauthenticate(300), None, 1000).unwrap_err();
-        assert_eq!(unknown.code, DenyCode::StepUpUnmet);
+        let unknown = settle(AccessVerdict::Reauthenticate(300), None, 1000);
+        assert_eq!(unknown, Ok(AccessVerdict::Reauthenticate(300)), "the upstream is asked, and held to the answer");
         let at_once = settle(AccessVerdict::Reauthenticate(0), Some(1000), 1010);
         assert_eq!(at_once, Ok(AccessVerdict::Pass), "ten seconds after the upstream's page");
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vestibule_tests::{browser::Browser, gateway::Gateway};
+use vestibule_tests::{browser::Browser, gateway::Gateway, guests};
 
 use crate::scene::{self, Scene, With};
 
@@ -70,11 +70,19 @@ fn a_component_that_is_a_jpeg_is_told_so() {
 #[test]
 fn a_policy_without_a_manifest_is_told_so() {
     let gateway = folder();
-    // An empty component: valid, and says nothing of itself.
-    fs::write(gateway.path("policies/domain-restriction.wasm"), [0, b'a', b's', b'm', 0x0d, 0, 1, 0]).unwrap();
+    fs::write(gateway.path("policies/domain-restriction.wasm"), guests::without_manifest("well-behaved")).unwrap();
     let (code, said) = checked(&gateway);
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("manifest"), "{said}");
+}
+
+#[test]
+fn an_empty_component_is_told_what_it_lacks() {
+    let gateway = folder();
+    fs::write(gateway.path("policies/domain-restriction.wasm"), [0, b'a', b's', b'm', 0x0d, 0, 1, 0]).unwrap();
+    let (code, said) = checked(&gateway);
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains("vestibule:policy/settings"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

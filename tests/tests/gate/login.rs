@@ -136,7 +136,12 @@ async fn the_access_hook_is_asked_for_its_paths() {
     let scene = Scene::start(With::Nginx).await;
     let mut browser = Browser::new();
     assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
-    assert_eq!(browser.peek(&format!("{}/admin/x", scene.site)).await.status, 200, "the login is fresh enough");
+    // The provider did not say when the subject authenticated; asked with `max_age` it does,
+    // and the login is fresh enough.
+    let fresh = browser.get(&format!("{}/admin/x", scene.site)).await;
+    assert_eq!(fresh.status, 200, "{} {:?}", fresh.url, scene.gateway.events("decision.access"));
+    assert!(browser.trail.iter().any(|page| page.url.query().is_some_and(|query| query.contains("max_age=600"))));
+    assert_eq!(browser.peek(&format!("{}/admin/y", scene.site)).await.status, 200);
     for path in ["/hidden/x", "//hidden/x", "/./hidden/x", "/public/../hidden/x", "/hidden/./y", "/%68idden/x"] {
         let page = browser.peek(&format!("{}{path}", scene.site)).await;
         assert_ne!(page.status, 200, "{path}: {}", page.body);

@@ -25,7 +25,12 @@ async fn new_settings_decide_the_next_login_and_broken_ones_none() {
     assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200, "the old settings are not in force");
 
     scene.gateway.write("settings/domain-restriction.toml", "allowed-domains = \"evil.test\"\n");
-    scene.gateway.wait_for("that the settings are in force", |event| event["kind"] == "generation.swapped").await;
+    scene
+        .gateway
+        .wait_for("that the settings are in force", |event| {
+            event["kind"] == "generation.swapped" && event["outcome"]["generation"] == 2
+        })
+        .await;
     assert_eq!(scene.log_in(&mut Browser::new(), "mallory").await.status, 200);
     assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 403);
     let generations: Vec<u64> = scene
