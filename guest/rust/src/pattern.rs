@@ -99,6 +99,31 @@ impl Matcher {
     }
 }
 
+/// A glob by itself, for policies that take globs and nothing else.
+///
+/// Policies of a workspace that are built together share this crate's features. One that
+/// uses [`Pattern`] then carries regular expressions, whether it offers them or not; one that
+/// uses this type does not.
+#[derive(Clone, Debug)]
+pub struct Glob {
+    text: Box<str>,
+    casing: Casing,
+}
+
+impl Glob {
+    /// A glob: `*` stands for any characters, and `?` for one.
+    #[must_use]
+    pub fn new(text: &str, casing: Casing) -> Self {
+        Self { text: fold(text, casing).into(), casing }
+    }
+
+    /// Does `text` fit, the whole of it?
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        glob(&self.text, &fold(text, self.casing))
+    }
+}
+
 /// Lower case, letter by letter, where the case does not count.
 fn fold(text: &str, casing: Casing) -> Cow<'_, str> {
     match casing {
@@ -177,6 +202,18 @@ mod tests {
         }
         assert!(matches(Pattern::Suffix("-admins".into()), "jira-admins"));
         assert!(!matches(Pattern::Suffix("-admins".into()), "jira-admins-2"));
+    }
+
+    #[test]
+    fn a_glob_by_itself_matches_like_a_pattern() {
+        for casing in [Casing::Sensitive, Casing::Insensitive] {
+            for (pattern, text) in [("/a/*", "/a/b/c"), ("/A/*", "/a/b"), ("a", "A"), ("a?", "a"), ("*ß", "GROß")] {
+                let as_pattern = Pattern::Glob(pattern.into()).compile(casing).expect("a pattern");
+                assert_eq!(Glob::new(pattern, casing).matches(text), as_pattern.matches(text), "{pattern} {text}");
+            }
+        }
+        assert!(Glob::new("/Admin/*", Casing::Insensitive).matches("/aDMIN/x"));
+        assert!(!Glob::new("/admin/*", Casing::Sensitive).matches("/Admin/x"));
     }
 
     #[test]

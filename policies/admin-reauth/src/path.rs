@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use vestibule_policy::{
-    pattern::{Casing, Matcher, Pattern},
+    pattern::{Casing, Glob},
     prelude::*,
 };
 
@@ -18,9 +18,9 @@ pub(crate) struct Paths(Vec<Covers>);
 
 #[derive(Debug)]
 struct Covers {
-    text: Matcher,
+    text: Glob,
     /// `/admin` of the pattern `/admin/*`.
-    folder: Option<Matcher>,
+    folder: Option<Glob>,
 }
 
 impl Paths {
@@ -33,12 +33,10 @@ impl Paths {
                 problems.add(at, wrong);
                 continue;
             }
-            let compile = |text: &str| Pattern::Glob(text.to_owned()).compile(Casing::Insensitive);
             let folder = pattern.strip_suffix("/**").or_else(|| pattern.strip_suffix("/*"));
-            let folder = folder.filter(|folder| !folder.is_empty()).and_then(|folder| compile(folder).ok());
-            if let Some(text) = problems.take(at, compile(pattern)) {
-                paths.push(Covers { text, folder });
-            }
+            let folder = folder.filter(|folder| !folder.is_empty());
+            let glob = |text: &str| Glob::new(text, Casing::Insensitive);
+            paths.push(Covers { text: glob(pattern), folder: folder.map(glob) });
         }
         Self(paths)
     }
