@@ -175,7 +175,8 @@ vestibule_policy::export!(AttributeMapping: profile);
 
 #[cfg(test)]
 mod tests {
-    use vestibule_policy::testing::settings_schema;
+    use serde_json::json;
+    use vestibule_policy::testing::{Case, settings_schema};
 
     use super::*;
 
@@ -191,5 +192,31 @@ mod tests {
         let manifest: toml::Table = toml::from_str(include_str!("../policy.toml")).unwrap();
         let default: Settings = manifest["settings-default"].clone().try_into().unwrap();
         assert_eq!(default, Settings::default());
+    }
+
+    #[test]
+    fn a28_an_unverified_address_finds_no_account_whatever_claim_it_hides_in() {
+        let victim = "victim@corp.com";
+        for spelling in [victim, "VICTIM@corp.com", " victim@corp.com\n"] {
+            for claim in ["email", "upn", "mail", "preferred_username", "unique_name"] {
+                for match_by in ["username", "email"] {
+                    for unverified in ["ignore", "hand-over"] {
+                        let settings =
+                            json!({ "match-by": match_by, "match-claim": claim, "unverified-email": unverified });
+                        let case =
+                            Case::<AttributeMapping>::new(settings).unverified_email(victim).claim(claim, spelling);
+                        let profile = case.fill().unwrap();
+                        assert_eq!(profile.match_key, None, "{claim} {match_by} {unverified} {spelling:?}");
+                        assert_ne!(profile.username.as_deref(), Some(victim), "{claim} {match_by} {unverified}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a28_the_same_address_verified_does() {
+        let case = Case::<AttributeMapping>::new(json!({ "match-by": "email" })).email("ada@corp.com");
+        assert_eq!(case.fill().unwrap().match_key, Some(MatchKey::Email("ada@corp.com".into())));
     }
 }

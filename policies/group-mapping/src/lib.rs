@@ -133,7 +133,7 @@ impl GroupMapping {
                 continue;
             }
             // The account's own spelling, or the group would be taken and given again.
-            let known = current.iter().find(|group| self.folded(group) == folded);
+            let known = current.iter().find(|group| self.settings.fold_case && self.folded(group) == folded);
             plan.grants.push(Grant::new(known.unwrap_or(name).as_str(), Reason::new("mapped-on-the-fly", "")));
         }
     }
@@ -191,7 +191,7 @@ vestibule_policy::export!(GroupMapping: groups);
 
 #[cfg(test)]
 mod tests {
-    use vestibule_policy::testing::settings_schema;
+    use vestibule_policy::testing::{Case, settings_schema};
 
     use super::*;
 
@@ -207,5 +207,35 @@ mod tests {
         let manifest: toml::Table = toml::from_str(include_str!("../policy.toml")).unwrap();
         let default: Settings = manifest["settings-default"].clone().try_into().unwrap();
         assert_eq!(default, Settings::default());
+    }
+
+    #[test]
+    fn grants_each_group_of_long_lists_once_and_in_order() {
+        let rows: Vec<_> = (0..500)
+            .map(|row| serde_json::json!({ "group": format!("g{row}"), "from": ["all", format!("r{row}")] }))
+            .collect();
+        let settings = serde_json::json!({ "manual": rows, "on-the-fly": true });
+        let reported: Vec<_> = (0..2000).rev().map(|name| format!("r{}", name % 1000)).chain(["all".into()]).collect();
+        let plan = Case::<GroupMapping>::new(settings).groups(reported).assign().unwrap();
+        let granted: Vec<_> = plan.grants.iter().map(|grant| grant.group.as_str()).collect();
+        assert_eq!(granted.len(), 500 + 1000 + 1);
+        assert_eq!(granted[..2], ["g0", "g1"]);
+        assert_eq!(granted[499..502], ["g499", "r999", "r998"]);
+        assert_eq!(granted[1500], "all");
+    }
+
+    #[test]
+    fn a71_no_spelling_of_an_excluded_group_is_granted_by_any_way() {
+        for name in ["jira-administrators", "JIRA-ADMINISTRATORS", "Jira-administrators ", "\u{a0}jira-administrators"]
+        {
+            for fold_case in [false, true] {
+                let settings = serde_json::json!({
+                    "on-the-fly": true, "fold-case": fold_case, "exclude": ["Jira-Administrators"],
+                    "manual": [{ "group": "jira-administrators", "from": [name] }],
+                });
+                let plan = Case::<GroupMapping>::new(settings).groups([name]).assign().unwrap();
+                assert_eq!(plan.grants, [], "{name:?}");
+            }
+        }
     }
 }
