@@ -5,7 +5,7 @@
 //! `policies/target/components` (`make policies`), or from the folder that
 //! `VESTIBULE_COMPONENTS` names.
 
-#![expect(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench, not the gateway")]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench, not the gateway")]
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,5 @@
 //! Hostile guests, and what must come of each.
 
-#![expect(clippy::tests_outside_test_module, reason = "an integration test has no other place")]
-#![expect(clippy::expect_used, clippy::panic, reason = "the tests' own functions end the test, too")]
-
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use serde_json::json;

@@ -1,8 +1,6 @@
 //! End to end, with real components: npm `oidc-provider` as the upstream, nginx and Traefik
 //! as the proxies, Chromium as the browser, and the gateway as an operator runs it.
 
-#![expect(clippy::tests_outside_test_module, reason = "an integration test has no other place")]
-
 mod attacks;
 mod bad_input;
 mod browser;

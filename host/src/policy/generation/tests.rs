@@ -417,8 +417,11 @@ fn takes_a_pinned_component_and_says_what_needs_a_restart() {
     assert_eq!(marks(&generations.current()), ["one", "one"]);
 }
 
+/// What is changed in a folder, and its name.
+type Replacement = (&'static str, fn(&Folder));
+
 /// Every kind of replacement that an operator or a deployment makes.
-fn replacements() -> [(&'static str, fn(&Folder)); 5] {
+fn replacements() -> [Replacement; 5] {
     [
         ("written in place", |folder| folder.write("a.toml", "mark = \"m-1\"\n")),
         ("renamed over", |folder| {
