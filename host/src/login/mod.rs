@@ -20,9 +20,9 @@
 //!
 //! Steps never route to one another: each method of [`Login`] ends in a [`Step`], and
 //! `http` turns that into a response. What a step must remember travels in the pending
-//! login's sealed cookie. Every way to an [`Admission`] passes `decide`, the only place
-//! that makes one. This module has no login rule: it asks the policies and carries out
-//! what they answer, within the contracts.
+//! login's sealed cookie. Every way to an [`Admission`](crate::decision::Admission) passes
+//! `decide`, the only place that makes one. This module has no login rule: it asks the
+//! policies and carries out what they answer, within the contracts.
 
 mod begin;
 mod complete;
