@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a program may take until it listens.
-const READY_MAX: Duration = Duration::from_secs(30);
+const READY_MAX: Duration = Duration::from_secs(120);
 
 /// The repository's root.
 #[must_use]
