@@ -98,6 +98,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("openidconnect", &["upstream"]),
     ("hyper_rustls", &["upstream"]),
     ("chacha20poly1305", &["keys"]),
+    ("argon2", &["upstream"]),
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
     ("notify", &["policy"]),

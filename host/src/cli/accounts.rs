@@ -2,12 +2,12 @@
 
 use std::io::{self, BufRead as _};
 
-use argon2::{Argon2, PasswordHasher as _};
 use clap::Subcommand;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::output::{Exit, Failure, Output};
+use crate::{secret::Secret, upstream};
 
 /// A password shorter than this falls to guessing (NIST SP 800-63B §3.1.1.2 asks for 8).
 const PASSWORD_CHARACTERS_MIN: usize = 8;
@@ -37,33 +37,8 @@ fn hash(output: &Output) -> Result<Exit, Failure> {
             format!("expected a password of at least {PASSWORD_CHARACTERS_MIN} characters on standard input"),
         ));
     }
-    let hash = hash_of(password)?;
+    let hash = upstream::hash_password(&Secret::new(password.to_owned()))
+        .map_err(|error| Failure::new(Exit::Internal, &error))?;
     output.result(&hash, &json!({ "ok": true, "password": hash }));
     Ok(Exit::Done)
-}
-
-/// The PHC string of `password`, with a fresh salt.
-fn hash_of(password: &str) -> Result<String, Failure> {
-    let salt = crate::secret::random_bytes::<16>().map_err(|error| Failure::new(Exit::Internal, &error))?;
-    Argon2::default()
-        .hash_password_with_salt(password.as_bytes(), &salt)
-        .map(|hash| hash.to_string())
-        .map_err(|error| Failure::new(Exit::Internal, &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use argon2::{PasswordVerifier as _, password_hash::phc::PasswordHash};
-
-    use super::*;
-
-    #[test]
-    fn makes_an_argon2id_hash_that_the_password_and_no_other_opens() {
-        let hash = hash_of("correct horse").unwrap();
-        assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert_ne!(hash, hash_of("correct horse").unwrap(), "the salt is fresh");
-        let hash = PasswordHash::new(&hash).unwrap();
-        assert!(Argon2::default().verify_password(b"correct horse", &hash).is_ok());
-        assert!(Argon2::default().verify_password(b"correct hors", &hash).is_err());
-    }
 }
