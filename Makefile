@@ -39,8 +39,8 @@ policies: build  ## the ready-made policies, as components
 
 test-policies: policies ## the policies: natively, then in the sandbox
 	@echo "==> testing the SDK and the policies natively"
-	cargo test --release --locked --manifest-path guest/rust/Cargo.toml --target-dir policies/target
-	cargo test --release --locked --manifest-path policies/Cargo.toml
+	cargo test --locked --all-features --manifest-path guest/rust/Cargo.toml --target-dir policies/target
+	cargo test --locked --manifest-path policies/Cargo.toml
 	@echo "==> running the policies' cases in the sandbox"
 	$(VESTIBULE) policy test $(patsubst %/policy.toml,%,$(POLICIES))
 
@@ -53,7 +53,7 @@ lint:            ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --all --check --manifest-path policies/Cargo.toml
 	cargo fmt --all --check --manifest-path guest/rust/Cargo.toml
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
-	cargo clippy --release --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
 
 bench: policies  ## the benches; benches/README.md says how to read them
