@@ -10,7 +10,7 @@ use super::{Answer, Check, Class, Login, Refusal, Step, Visitor, begin::Binding,
 use crate::{
     audit::Kind,
     config::Application,
-    decision::{AccessRequest, AccessVerdict, Denial, DenyCode},
+    decision::{AccessRequest, AccessVerdict, Attempt, Denial, DenyCode, Direction},
     session::{CookieError, Entry, Session, SetCookie, Slot, TicketError},
 };
 
@@ -104,7 +104,11 @@ impl Login {
                 if turn.generation.asks_access(&application.id, &request.path) {
                     return Err(turn.refusal(Class::Denied, "identity-required", None));
                 }
-                drop(cookies);
+                // The note says that it was so for some path; whether it is for this one, the
+                // policy alone knows.
+                if !self.leaves_to_application(&turn, application, &origin, request).await {
+                    return Ok(Check::NoSession { cookies });
+                }
                 return Ok(Check::Anonymous);
             }
             Err(cookies) => return Ok(Check::NoSession { cookies }),
@@ -168,6 +172,36 @@ impl Login {
         let slot = Slot::anonymous(&turn.config.session, origin, &application.id);
         let note = turn.lenient(slot.open::<Note>(&self.parts.keys, &turn.visitor.cookies))?;
         Ok(note.is_some_and(|note| note.application == application.id && turn.now < note.expires))
+    }
+
+    /// Asks the route hook about one request without a session, and records a yes. Any
+    /// failure is a no: the person is sent to log in.
+    async fn leaves_to_application(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        origin: &Url,
+        request: &AccessRequest,
+    ) -> bool {
+        let target = origin.join(&request.path).ok().map(String::from);
+        let context = turn.context(&turn.visitor.request, application, target.as_deref());
+        let attempt = Attempt { upstreams: application.upstreams.clone(), ..Attempt::default() };
+        let mut event = turn.event(Kind::Access);
+        event.tenant = Some(application.tenant.clone());
+        event.application = Some(application.id.clone());
+        event.input = serde_json::to_value(request).ok();
+        let (generation, audit) = (Arc::clone(&turn.generation), Arc::clone(&self.parts.audit));
+        let asked = tokio::task::spawn_blocking(move || {
+            let started = std::time::Instant::now();
+            let Ok(mut run) = generation.begin(context) else { return false };
+            let leaves = matches!(run.route(&attempt), Ok(Direction::ApplicationForm));
+            event.granted = leaves;
+            event.trace = Some(run.finish());
+            event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            // A no leads to a login, which has a record of its own.
+            leaves && audit.record(&event).is_ok()
+        });
+        asked.await.unwrap_or_default()
     }
 
     /// Asks the access hook, and records what came of it.

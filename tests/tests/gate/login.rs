@@ -149,3 +149,32 @@ async fn the_access_hook_is_asked_for_its_paths() {
     let denied = scene.gateway.events("decision.access");
     assert!(denied.iter().any(|event| event["granted"] == false), "{denied:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_to_the_application_is_left_for_its_own_paths_only() {
+    let scene = Scene::start(With::Nginx).await;
+    scene.gateway.write(
+        "settings/redirection-rules.toml",
+        "[[areas]]\nname = \"portal\"\npath = [{ glob = \"/portal/*\" }]\nsso = false\n",
+    );
+    scene
+        .gateway
+        .wait_for("that the settings are in force", |event| {
+            event["kind"] == "generation.swapped" && event["outcome"]["generation"] == 2
+        })
+        .await;
+    let mut browser = Browser::new();
+    let portal = browser.get(&format!("{}/portal/ticket", scene.site)).await;
+    assert_eq!(portal.status, 200, "{} {}", portal.url, portal.body);
+    let told = portal.json();
+    assert_eq!(told["uri"], "/portal/ticket");
+    assert!(told["headers"].get("x-forwarded-user").is_none(), "{told}");
+    assert_eq!(browser.peek(&format!("{}/portal/style.css", scene.site)).await.status, 200);
+    // Every other path still wants a login, from this browser, too.
+    for path in ["/", "/private", "/portals", "/portal/../private", "//portal/x"] {
+        let page = browser.peek(&format!("{}{path}", scene.site)).await;
+        assert_ne!(page.status, 200, "{path}: {}", page.body);
+    }
+    let page = scene.log_in(&mut browser, "alice").await;
+    assert_eq!(page.json()["headers"]["x-forwarded-user"][0], "alice");
+}
