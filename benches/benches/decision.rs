@@ -21,7 +21,7 @@ use criterion::Criterion;
 use serde_json::{Value, json};
 use vestibule::{
     config::Limits,
-    decision::{Account, Context, Plan, Profile, Rules, SessionTerms},
+    decision::{Account, Context, Plan, Profile, Rules, SessionTerms, Trace},
     identity::{Email, GroupClaim, Identity, Protocol},
     policy::{Chain, Component, Engine, LoadedPolicy, Run},
 };
@@ -58,14 +58,15 @@ fn main() {
     where_the_time_goes(&one, &identity);
     distribution("one policy", || admit(&one, &identity));
     if let Some(five) = &five {
-        distribution("chain of five", || login(five, &identity));
+        by_hook(five, &identity);
+        distribution("chain of five", || drop(login(five, &identity, |_| {})));
     }
     two_threads(&one, &identity);
 
     let mut criterion = Criterion::default().warm_up_time(Duration::from_secs(1)).configure_from_args();
     criterion.bench_function("decision/one policy", |bencher| bencher.iter(|| admit(&one, &identity)));
     if let Some(five) = &five {
-        criterion.bench_function("decision/chain of five", |bencher| bencher.iter(|| login(five, &identity)));
+        criterion.bench_function("decision/chain of five", |bencher| bencher.iter(|| login(five, &identity, |_| {})));
     }
     criterion.final_summary();
 }
@@ -77,19 +78,24 @@ fn admit(chain: &Chain, identity: &Identity) {
 }
 
 /// One login: every hook that comes after the verification.
-fn login(chain: &Chain, identity: &Identity) {
+fn login(chain: &Chain, identity: &Identity, mut mark: impl FnMut(&Run)) -> Trace {
     let mut run = begin(chain);
     let account = Account { active: true, groups: vec!["app-1".into()], ..Account::default() };
     run.admit_case(identity, Some(&account)).expect("the policies allow");
+    mark(&run);
     let profile = run.profile_case(identity, Some(&account), Profile::default()).expect("there is a profile");
+    mark(&run);
     let plan = run
         .groups_case(identity, Some(&account), &profile, Plan::default(), &Rules::default())
         .expect("there is a plan");
+    mark(&run);
     run.provision_case(identity, Some(&account), &profile, &plan).expect("there are terms");
+    mark(&run);
     let groups: Vec<String> = plan.grants.into_iter().map(|grant| grant.group).collect();
     let maximum = SessionTerms { lifetime: 28_800, idle: 3_600, remember: false };
     black_box(run.session_case(identity, &groups, maximum)).expect("there is a session");
-    black_box(run.finish());
+    mark(&run);
+    run.finish()
 }
 
 fn begin(chain: &Chain) -> Run {
@@ -128,6 +134,38 @@ fn where_the_time_goes(chain: &Chain, identity: &Identity) {
     for (name, part) in ["begin the run", "make the instance", "call", "drop"].into_iter().zip(&mut parts) {
         part.sort_unstable();
         println!("  {name:<20} {:>7.2}", micros(at(part, 50)));
+    }
+}
+
+/// What each hook of a login takes as a whole, and what of it is the guest: its instance and
+/// the call. The rest is the host's: contracts, and the answer as the audit has it.
+fn by_hook(chain: &Chain, identity: &Identity) {
+    let mut times: BTreeMap<usize, (Vec<Duration>, Vec<u64>)> = BTreeMap::new();
+    let mut last = Trace::default();
+    for _ in 0..ROUNDS / 10 {
+        let mut marks = vec![Instant::now()];
+        last = login(chain, identity, |run| {
+            black_box(run);
+            marks.push(Instant::now());
+        });
+        let end = Instant::now();
+        for (hook, pair) in marks.windows(2).enumerate() {
+            let [from, to] = pair else { continue };
+            let (whole, guest) = times.entry(hook).or_default();
+            whole.push(to.duration_since(*from));
+            guest.extend(last.answers.get(hook).map(|answer| answer.micros));
+        }
+        if let Some(from) = marks.last() {
+            times.entry(marks.len()).or_default().0.push(end.duration_since(*from));
+        }
+    }
+    println!("\na login by hook (median)");
+    let names = last.answers.iter().map(|answer| (answer.policy.as_str(), answer.fuel)).chain([("drop", 0)]);
+    for ((name, fuel), (whole, guest)) in names.zip(times.values_mut()) {
+        whole.sort_unstable();
+        guest.sort_unstable();
+        let guest = guest.get(guest.len() / 2).copied().unwrap_or_default();
+        println!("  {name:<20} {:>7.2} µs, guest {guest:>3} µs, {fuel:>6} instructions", micros(at(whole, 50)));
     }
 }
 
