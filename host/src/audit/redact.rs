@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::{Event, Kind, Pseudonym};
 use crate::{
-    decision::{Answer, Denial, Trace},
+    decision::{Answer, Denial, Recorded, Trace},
     identity::Identity,
 };
 
@@ -188,7 +188,7 @@ impl Redactor {
 
     fn trace(&self, trace: &Trace, known: &Known) -> Trace {
         let answer = |answer: &Answer| Answer {
-            answer: self.value(Class::Plain, &answer.answer, known, false),
+            answer: Recorded::of(&self.value(Class::Plain, &answer.answer.tree(), known, false)),
             log: answer.log.iter().map(|line| self.free_text(line, known)).collect(),
             ..answer.clone()
         };

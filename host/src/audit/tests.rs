@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::ManualClock,
-    decision::{Answer, DenyCode, Hook, PolicyRef, Reason},
+    decision::{Answer, DenyCode, Hook, PolicyRef, Reason, Recorded},
     identity::{Email, GroupClaim, Protocol},
 };
 
@@ -108,10 +108,10 @@ fn identity() -> Identity {
 }
 
 fn login(granted: bool) -> Event {
-    let answer = |hook, answer| Answer {
+    let answer = |hook, answer: Value| Answer {
         policy: "domains".into(),
         hook,
-        answer,
+        answer: Recorded::of(&answer),
         fuel: 10,
         micros: 2,
         log: vec!["debug: saw alice@example.com of Alice Liddell".into()],
@@ -150,12 +150,12 @@ fn login(granted: bool) -> Event {
         trace: Some(Trace {
             generation: 3,
             generation_digest: "d1".into(),
-            policies: vec![PolicyRef {
+            policies: Arc::new([PolicyRef {
                 name: "domains".into(),
                 version: "1.0.0".into(),
                 component: "c1".into(),
                 settings: "s1".into(),
-            }],
+            }]),
             answers: vec![
                 answer(
                     Hook::Route,

@@ -55,12 +55,15 @@ pub struct Rules {
 /// Runs after each policy of the chain, so that "is any group mapped?" has one answer for
 /// the policies that follow.
 pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
-    let excluded: BTreeSet<String> = plan.exclude.iter().cloned().collect();
+    let excluded: BTreeSet<&str> = plan.exclude.iter().map(String::as_str).collect();
     let create_missing = plan.create_missing;
-    let mut seen = BTreeSet::new();
+    let doubles = doubles(&plan.grants);
     let mut dropped = Vec::new();
+    let mut index = 0;
     plan.grants.retain(|grant| {
         let group = grant.group.as_str();
+        let is_double = doubles.binary_search(&index).is_ok();
+        index += 1;
         let code = if rules.protected.contains(group) {
             "group-protected"
         } else if excluded.contains(group) {
@@ -68,12 +71,25 @@ pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
         } else if !create_missing && rules.known.as_ref().is_some_and(|known| !known.contains(group)) {
             "group-unknown"
         } else {
-            return seen.insert(grant.group.clone());
+            return !is_double;
         };
         dropped.push(Grant { group: grant.group.clone(), because: Reason::new(code, "") });
         false
     });
     dropped
+}
+
+/// The places of grants of a group that an earlier grant names, in order.
+fn doubles(grants: &[Grant]) -> Vec<usize> {
+    let mut places: Vec<(&str, usize)> = grants.iter().map(|grant| &*grant.group).zip(0..).collect();
+    places.sort_unstable();
+    let pairs = places.windows(2).filter_map(|pair| match pair {
+        [(one, _), (other, place)] if one == other => Some(*place),
+        _ => None,
+    });
+    let mut doubles: Vec<usize> = pairs.collect();
+    doubles.sort_unstable();
+    doubles
 }
 
 /// What changes in the application: `groups.md`'s rules 2, 3, 5 and 6 (see

@@ -14,4 +14,4 @@ pub use hooks::{
     SessionTerms, StepUp, Update, Value,
 };
 pub use reason::{Denial, Denied, DenyCode, Reason};
-pub use trace::{Answer, PolicyRef, Trace};
+pub use trace::{Answer, PolicyRef, Recorded, Trace};

@@ -3,27 +3,37 @@
 use std::sync::Arc;
 
 use super::instance::LoadedPolicy;
+use crate::decision::PolicyRef;
 
 /// The policies of one application, in order. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Chain(Arc<[Arc<LoadedPolicy>]>);
+pub struct Chain {
+    policies: Arc<[Arc<LoadedPolicy>]>,
+    refs: Arc<[PolicyRef]>,
+}
 
 impl Chain {
     /// A chain of `policies`. An empty one denies everybody.
     #[must_use]
     pub fn new(policies: Vec<Arc<LoadedPolicy>>) -> Self {
-        Self(policies.into())
+        let refs = policies.iter().map(|policy| policy.policy().clone()).collect();
+        Self { policies: policies.into(), refs }
     }
 
     /// The policies, in order.
     #[must_use]
     pub fn policies(&self) -> &[Arc<LoadedPolicy>] {
-        &self.0
+        &self.policies
+    }
+
+    /// How decisions name them, in the same order.
+    pub(crate) fn refs(&self) -> &Arc<[PolicyRef]> {
+        &self.refs
     }
 
     /// Does a policy of the chain want to be asked about `path`?
     #[must_use]
     pub fn asks_access(&self, path: &str) -> bool {
-        self.0.iter().any(|policy| policy.asks_access(path))
+        self.policies.iter().any(|policy| policy.asks_access(path))
     }
 }

@@ -89,10 +89,10 @@ fn any_deny_wins_wherever_it_stands() {
 fn one_allow_among_passes_allows_and_the_trace_has_every_answer() {
     let (admitted, trace) = admit(&[pass(), allow(), pass()]);
     assert!(matches!(admitted, Ok(Admit::Allow(reasons)) if reasons.len() == 1 && reasons[0].code == "fine"));
-    let answers: Vec<_> = trace.answers.iter().map(|answer| answer.answer.clone()).collect();
+    let answers: Vec<_> = trace.answers.iter().map(|answer| answer.answer.tree()).collect();
     assert_eq!(answers, [json!("pass"), json!({ "allow": { "code": "fine" } }), json!("pass")]);
     assert!(trace.answers.iter().all(|answer| answer.fuel > 0 && answer.hook == Hook::Admit));
-    assert_eq!((trace.generation, trace.generation_digest.as_str(), trace.policies.len()), (7, "digest", 3));
+    assert_eq!((trace.generation, &*trace.generation_digest, trace.policies.len()), (7, "digest", 3));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a85_a_redirect_to_a_foreign_upstream_denies_and_names_the_policy() {
         let (denied, trace) = route(to);
         let denial = denied.unwrap_err();
         assert_eq!((denial.code, denial.policy.as_deref()), (DenyCode::UnknownUpstream, Some("guest")), "{to:?}");
-        assert_eq!(trace.answers[0].answer["failed"], json!("unknown-upstream"));
+        assert_eq!(trace.answers[0].answer.tree()["failed"], json!("unknown-upstream"));
     }
 }
 
@@ -208,7 +208,7 @@ fn a_grant_that_the_manifest_does_not_cover_denies() {
     assert_eq!(granted(&plan.unwrap()), ["app-users"]);
     let (plan, trace) = groups(&[grant("admins", None, "app-*")], &Rules::default());
     assert_eq!(plan.unwrap_err().code, DenyCode::GrantNotCovered);
-    assert_eq!(trace.answers[0].answer["failed"], json!("grant-not-covered"));
+    assert_eq!(trace.answers[0].answer.tree()["failed"], json!("grant-not-covered"));
 }
 
 #[test]
@@ -333,7 +333,8 @@ fn the_same_question_has_the_same_answer_for_the_same_fuel() {
     let decide = || {
         let mut run = run(&policies);
         let admitted = run.admit(&verified(), Some(&Account::default())).unwrap();
-        let answers = run.finish().answers.into_iter().map(|answer| (answer.answer, answer.fuel)).collect::<Vec<_>>();
+        let answers =
+            run.finish().answers.into_iter().map(|answer| (answer.answer.tree(), answer.fuel)).collect::<Vec<_>>();
         (admitted, answers)
     };
     let first = decide();

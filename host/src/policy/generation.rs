@@ -86,7 +86,7 @@ impl Generation {
     pub fn begin(self: &Arc<Self>, context: Context) -> Result<Run, (Denial, Trace)> {
         let deny = |code, detail: String| {
             let trace =
-                Trace { generation: self.number, generation_digest: self.digest.to_string(), ..Trace::default() };
+                Trace { generation: self.number, generation_digest: Arc::clone(&self.digest), ..Trace::default() };
             Err((Denial::by_host(code, detail), trace))
         };
         match self.chains.get(&context.application) {

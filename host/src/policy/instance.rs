@@ -20,12 +20,12 @@ use super::{
     error::{LoadError, ManifestError},
     hooks::Hooks,
     limits::{Failure, Guest},
-    manifest::{self, Manifest, is_credential_claim},
+    manifest::{self, GrantPatterns, Manifest, is_credential_claim},
     paths::AccessPaths,
     settings::Settings,
     snapshot::{self, Configurable},
 };
-use crate::decision::{DenyCode, PolicyRef};
+use crate::decision::{DenyCode, Hook, PolicyRef};
 
 /// A component with its settings: configured, snapshotted, compiled.
 pub struct LoadedPolicy {
@@ -34,10 +34,10 @@ pub struct LoadedPolicy {
     policy: PolicyRef,
     manifest: Manifest,
     prepared: Prepared,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     fuel: u64,
     reads: Reads,
-    may_grant: GlobSet,
+    may_grant: GrantPatterns,
     access_paths: AccessPaths,
 }
 
@@ -81,7 +81,7 @@ impl LoadedPolicy {
             engine.clone().bounded(move || prepare(&engine, &component, &settings))?
         };
         let hooks = Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?;
-        let loaded = Self::new(engine, component, policy, &settings, Prepared::Snapshot(prepared), hooks)?;
+        let loaded = Self::new(engine, component, policy, &settings, Prepared::Snapshot(prepared), Arc::new(hooks))?;
         loaded.try_out()?;
         Ok(Arc::new(loaded))
     }
@@ -111,7 +111,7 @@ impl LoadedPolicy {
                 Ok(Box::new(configurable))
             })?
         };
-        let hooks = configurable.hooks.clone();
+        let hooks = Arc::clone(&configurable.hooks);
         let prepared = Prepared::Configurable { component: configurable, settings: settings.json.clone() };
         Ok(Arc::new(Self::new(engine, component, policy, &settings, prepared, hooks)?))
     }
@@ -122,7 +122,7 @@ impl LoadedPolicy {
         policy: PolicyRef,
         settings: &Settings,
         prepared: Prepared,
-        hooks: Hooks,
+        hooks: Arc<Hooks>,
     ) -> Result<Self, LoadError> {
         let manifest = component.manifest();
         Ok(Self {
@@ -132,7 +132,7 @@ impl LoadedPolicy {
             hooks,
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
             reads: Reads::new(settings.reads.clone())?,
-            may_grant: manifest::grant_patterns(&settings.may_grant)?,
+            may_grant: GrantPatterns::new(&settings.may_grant)?,
             access_paths: AccessPaths::new(manifest, &settings.access_paths)?,
             manifest: manifest.clone(),
         })
@@ -152,12 +152,12 @@ impl LoadedPolicy {
 
     /// Does it want to be asked about `path`?
     pub(crate) fn asks_access(&self, path: &str) -> bool {
-        self.hooks.access.is_some() && self.access_paths.cover(path)
+        self.hooks.has(Hook::Access) && self.access_paths.cover(path)
     }
 
     /// May it grant `group`?
     pub(crate) fn may_grant(&self, group: &str) -> bool {
-        self.may_grant.is_match(group)
+        self.may_grant.cover(group)
     }
 
     pub(crate) fn reads(&self) -> &Reads {
@@ -219,8 +219,8 @@ impl Reads {
     fn new(mut reads: Vec<String>) -> Result<Self, ManifestError> {
         reads.sort();
         reads.dedup();
-        let is_pattern = |name: &String| name.contains(['*', '?', '[', ']', '{', '}', '\\']);
-        let (patterns, names): (Vec<String>, Vec<String>) = reads.into_iter().partition(is_pattern);
+        let (names, patterns): (Vec<String>, Vec<String>) =
+            reads.into_iter().partition(|name| manifest::is_plain(name));
         let patterns = if patterns.is_empty() { None } else { Some(manifest::claim_patterns(&patterns)?) };
         Ok(Self { names, patterns })
     }

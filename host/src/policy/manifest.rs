@@ -189,7 +189,7 @@ impl Manifest {
                 return refuse(key, format!("`{wrong}` is no JSON pointer: it begins with `/`"));
             }
         }
-        grant_patterns(&self.may_grant)?;
+        GrantPatterns::new(&self.may_grant)?;
         path_patterns(&self.access_paths)?;
         let names_paths = !(self.access_paths.is_empty() && self.access_paths_from_settings.is_empty());
         if self.hooks.contains(&Hook::Access) && !names_paths {
@@ -227,9 +227,34 @@ pub(crate) fn is_credential_fact(name: &str) -> bool {
     })
 }
 
-/// The globs of `may-grant`: `*` stands for any text, a slash too.
-pub(crate) fn grant_patterns(patterns: &[String]) -> Result<GlobSet, ManifestError> {
-    globs("may-grant", patterns, false)
+/// The globs of `may-grant`: `*` stands for any text, a slash too. Most are plain names or
+/// the one `*`, which need no matching, and every grant of every login is held against them.
+#[derive(Debug)]
+pub(crate) struct GrantPatterns {
+    any: bool,
+    names: BTreeSet<String>,
+    globs: GlobSet,
+}
+
+impl GrantPatterns {
+    pub(crate) fn new(patterns: &[String]) -> Result<Self, ManifestError> {
+        let (names, patterns): (Vec<_>, Vec<_>) = patterns.iter().cloned().partition(|pattern| is_plain(pattern));
+        Ok(Self {
+            any: patterns.iter().any(|pattern| pattern == "*"),
+            names: names.into_iter().collect(),
+            globs: globs("may-grant", &patterns, false)?,
+        })
+    }
+
+    /// Is there a pattern for `group`?
+    pub(crate) fn cover(&self, group: &str) -> bool {
+        self.any || self.names.contains(group) || self.globs.is_match(group)
+    }
+}
+
+/// Does the glob stand for itself alone?
+pub(crate) fn is_plain(pattern: &str) -> bool {
+    !pattern.is_empty() && !pattern.contains(['*', '?', '[', ']', '{', '}', '\\'])
 }
 
 /// The globs of `access-paths`: `*` stops at a slash, `**` does not.
@@ -391,9 +416,9 @@ mod tests {
         {
             assert_eq!(reads.is_match(claim), seen, "{claim}");
         }
-        let grants = grant_patterns(&manifest.may_grant_with(&settings)).unwrap();
+        let grants = GrantPatterns::new(&manifest.may_grant_with(&settings)).unwrap();
         for (group, covered) in [("staff", true), ("a*", true), ("admins", false), ("", false)] {
-            assert_eq!(grants.is_match(group), covered, "{group}");
+            assert_eq!(grants.cover(group), covered, "{group}");
         }
         assert!(with(|manifest| manifest["reads-from-settings"] = serde_json::json!(["claim"])).is_err());
     }

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::{
     bindings::vestibule::policy::types,
@@ -20,7 +20,8 @@ use super::{
 use crate::{
     decision::{
         AccessRequest, AccessVerdict, Account, Admit, Answer, Attempt, Context, Denial, DenyCode, Direction, Ending,
-        Grant, Hook, Plan, Profile, ProvisionTerms, Reason, Rules, SessionTerms, StepUp, Trace, Update, prune,
+        Grant, Hook, Plan, Profile, ProvisionTerms, Reason, Recorded, Rules, SessionTerms, StepUp, Trace, Update,
+        prune,
     },
     identity::{Identity, VerifiedIdentity},
 };
@@ -40,18 +41,6 @@ struct Slot {
     sandbox: Option<Sandbox>,
 }
 
-/// The function of a hook in one instance.
-macro_rules! guest {
-    ($policy:ident, $hook:ident, $sandbox:ident) => {
-        $policy
-            .hooks()
-            .$hook
-            .as_ref()
-            .ok_or_else(|| wasmtime::format_err!("the hook is missing"))?
-            .load(&mut $sandbox.store, &$sandbox.instance)?
-    };
-}
-
 impl Run {
     /// Begins a decision by `chain`. No sandbox is made before the first hook is asked.
     /// `generation` and `generation_digest` go into the trace.
@@ -68,9 +57,10 @@ impl Run {
         let policies = chain.policies();
         let trace = Trace {
             generation,
-            generation_digest: generation_digest.as_ref().to_owned(),
-            policies: policies.iter().map(|policy| policy.policy().clone()).collect(),
-            answers: Vec::new(),
+            generation_digest,
+            policies: Arc::clone(chain.refs()),
+            // Most policies decide one hook.
+            answers: Vec::with_capacity(policies.len()),
         };
         if policies.is_empty() {
             let detail = format!("the chain of `{}` names no policy", context.application);
@@ -93,13 +83,13 @@ impl Run {
                 let question = Question::new(policy, context, None, None);
                 let params = question.params();
                 let attempt = params.attempt(context, attempt, &upstreams, &failed);
-                guest!(policy, route, sandbox).call_choose(&mut sandbox.store, attempt)
+                policy.hooks().route(sandbox, attempt)
             })?;
             let Some(direction) = convert::direction(direction) else {
-                self.note(json!("pass"));
+                self.note(&"pass");
                 continue;
             };
-            self.note(of(&direction));
+            self.note(&direction);
             self.hold(index, HOOK, contract::direction(&direction, attempt))?;
             return Ok(direction);
         }
@@ -193,8 +183,8 @@ impl Run {
             let verdict = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), None);
                 let params = question.params();
-                guest!(policy, access, sandbox).call_check(
-                    &mut sandbox.store,
+                policy.hooks().access(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     &groups,
@@ -202,7 +192,7 @@ impl Run {
                 )
             })?;
             let verdict = convert::access_verdict(verdict);
-            self.note(of(&verdict));
+            self.note(&verdict);
             match verdict {
                 AccessVerdict::Pass => {}
                 AccessVerdict::Deny(reason) => return self.deny_by(index, HOOK, reason),
@@ -226,15 +216,10 @@ impl Run {
             let ending = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), None);
                 let params = question.params();
-                guest!(policy, logout, sandbox).call_end(
-                    &mut sandbox.store,
-                    params.context(context),
-                    params.identity(identity),
-                    requested,
-                )
+                policy.hooks().logout(sandbox, params.context(context), params.identity(identity), requested)
             })?;
             let ending = ending.map(convert::ending);
-            self.note(of(&ending));
+            self.note(&ending);
             if let Some(ending) = ending {
                 self.hold(index, HOOK, contract::ending(&ending))?;
                 return Ok(Some(ending));
@@ -266,15 +251,15 @@ impl Run {
             let verdict = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), account);
                 let params = question.params();
-                guest!(policy, admit, sandbox).call_decide(
-                    &mut sandbox.store,
+                policy.hooks().admit(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     params.account(account),
                 )
             })?;
             let verdict = convert::verdict(verdict);
-            self.note(of(&verdict));
+            self.note(&verdict);
             match verdict {
                 Verdict::Pass => {}
                 Verdict::Deny(reason) => return self.deny_by(index, HOOK, reason),
@@ -314,8 +299,8 @@ impl Run {
                 let params = question.params();
                 let attributes: Vec<Named<'_>> = so_far.attributes.iter().map(Named::of_claim).collect();
                 let attributes = convert::params(&attributes);
-                guest!(policy, profile, sandbox).call_fill(
-                    &mut sandbox.store,
+                policy.hooks().profile(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     params.account(account),
@@ -323,7 +308,7 @@ impl Run {
                 )
             })?;
             so_far = convert::profile(profile);
-            self.note(of(&so_far));
+            self.note(&so_far);
             self.hold(index, HOOK, contract::profile(&so_far))?;
         }
         Ok(so_far)
@@ -350,8 +335,8 @@ impl Run {
                 let question = Question::new(policy, context, Some(identity), account);
                 let params = question.params();
                 let (grants, exclude) = (convert::grant_params(&so_far), convert::strs(&so_far.exclude));
-                guest!(policy, groups, sandbox).call_assign(
-                    &mut sandbox.store,
+                policy.hooks().groups(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     params.account(account),
@@ -360,7 +345,7 @@ impl Run {
                 )
             })?;
             let mut plan = convert::plan(plan);
-            self.note(of(&plan));
+            self.note(&plan);
             let may_grant = self.slots.get(index).map(|slot| Arc::clone(&slot.policy));
             let may_grant = |group: &str| may_grant.as_ref().is_some_and(|policy| policy.may_grant(group));
             self.hold(index, HOOK, contract::plan(&plan, &so_far, may_grant))?;
@@ -397,8 +382,8 @@ impl Run {
             let terms = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), account);
                 let params = question.params();
-                guest!(policy, provision, sandbox).call_permit(
-                    &mut sandbox.store,
+                policy.hooks().provision(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     params.account(account),
@@ -407,7 +392,7 @@ impl Run {
                 )
             })?;
             let terms = convert::provision_terms(terms);
-            self.note(of(&terms));
+            self.note(&terms);
             self.hold(index, HOOK, terms.refuse_creation.as_ref().map_or(Ok(()), contract::reason))?;
             together = Some(match together {
                 None => terms,
@@ -443,8 +428,8 @@ impl Run {
             let terms = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), None);
                 let params = question.params();
-                guest!(policy, session, sandbox).call_limit(
-                    &mut sandbox.store,
+                policy.hooks().session(
+                    sandbox,
                     params.context(context),
                     params.identity(identity),
                     &groups,
@@ -452,7 +437,7 @@ impl Run {
                 )
             })?;
             let terms = convert::session_terms(&terms);
-            self.note(of(&terms));
+            self.note(&terms);
             let lifetime = terms.lifetime.min(so_far.lifetime);
             so_far = SessionTerms {
                 lifetime,
@@ -464,9 +449,9 @@ impl Run {
     }
 
     /// The places of the policies that decide `hook`, in order.
-    fn with(&self, hook: Hook) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.iter().map(|slot| slot.policy.manifest().hooks.contains(&hook)).collect::<Vec<_>>();
-        mask.into_iter().enumerate().filter_map(|(index, has)| has.then_some(index))
+    fn with(&self, hook: Hook) -> Vec<usize> {
+        let places = self.slots.iter().enumerate();
+        places.filter(|(_, slot)| slot.policy.manifest().hooks.contains(&hook)).map(|(index, _)| index).collect()
     }
 
     /// Asks one policy. The trace gets a record of it, to which [`Run::note`] adds the
@@ -489,7 +474,7 @@ impl Run {
         self.trace.answers.push(Answer {
             policy: name,
             hook,
-            answer: Json::Null,
+            answer: Recorded::default(),
             fuel,
             micros: u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
             log,
@@ -504,9 +489,9 @@ impl Run {
     }
 
     /// Writes down the answer to the last question.
-    fn note(&mut self, answer: Json) {
+    fn note(&mut self, answer: &impl Serialize) {
         if let Some(last) = self.trace.answers.last_mut() {
-            last.answer = answer;
+            last.answer = Recorded::of(answer);
         }
     }
 
@@ -535,7 +520,7 @@ impl Run {
     /// Denies on account of a policy that failed or broke a contract, and writes it down in
     /// the place of its answer.
     fn refuse<T>(&mut self, index: usize, hook: Hook, code: DenyCode, reason: Reason) -> Result<T, Denial> {
-        self.note(json!({ "failed": code, "detail": reason.detail }));
+        self.note(&json!({ "failed": code, "detail": reason.detail }));
         let name = self.name(index);
         self.deny(Denial::by_policy(code, name, hook, reason))
     }
@@ -600,8 +585,4 @@ fn add_step_up(so_far: &mut StepUp, acr_values: Vec<String>, max_age: Option<u32
         (one, other) => one.or(other),
     };
     so_far.reasons.push(reason);
-}
-
-fn of(answer: &impl Serialize) -> Json {
-    serde_json::to_value(answer).unwrap_or_default()
 }

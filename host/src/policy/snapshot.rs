@@ -3,6 +3,7 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -66,7 +67,7 @@ pub(crate) fn configurable(engine: &Engine, component: &Component) -> Result<Con
 /// See [`configurable`].
 pub(crate) struct Configurable {
     prepared: InstancePre<Guest>,
-    pub(crate) hooks: Hooks,
+    pub(crate) hooks: Arc<Hooks>,
     configure: settings::GuestIndices,
 }
 
@@ -75,7 +76,7 @@ impl Configurable {
         let prepared = engine.configure().linker.instantiate_pre(native).map_err(|error| wrong_type(&error))?;
         let configure = settings::GuestIndices::new(&prepared).map_err(|error| wrong_type(&error))?;
         let hooks = Hooks::find(&prepared, &component.manifest().hooks).map_err(|error| wrong_type(&error))?;
-        Ok(Self { prepared, hooks, configure })
+        Ok(Self { prepared, hooks: Arc::new(hooks), configure })
     }
 
     /// An instance that took `settings` (JSON).

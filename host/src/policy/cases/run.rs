@@ -190,7 +190,8 @@ struct Change {
 fn outcome(hook: Hook, result: Result<(), Denial>, change: Option<Change>, trace: &Trace) -> Outcome {
     let last = trace.answers.iter().rev().find(|answer| answer.hook == hook);
     let log = last.map(|answer| answer.log.clone()).unwrap_or_default();
-    let Some(last) = last.filter(|last| last.answer.get("failed").is_none()) else {
+    let last = last.map(|last| (last, last.answer.tree())).filter(|(_, answer)| answer.get("failed").is_none());
+    let Some((last, answer)) = last else {
         return match result {
             Err(denial) => failed(&denial, log),
             // The path is none of the manifest's `access-paths`: the policy is not asked.
@@ -207,7 +208,7 @@ fn outcome(hook: Hook, result: Result<(), Denial>, change: Option<Change>, trace
     {
         return failed(denial, log);
     }
-    let mut answered = Answered { answer: last.answer.clone(), log, dropped: last.dropped.clone(), difference: None };
+    let mut answered = Answered { answer, log, dropped: last.dropped.clone(), difference: None };
     if let Some(change) = change {
         answered.answer = serde_json::to_value(&change.plan).unwrap_or_default();
         answered.difference = Some(change.difference);

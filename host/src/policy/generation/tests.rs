@@ -302,7 +302,7 @@ fn a88_each_login_is_decided_by_one_generation_while_100_swaps_happen() {
                     let expected = format!("m-{}", generation.number());
                     assert_eq!(marks, [expected.as_str(), expected.as_str()]);
                     assert_eq!(
-                        (trace.generation, trace.generation_digest.as_str()),
+                        (trace.generation, &*trace.generation_digest),
                         (generation.number(), generation.digest())
                     );
                     let settings = sha256(format!("{{\"mark\":\"{expected}\"}}").as_bytes());
