@@ -8,8 +8,8 @@
 VESTIBULE := target/release/vestibule
 POLICIES  := $(wildcard policies/*/policy.toml)
 
-# The tests build everything with one choice of features, so that nothing is compiled twice.
-SELECTION := --package vestibule
+# Demo, tests and benches build with one choice of features, so that nothing is compiled twice.
+SELECTION := --workspace --bins
 test bench: SELECTION := --workspace --all-targets
 
 .DEFAULT_GOAL := help
@@ -56,8 +56,8 @@ lint:            ## formatting, clippy and rustdoc, warnings denied
 	cargo clippy --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
 
-bench: policies  ## the benches; benches/README.md says how to read them
-	cargo bench --locked --package vestibule-benches
+bench: setup-test policies  ## the benches; benches/README.md says how to read them
+	cargo bench --locked --workspace --bench decision --bench swap --bench gateway
 
 clean-demo:      ## forget the demo's keys, sessions and settings
 	rm -rf .demo

@@ -1,1 +1,7 @@
-//! Benches only: `benches/decision.rs` is the program, `README.md` says how to read it.
+//! What the benches share; `README.md` says how to read their figures.
+
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "benches, not the gateway")]
+
+pub mod login;
+pub mod measure;
+pub mod native;

@@ -88,7 +88,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
 /// nginx.
 #[derive(Debug)]
 pub struct Nginx {
-    _process: Process,
+    process: Process,
     /// Where it listens.
     pub port: u16,
 }
@@ -118,7 +118,13 @@ impl Nginx {
                 .arg(folder.join("error.log")),
         );
         process.wait_for_port(port);
-        Self { _process: process, port }
+        Self { process, port }
+    }
+
+    /// The id of its first process, the parent of those that serve.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use vestibule_policy::prelude::*;
 
-use crate::Settings;
+use super::Settings;
 
 /// The upstream's groups.
 #[derive(Debug)]
