@@ -132,7 +132,7 @@ impl Login {
                 .seal(&self.parts.keys, &visitor.cookies, &renewed, renewed.cookie_max_age(turn.now))
                 .map_err(|error| turn.unsealable(&error, None))?,
         };
-        Ok(Check::Live { session: Box::new(session), cookies })
+        Ok(Check::Live { session, cookies })
     }
 
     /// The live session of this browser; or the cookies that clear what was none.
@@ -141,10 +141,10 @@ impl Login {
         turn: &Turn<'_>,
         application: &Application,
         origin: &Url,
-    ) -> Result<Result<Session, Vec<SetCookie>>, Refusal> {
+    ) -> Result<Result<Arc<Session>, Vec<SetCookie>>, Refusal> {
         let slot = Slot::session(&turn.config.session, origin, &application.id);
         let jar = &turn.visitor.cookies;
-        let opened = match slot.open::<Session>(&self.parts.keys, jar) {
+        let opened = match self.opened.open(&slot, &self.parts.keys, jar, turn.now) {
             Ok(opened) => opened,
             Err(error @ (CookieError::TooManyPieces(_) | CookieError::TooMany(_))) => {
                 return turn.lenient(Err(error)).map(|_: Option<()>| Err(Vec::new()));

@@ -48,7 +48,7 @@ impl Login {
             event.application = Some(session.application.clone());
             event.upstream = Some(session.identity.upstream.clone());
             event.session = Some(session.id.clone());
-            event.identity = Some(session.identity);
+            event.identity = Some(session.identity.clone());
             // A logout is never held up by its record; the failure is in the log.
             let _ = turn.record(event).await;
         }

@@ -57,7 +57,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Revoked, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -146,6 +146,7 @@ pub struct Login {
     limits: Limits,
     /// ID tokens by single sign-on session, for `id_token_hint`. Here, and in no cookie.
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
+    opened: Opened,
     revoked: Revoked,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
@@ -161,6 +162,7 @@ impl Login {
             directories: Arc::default(),
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
+            opened: Opened::default(),
             revoked: Revoked::default(),
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),

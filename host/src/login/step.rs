@@ -1,5 +1,7 @@
 //! What a step of the login comes to: data for `http`, which alone makes responses.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use crate::{
@@ -142,7 +144,7 @@ pub enum Check {
     /// Pass, as this session.
     Live {
         /// The session.
-        session: Box<Session>,
+        session: Arc<Session>,
         /// The re-issued cookie, now and then.
         cookies: Vec<SetCookie>,
     },

@@ -282,7 +282,7 @@ fn form_of(step: Step) -> String {
 
 fn session_of(check: Check) -> session::Session {
     match check {
-        Check::Live { session, .. } => *session,
+        Check::Live { session, .. } => session::Session::clone(&session),
         check => panic!("{check:?}"),
     }
 }

@@ -197,9 +197,13 @@ impl Slot {
     /// Each variant of [`CookieError`] but `Seal`, `TooLong` and `TooMany`.
     pub fn open<T: DeserializeOwned>(&self, keys: &KeyRing, jar: &Jar) -> Result<Option<T>, CookieError> {
         let Some(sealed) = self.gather(jar)? else { return Ok(None) };
-        let data =
-            keys.open_sealed(self.purpose, &self.binding_text(), &sealed).map_err(|_| CookieError::Unsealable)?;
-        serde_json::from_slice(&data).map(Some).map_err(|_| CookieError::Unsealable)
+        self.unseal(keys, &sealed).map(Some)
+    }
+
+    /// Opens what [`Slot::gather`] put together.
+    pub(super) fn unseal<T: DeserializeOwned>(&self, keys: &KeyRing, sealed: &str) -> Result<T, CookieError> {
+        let data = keys.open_sealed(self.purpose, &self.binding_text(), sealed).map_err(|_| CookieError::Unsealable)?;
+        serde_json::from_slice(&data).map_err(|_| CookieError::Unsealable)
     }
 
     /// Seals `value`. `max_age` keeps it when the browser closes. What the jar has of a
@@ -248,7 +252,7 @@ impl Slot {
 
     /// Puts the pieces together. At most `pieces_max` are looked for, whatever the first
     /// one says.
-    fn gather(&self, jar: &Jar) -> Result<Option<String>, CookieError> {
+    pub(super) fn gather(&self, jar: &Jar) -> Result<Option<String>, CookieError> {
         let Some(first) = jar.one(&self.name)? else { return Ok(None) };
         let (count, piece) = first.split_once('.').ok_or(CookieError::Incomplete)?;
         if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -281,7 +285,7 @@ impl Slot {
         if index == 0 { self.name.clone() } else { format!("{}.{index}", self.name) }
     }
 
-    fn binding_text(&self) -> String {
+    pub(super) fn binding_text(&self) -> String {
         format!("{}|{}", self.name, self.host)
     }
 

@@ -7,6 +7,7 @@
 
 mod cookie;
 mod memory;
+mod opened;
 mod revoked;
 mod sso;
 mod ticket;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cookie::{CookieError, Jar, SetCookie, Slot};
 pub use memory::{Expiring, Full};
+pub use opened::Opened;
 pub use revoked::Revoked;
 pub use sso::Sso;
 pub use ticket::{Entry, TICKET_LIFETIME_S, Ticket, TicketError, Tickets, hash};

@@ -433,7 +433,7 @@ async fn a_renewed_session_reaches_the_browser_whole_or_not_at_all() {
         assert_eq!(cookies.len() <= 4, numbered > 0, "{groups} groups are {} pieces", cookies.len());
         let sent: Vec<_> = cookies.iter().map(|cookie| cookie.as_str().to_owned()).collect();
         let harness =
-            Harness::checking(Box::new(move |_, _| Check::Live { session: Box::new(ada()), cookies: cookies.clone() }));
+            Harness::checking(Box::new(move |_, _| Check::Live { session: Arc::new(ada()), cookies: cookies.clone() }));
         let read = harness.verify("wiki", "/", &[]).await;
         let all: Vec<_> = read.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
         assert_eq!(all, sent);

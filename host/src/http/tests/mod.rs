@@ -326,7 +326,7 @@ impl Flow for Arc<Script> {
 }
 
 fn live(session: Session) -> Check {
-    Check::Live { session: Box::new(session), cookies: Vec::new() }
+    Check::Live { session: Arc::new(session), cookies: Vec::new() }
 }
 
 fn ada() -> Session {
