@@ -169,7 +169,7 @@ fn configure(gateway: &Gateway, site: u16) {
     ));
     // The limits and the log of an operator, not of the tests.
     let text = fs::read_to_string(gateway.path("vestibule.toml")).expect("a file");
-    let text = text.replace("filter = \"info\"", "filter = \"warn\"");
+    let text = text.replace("filter = \"info\"", "filter = \"warn\"").replace("poll-ms = 200\n", "");
     let cache = gateway.path("cache");
     let lines = text.lines().map(|line| match line.split_once(" = ") {
         Some(("cache", _)) => format!("cache = \"{}\"\n", cache.display()),

@@ -19,9 +19,14 @@ use super::{
     error::{Failure, found},
     gateway::{Asked, Behind, Gateway, facts},
     login::append_cookies,
+    middleware::ForProxy,
     origin::{OriginError, Original},
 };
-use crate::{decision::AccessRequest, login::Check, session::SetCookie};
+use crate::{
+    decision::AccessRequest,
+    login::{Check, Facts},
+    session::SetCookie,
+};
 
 /// Where the login starts, on a 401: nginx cannot make up a redirect by itself.
 const START: HeaderName = HeaderName::from_static("x-vestibule-start");
@@ -52,8 +57,9 @@ pub(super) async fn verify(
 ) -> Response {
     let (parts, _body) = request.into_parts();
     let scheme = asked.settings.config.server.public_url.scheme();
-    let original = Original::by_nginx(&parts.headers, scheme);
-    match judge(&gateway, &asked, application, &parts.headers, original).await {
+    let headers = Arc::new(parts.headers);
+    let original = Original::by_nginx(&headers, scheme);
+    match judge(&gateway, &asked, application, &headers, original).await {
         Ok(Verdict::Pass { headers, cookies }) => {
             let mut response = pass(headers, &cookies);
             number_cookies(response.headers_mut(), &cookies);
@@ -82,9 +88,10 @@ pub(super) async fn forward(
 ) -> Response {
     let (parts, _body) = request.into_parts();
     let scheme = asked.settings.config.server.public_url.scheme();
-    let original = Original::by_forwarding(&parts.headers, scheme);
-    let is_background = is_background(&parts.headers);
-    match judge(&gateway, &asked, application, &parts.headers, original).await {
+    let headers = Arc::new(parts.headers);
+    let original = Original::by_forwarding(&headers, scheme);
+    let is_background = is_background(&headers);
+    match judge(&gateway, &asked, application, &headers, original).await {
         Ok(Verdict::Pass { headers, cookies }) => pass(headers, &cookies),
         Ok(Verdict::LogIn { start: Some(start), cookies }) if !is_background => {
             let mut response = found(start.as_str());
@@ -106,7 +113,7 @@ async fn judge(
     gateway: &Gateway,
     asked: &Asked,
     application: Result<Path<String>, PathRejection>,
-    headers: &HeaderMap,
+    headers: &Arc<HeaderMap>,
     original: Result<Original<'_>, OriginError>,
 ) -> Result<Verdict, Failure> {
     let Path(application) = application.map_err(|_| Failure::UnknownApplication)?;
@@ -142,16 +149,19 @@ async fn check(
     asked: &Asked,
     application: &str,
     behind: &Behind,
-    headers: &HeaderMap,
+    headers: &Arc<HeaderMap>,
     original: Original<'_>,
 ) -> Result<Verdict, Failure> {
-    let facts = facts(&original.method, original.host(), original.path.as_str(), headers);
-    let visitor = asked.visitor_with(headers, Some(original.origin.clone()), facts)?;
     let request = AccessRequest {
         method: original.method.clone(),
         host: original.host().to_owned(),
         path: original.path.as_str().to_owned(),
     };
+    let facts = {
+        let (request, headers) = (request.clone(), Arc::clone(headers));
+        Facts::later(move || facts(&request.method, &request.host, &request.path, &headers))
+    };
+    let visitor = asked.visitor_with(headers, Some(original.origin.clone()), facts)?;
     let start = |max_age| {
         let start = gateway.flow.start_url(&visitor, application, &original.url(), max_age);
         start.or_else(|| behind.start.clone())
@@ -178,6 +188,7 @@ fn pass(headers: HeaderMap, cookies: &[SetCookie]) -> Response {
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = headers;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(ForProxy);
     append_cookies(response.headers_mut(), cookies);
     response
 }

@@ -17,7 +17,7 @@ use crate::{
     config::{Config, ForwardAuth, HandOver},
     decision::{Claim, Value},
     downstream::{HeaderNames, Passports, oidc::Provider},
-    login::Visitor,
+    login::{Facts, Visitor},
     secret::random_bytes,
     session::Jar,
 };
@@ -121,7 +121,7 @@ impl Asked {
         let origin = origin::visited(self.reach, &parts.headers, self.settings.config.server.public_url.scheme());
         let host = origin.as_ref().map(origin::host_of).unwrap_or_default();
         let facts = facts(parts.method.as_str(), host, parts.uri.path(), &parts.headers);
-        self.visitor_with(&parts.headers, origin, facts)
+        self.visitor_with(&parts.headers, origin, Facts::later(move || facts.clone()))
     }
 
     /// The browser behind a request whose host and facts are known.
@@ -129,7 +129,7 @@ impl Asked {
         &self,
         headers: &HeaderMap,
         origin: Option<Url>,
-        facts: Vec<Claim>,
+        facts: Facts,
     ) -> Result<Visitor, Failure> {
         let cookies = Jar::parse(headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes()))
             .map_err(|_| Failure::BadRequest("cookies-unreadable"))?;

@@ -22,6 +22,11 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 struct Crashed;
 
+/// Marks an answer that a proxy reads and no browser gets: headers that protect a browser
+/// would only cost each request of each application.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForProxy;
+
 /// Around each route.
 pub(super) async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -45,7 +50,9 @@ pub(super) async fn around(State(gateway): State<Arc<Gateway>>, mut request: Req
             Err(_) => Failure::TimedOut.page(&gateway, &asked),
         }
     };
-    protect(response.headers_mut(), secure);
+    if response.extensions().get::<ForProxy>().is_none() {
+        protect(response.headers_mut(), secure);
+    }
     let _entered = span.enter();
     let (status, micros) = (response.status().as_u16(), begun.elapsed().as_micros());
     if response.status().is_server_error() {

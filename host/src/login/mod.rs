@@ -29,6 +29,7 @@ mod complete;
 mod decide;
 mod directory;
 mod enter;
+mod facts;
 mod limits;
 mod logout;
 mod pending;
@@ -47,13 +48,14 @@ use url::Url;
 
 pub use crate::upstream::UnverifiedCallback;
 pub use directory::DirectoryError;
+pub use facts::Facts;
 pub use step::{Answer, Check, Choice, Class, FormError, Refusal, Step};
 
 use crate::{
     audit::Audit,
     clock::Clock,
     config::Config,
-    decision::{AccessRequest, Claim},
+    decision::AccessRequest,
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
@@ -84,7 +86,7 @@ pub struct Visitor {
     pub cookies: Jar,
     /// `request.host`, `request.path`, `request.method` and `header.NAME`; never a
     /// credential. `request.target` and `session.remembered` are added here.
-    pub facts: Vec<Claim>,
+    pub facts: Facts,
 }
 
 /// What a login is for, and on what terms it is asked for.

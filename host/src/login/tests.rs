@@ -233,7 +233,7 @@ impl Browser {
             address: "192.0.2.1".parse().ok(),
             origin: Url::parse(origin).ok(),
             cookies: Jar::parse([header.as_bytes()]).unwrap(),
-            facts: vec![],
+            facts: Facts::default(),
         }
     }
 

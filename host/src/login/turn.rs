@@ -58,7 +58,7 @@ impl<'a> Turn<'a> {
 
     /// What the policies hear of this request.
     pub(super) fn context(&self, login: &str, application: &Application, target: Option<&str>) -> Context {
-        let mut facts = self.visitor.facts.clone();
+        let mut facts = self.visitor.facts.get();
         facts.extend(target.map(|target| text("request.target", target)));
         if let Ok(Some(sso)) = self.sso() {
             facts.push(Claim { name: "session.remembered".into(), value: Value::Boolean(sso.remember) });

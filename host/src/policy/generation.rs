@@ -178,6 +178,7 @@ impl Generations {
             ..event(Cause::Start, Outcome::InForce, &generation)
         };
         listener(&event);
+        give_back_memory();
         Self {
             path,
             engine,
@@ -230,6 +231,7 @@ impl Generations {
         let _building = lock(&self.building);
         let before = self.current();
         let event = self.attempt(cause, &before);
+        give_back_memory();
         let event = GenerationEvent { took: noticed.elapsed(), ..event };
         (self.listener)(&event);
         event
@@ -440,6 +442,16 @@ fn digest(config: &Config, policies: &BTreeMap<String, Ready>) -> String {
         all.push_str(&format!("policy {name} {component} {settings}\n"));
     }
     sha256(all.as_bytes())
+}
+
+/// A compiler leaves a hundred megabytes behind that the allocator would keep for ever.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "the standard library has no malloc_trim")]
+    // SAFETY: takes no pointer, and may be called at any time from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 #[cfg(test)]
