@@ -24,9 +24,11 @@ pub struct Application {
     pub chain: Vec<String>,
     /// `url`: where a browser ends that has nowhere else to go.
     pub url: Url,
-    /// `allowed-targets`: further origins (`https://a.example.com`) or hosts with their
-    /// subdomains (`.example.com`) to which a login or a logout may lead; the origin of
-    /// `url` always may.
+    /// `hosts`: further origins (`https://a.example.com`), or all hosts below a domain
+    /// (`.example.com`), on which it is reached: sessions live there, too.
+    pub hosts: Vec<String>,
+    /// `allowed-targets`: further origins or hosts below a domain to which a login or a
+    /// logout may lead; its own hosts always may.
     pub allowed_targets: Vec<String>,
     /// `protected-groups`: never changed by a login.
     pub protected_groups: BTreeSet<String>,
@@ -107,8 +109,11 @@ pub(super) struct RawApplication {
     /// Where a browser ends that has nowhere else to go.
     #[schemars(extend("x-required" = true))]
     url: Option<String>,
-    /// Further origins (`https://a.example.com`) or hosts with their subdomains (`.example.com`) to which a login
-    /// or a logout may lead; the origin of `url` always may.
+    /// Further origins (`https://a.example.com`), or all hosts below a domain (`.example.com`), on which it is
+    /// reached: a session is set there as on the origin of `url`.
+    hosts: Vec<String>,
+    /// Further origins, or hosts below a domain, to which a login or a logout may lead; its own hosts always may. No
+    /// session is set there.
     allowed_targets: Vec<String>,
     /// Groups that a login never changes.
     protected_groups: BTreeSet<String>,
@@ -126,6 +131,7 @@ impl Default for RawApplication {
             upstreams: None,
             chain: None,
             url: None,
+            hosts: Vec::new(),
             allowed_targets: Vec::new(),
             protected_groups: BTreeSet::new(),
             directory: None,
@@ -218,8 +224,10 @@ impl RawApplication {
         check.id(&section, id);
         check.id(&join(&section, "tenant"), &self.tenant);
         let url = check.url_opt(&join(&section, "url"), self.url.as_deref(), UrlUse::Page);
-        for (index, target) in self.allowed_targets.iter().enumerate() {
-            allowed_target(check, &format!("{section}.allowed-targets[{index}]"), target);
+        for (key, list) in [("hosts", &self.hosts), ("allowed-targets", &self.allowed_targets)] {
+            for (index, origin) in list.iter().enumerate() {
+                origin_or_domain(check, &format!("{section}.{key}[{index}]"), origin);
+            }
         }
         let directory = self.directory.map(|file| check.path(&join(&section, "directory"), &file));
         let hand_over = match (self.forward_auth, self.oidc) {
@@ -243,6 +251,7 @@ impl RawApplication {
             upstreams: self.upstreams?,
             chain: self.chain?,
             url: url?,
+            hosts: self.hosts,
             allowed_targets: self.allowed_targets,
             protected_groups: self.protected_groups,
             directory,
@@ -324,7 +333,7 @@ impl RawOidc {
 }
 
 /// An origin, or a host with its subdomains.
-fn allowed_target(check: &mut Check<'_>, key: &str, target: &str) {
+fn origin_or_domain(check: &mut Check<'_>, key: &str, target: &str) {
     let Some(parent) = target.strip_prefix('.') else {
         check.url(key, target, UrlUse::Origin);
         return;

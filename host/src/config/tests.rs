@@ -571,6 +571,8 @@ fn refuses_targets_that_are_no_origin_or_too_wide() {
         let found =
             errors(&with("chain = [\"domains\"]", &format!("chain = [\"domains\"]\nallowed-targets = [\"{target}\"]")));
         assert_eq!(found[0].0, "applications.wiki.allowed-targets[0]", "{target}");
+        let found = errors(&with("chain = [\"domains\"]", &format!("chain = [\"domains\"]\nhosts = [\"{target}\"]")));
+        assert_eq!(found[0].0, "applications.wiki.hosts[0]", "{target}");
     }
 }
 

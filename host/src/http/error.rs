@@ -33,6 +33,8 @@ pub(super) enum Failure {
     Crashed,
     /// A form came from another site.
     CrossSite,
+    /// Another site's page asked for what only a person may open.
+    CrossSiteVisit,
     /// The headers are larger than `server.header-bytes-max`.
     HeadersTooLarge,
     /// The route has no such method.
@@ -63,6 +65,7 @@ impl Failure {
             Self::BodyTooLarge => "body-too-large",
             Self::Crashed => "internal-error",
             Self::CrossSite => "cross-site-form",
+            Self::CrossSiteVisit => "cross-site-visit",
             Self::HeadersTooLarge => "headers-too-large",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NoPassport => "no-passport",
@@ -80,7 +83,7 @@ impl Failure {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::CrossSite | Self::NoPassport | Self::UntrustedProxy => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::CrossSiteVisit | Self::NoPassport | Self::UntrustedProxy => StatusCode::FORBIDDEN,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound | Self::UnknownApplication => StatusCode::NOT_FOUND,
@@ -103,7 +106,9 @@ impl Failure {
             Self::BadRequest(_) | Self::BodyTooLarge | Self::HeadersTooLarge => "bad-request",
             Self::MethodNotAllowed | Self::NotFound | Self::UnknownApplication => "not-found",
             Self::Crashed | Self::TimedOut | Self::Unavailable(_) => "unavailable",
-            Self::CrossSite | Self::NoPassport | Self::NotLoggedIn | Self::UntrustedProxy => "denied",
+            Self::CrossSite | Self::CrossSiteVisit | Self::NoPassport | Self::NotLoggedIn | Self::UntrustedProxy => {
+                "denied"
+            }
             Self::Refused(refusal) => match refusal.class {
                 Class::BadRequest => "bad-request",
                 Class::Denied => "denied",

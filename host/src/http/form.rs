@@ -29,13 +29,16 @@ pub(super) fn is_our_own(headers: &HeaderMap, origin: Option<&Url>) -> Result<()
     Ok(())
 }
 
-/// Did a person follow a link, or did another site's picture or script ask? Where a `GET`
-/// changes something (logging out), only the first counts.
-pub(super) fn is_navigation(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.get_all("sec-fetch-mode").iter().any(|mode| mode != "navigate") {
-        return Err(Failure::CrossSite);
-    }
-    Ok(())
+/// Did a person open this page, or did another site's page ask for it behind the person's
+/// back: as a picture or a script, or to show it in a frame? Where a `GET` changes something (a
+/// login begins, a session ends), only the first counts (Fetch Metadata, `Sec-Fetch-Mode` and
+/// `Sec-Fetch-Dest`). A frame on our own site counts, too: applications show each other's
+/// parts that way.
+pub(super) fn is_visit(headers: &HeaderMap) -> Result<(), Failure> {
+    let says = |name: &str, value: &str| headers.get_all(name).iter().all(|said| said == value);
+    let is_page = says("sec-fetch-dest", "document");
+    let is_ours = says("sec-fetch-site", "same-origin") || says("sec-fetch-site", "same-site");
+    if says("sec-fetch-mode", "navigate") && (is_page || is_ours) { Ok(()) } else { Err(Failure::CrossSiteVisit) }
 }
 
 /// Reads a form's body, which may hold a password.

@@ -32,7 +32,7 @@ type Name = Result<Path<String>, PathRejection>;
 
 /// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…`
 pub(super) async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+    visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         Ok(gateway.flow.start(visitor, name, fields.find("rd"), fields.number("max-age")))
     })
     .await
@@ -49,10 +49,7 @@ pub(super) async fn enter(State(gateway): Shared, Extension(asked): Known, name:
 
 /// Application's host: `GET /vestibule/logout/{application}?rd=…`
 pub(super) async fn depart(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    if let Err(failure) = form::is_navigation(request.headers()) {
-        return failure.page(&gateway, &asked);
-    }
-    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+    visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         Ok(gateway.flow.depart(visitor, name, fields.find("rd")).await)
     })
     .await
@@ -73,7 +70,7 @@ pub(super) async fn depart_by_form(
 
 /// Gateway's host: `GET /login/{application}?from=…&rd=…&binding=…&max-age=…`
 pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    visit(&gateway, &asked, name, request, async |visitor, name, fields| {
+    visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         let missing = || Failure::BadRequest("login-not-started");
         let wanted = Wanted {
             application: name.to_owned(),
@@ -140,10 +137,7 @@ pub(super) async fn callback(
 
 /// Gateway's host: `GET /logout?application=…&rd=…`
 pub(super) async fn logout(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
-    if let Err(failure) = form::is_navigation(request.headers()) {
-        return failure.page(&gateway, &asked);
-    }
-    visit(&gateway, &asked, Ok(Path(String::new())), request, async |visitor, _name, fields| {
+    visit_of_a_person(&gateway, &asked, Ok(Path(String::new())), request, async |visitor, _name, fields| {
         Ok(gateway.flow.logout(visitor, fields.find("application"), fields.find("rd")).await)
     })
     .await
@@ -192,6 +186,20 @@ pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked):
 enum Site {
     Application,
     Gateway,
+}
+
+/// A person followed a link; a page of another site did not do it behind the person's back.
+async fn visit_of_a_person(
+    gateway: &Gateway,
+    asked: &Asked,
+    name: Name,
+    request: Request,
+    step: impl AsyncFnOnce(&Visitor, &str, &Fields<'_>) -> Result<Answer, Failure>,
+) -> Response {
+    if let Err(failure) = form::is_visit(request.headers()) {
+        return failure.page(gateway, asked);
+    }
+    visit(gateway, asked, name, request, step).await
 }
 
 /// A link was followed.

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use super::{
     Answer, Class, FormError, Login, Refusal, Step, UnverifiedCallback, Visitor,
-    decide::{Question, Verdict, decide},
+    decide::{Question, Times, Verdict, decide},
     pending::{Onward, Pending, Stage, is_same_state, read_id},
     route::min_of,
     turn::Turn,
 };
 use crate::{
+    config::{Upstream, UpstreamKind},
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
     identity::VerifiedIdentity,
     policy::Run,
@@ -25,6 +26,15 @@ pub(super) enum Proved {
     Before(Box<Sso>),
     /// From an upstream, just now.
     Now { id_token: Option<Secret<String>> },
+}
+
+/// How far the upstream's clock may be off, in seconds.
+fn clock_skew(upstream: &Upstream) -> u64 {
+    match &upstream.kind {
+        UpstreamKind::Oidc(oidc) => oidc.clock_skew.into(),
+        // Neither says when the subject authenticated: the first because it does so now.
+        UpstreamKind::Local | UpstreamKind::OAuth2(_) => 0,
+    }
 }
 
 impl Login {
@@ -62,7 +72,12 @@ impl Login {
             return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(&pending)));
         };
         match self.parts.upstreams.complete(configured, exchange, &callback).await {
-            Ok(proof) => self.proved(&turn, pending, proof).await,
+            Ok(proof) => {
+                // A new proof is as new as was asked for when it was asked for: the way there and
+                // back takes its time, and the upstream's clock may differ.
+                let asked_at = exchange.begun_at.saturating_sub(clock_skew(configured));
+                self.proved(&turn, pending, proof, asked_at).await
+            }
             Err(error) => {
                 tracing::warn!(request = %visitor.request, login = pending.id, upstream, %error, "no proof");
                 Err(turn.refusal(Class::Upstream, error.code, Some(&pending)))
@@ -100,7 +115,7 @@ impl Login {
         match identity {
             Ok(identity) => {
                 let proof = Proof { identity, id_token: None, warnings: Vec::new() };
-                self.proved(&turn, pending, proof).await
+                self.proved(&turn, pending, proof, turn.now).await
             }
             Err(error) if !matches!(error.code, "credentials-refused" | "account-disabled") => {
                 tracing::error!(request = %visitor.request, login = pending.id, %error, "no proof");
@@ -122,10 +137,11 @@ impl Login {
     }
 
     /// An identity was proved, just now: decide.
-    async fn proved(&self, turn: &Turn<'_>, pending: Pending, proof: Proof) -> Result<Answer, Refusal> {
+    async fn proved(&self, turn: &Turn<'_>, pending: Pending, proof: Proof, asked_at: u64) -> Result<Answer, Refusal> {
         let Proof { identity, id_token, warnings } = proof;
         let upstream = identity.upstream.clone();
-        match self.decide(turn, &pending, None, identity, turn.now, warnings).await {
+        let times = Times { proved: turn.now, asked: asked_at };
+        match self.decide(turn, &pending, None, identity, times, warnings).await {
             Verdict::Admitted(admission) => self.admitted(turn, pending, *admission, Proved::Now { id_token }),
             Verdict::StepUp(step_up) => self.step_up(turn, pending, &upstream, step_up).await,
             Verdict::Denied(denial) => Err(turn.denied(&denial, Some(&pending))),
@@ -140,7 +156,7 @@ impl Login {
         pending: &Pending,
         run: Option<Run>,
         identity: VerifiedIdentity,
-        proved: u64,
+        times: Times,
         warnings: Vec<&'static str>,
     ) -> Verdict {
         let Ok(application) = turn.application(&pending.application) else {
@@ -151,7 +167,7 @@ impl Login {
             run,
             context: turn.context(&pending.id, application, pending.return_to()),
             identity,
-            proved,
+            times,
             max_age: pending.max_age,
             may_step_up: pending.step_ups < turn.config.login.step_ups_max && !pending.silent,
             request: turn.visitor.request.clone(),
@@ -175,7 +191,7 @@ impl Login {
     ) -> Result<Answer, Refusal> {
         pending.step_ups = pending.step_ups.saturating_add(1);
         pending.max_age = min_of(pending.max_age, asked.max_age);
-        pending.acr_values = asked.acr_values;
+        pending.demanded_acr = asked.acr_values;
         let redirect = Redirect { upstream: upstream.to_owned(), ..Redirect::default() };
         match self.leave(turn, &mut pending, &redirect).await? {
             Ok(answer) => Ok(answer),

@@ -27,8 +27,7 @@ pub(super) struct Question {
     pub(super) run: Option<Run>,
     pub(super) context: Context,
     pub(super) identity: VerifiedIdentity,
-    /// When the identity was proved to us: a session's time counts from there.
-    pub(super) proved: u64,
+    pub(super) times: Times,
     /// The subject must have authenticated within so many seconds.
     pub(super) max_age: Option<u32>,
     /// May the login be sent back for more?
@@ -37,6 +36,15 @@ pub(super) struct Question {
     pub(super) request: String,
     /// What the upstream's verifier wants on record, such as `email-trusted-unverified`.
     pub(super) warnings: Vec<&'static str>,
+}
+
+/// When it was proved who is there, in seconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When the identity was proved to us: a session's time counts from there.
+    pub(super) proved: u64,
+    /// The moment from which `max_age` counts back: when the proof was asked for.
+    pub(super) asked: u64,
 }
 
 /// What was decided.
@@ -54,7 +62,7 @@ pub(super) enum Verdict {
 /// Decides, and records what was decided. Blocks: call it off the async threads.
 pub(super) fn decide(question: Question, directories: &Directories, audit: &Audit) -> Verdict {
     let started = Instant::now();
-    let Question { generation, run, context, identity, proved, max_age, may_step_up, request, warnings } = question;
+    let Question { generation, run, context, identity, times, max_age, may_step_up, request, warnings } = question;
     let config = Arc::clone(generation.config());
     let mut event = Event {
         kind: Kind::Login,
@@ -77,7 +85,8 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
     let (outcome, trace) = match run {
         Err((denial, trace)) => (Err(denial), trace),
         Ok(mut run) => {
-            let outcome = ask(&mut run, &config, &application, &identity, max_age, at, directories);
+            let recent = is_recent(identity.auth_time, max_age, times.asked);
+            let outcome = ask(&mut run, &config, &application, &identity, recent, directories);
             (outcome, run.finish())
         }
     };
@@ -85,7 +94,7 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
         Answers::StepUp(step_up) if may_step_up => Ok(Settled::StepUp(step_up)),
         Answers::StepUp(step_up) => Err(unmet(&step_up)),
         Answers::Yes(mut granted) => {
-            let elapsed = u32::try_from(at.saturating_sub(proved)).unwrap_or(u32::MAX);
+            let elapsed = u32::try_from(at.saturating_sub(times.proved)).unwrap_or(u32::MAX);
             let terms = settle_terms(granted.terms, &config, &trace);
             match terms.lifetime.checked_sub(elapsed) {
                 Some(lifetime) if lifetime > 0 => {
@@ -186,8 +195,7 @@ fn ask(
     config: &Config,
     application: &str,
     identity: &VerifiedIdentity,
-    max_age: Option<u32>,
-    now: u64,
+    is_recent: bool,
     directories: &Directories,
 ) -> Result<Answers, Denial> {
     let application = config
@@ -195,7 +203,7 @@ fn ask(
         .get(application)
         .ok_or_else(|| Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"))?;
     hold_identity_contracts(config, application, identity)?;
-    if !is_recent(identity.auth_time, max_age, now) {
+    if !is_recent {
         return Err(Denial::by_host(DenyCode::StepUpUnmet, "the upstream did not authenticate the subject anew"));
     }
     let directory = match &application.directory {

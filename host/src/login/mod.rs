@@ -232,7 +232,7 @@ impl Login {
     pub fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
         let turn = Turn::new(self, visitor);
         let application = turn.config.applications.get(application)?;
-        let origin = visitor.origin.as_ref().filter(|origin| target::is_allowed(application, origin))?;
+        let origin = visitor.origin.as_ref().filter(|origin| target::is_own(application, origin))?;
         let seconds = max_age.map(|seconds| seconds.to_string());
         let mut query = vec![("rd", rd)];
         query.extend(seconds.iter().map(|seconds| ("max-age", seconds.as_str())));

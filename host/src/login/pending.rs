@@ -30,7 +30,10 @@ pub(super) struct Pending {
     pub(super) fresh: bool,
     pub(super) silent: bool,
     pub(super) login_hint: Option<String>,
+    /// What the relying party asked for: a wish (OIDC Core §3.1.2.1).
     pub(super) acr_values: Vec<String>,
+    /// What a policy's step-up asked for: a condition.
+    pub(super) demanded_acr: Vec<String>,
     /// What was typed on the identifier page.
     pub(super) identifier: Option<String>,
     /// Upstreams that failed.
@@ -89,6 +92,7 @@ impl Pending {
             silent: wanted.silent,
             login_hint: wanted.login_hint,
             acr_values: wanted.acr_values,
+            demanded_acr: Vec::new(),
             identifier: None,
             failed: Vec::new(),
             step_ups: 0,

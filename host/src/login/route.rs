@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Answer, Choice, Class, FormError, Login, Refusal, Step,
     complete::Proved,
-    decide::Verdict,
+    decide::{Times, Verdict},
     pending::{Onward, Pending, Stage},
     target,
     turn::Turn,
@@ -48,8 +48,8 @@ impl Login {
                 }
             };
             if let Some(known) = sso.as_ref().filter(|sso| is_reusable(&direction, sso, &pending, turn.now)) {
-                let proved = known.began;
-                match self.decide(turn, &pending, Some(run), known.verified(), proved, Vec::new()).await {
+                let times = Times { proved: known.began, asked: turn.now };
+                match self.decide(turn, &pending, Some(run), known.verified(), times, Vec::new()).await {
                     Verdict::Admitted(admission) => {
                         return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
                     }
@@ -145,12 +145,18 @@ impl Login {
         else {
             return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(pending)));
         };
+        let demanded = if redirect.acr_values.is_empty() { &pending.demanded_acr } else { &redirect.acr_values };
         if matches!(upstream.kind, UpstreamKind::Local) {
+            // A password proves no more than that, whatever was asked for.
+            if !demanded.is_empty() {
+                return Err(turn.refusal(Class::Denied, DenyCode::StepUpUnmet.name(), Some(pending)));
+            }
             return self.local_form(turn, pending, upstream.id.clone()).map(Ok);
         }
+        // The upstream may answer with any of these. A policy's own stand alone: beside them, a
+        // relying party's wish would be a weaker way to satisfy the policy.
+        let acr_values = if demanded.is_empty() { pending.acr_values.clone() } else { demanded.clone() };
         let state = pending.new_state().map_err(|error| turn.unavailable(&error, Some(pending)))?;
-        let mut acr_values = redirect.acr_values.clone();
-        acr_values.extend(pending.acr_values.iter().filter(|acr| !redirect.acr_values.contains(acr)).cloned());
         let request = Request {
             redirect_uri: target::address(&turn.config.server.public_url, &["callback", &upstream.id], &[]),
             state: state.clone(),

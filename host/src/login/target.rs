@@ -12,23 +12,33 @@ use crate::config::Application;
 /// A longer target is none.
 const TARGET_BYTES_MAX: usize = 2048;
 
-/// May `url` be a target of `application`? Its own origin may, and what `allowed-targets`
-/// lists: an origin, or `.example.com` for every host below that.
+/// Is `url` on one of the application's own hosts, where its sessions live: the origin of
+/// `url`, and what `hosts` lists?
+pub(super) fn is_own(application: &Application, url: &Url) -> bool {
+    is_plain(url) && (url.origin() == application.url.origin() || is_listed(application, &application.hosts, url))
+}
+
+/// May `url` be a target of `application`? Its own hosts may, and what `allowed-targets`
+/// lists. A browser may be sent there; no ticket and no session ever is.
 pub(super) fn is_allowed(application: &Application, url: &Url) -> bool {
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-        return false;
-    }
-    if !matches!(url.origin(), Origin::Tuple(..)) {
-        return false;
-    }
-    url.origin() == application.url.origin()
-        || application.allowed_targets.iter().any(|allowed| match allowed.strip_prefix('.') {
-            // A subdomain may not be weaker than the application itself.
-            Some(parent) => {
-                (url.scheme() == "https" || url.scheme() == application.url.scheme()) && is_below(url, parent)
-            }
-            None => Url::parse(allowed).is_ok_and(|allowed| allowed.origin() == url.origin()),
-        })
+    is_own(application, url) || (is_plain(url) && is_listed(application, &application.allowed_targets, url))
+}
+
+/// An address that a browser goes to, with nothing in it that could deceive.
+fn is_plain(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.origin(), Origin::Tuple(..))
+}
+
+/// A list holds origins, and `.example.com` for every host below that.
+fn is_listed(application: &Application, list: &[String], url: &Url) -> bool {
+    list.iter().any(|listed| match listed.strip_prefix('.') {
+        // A subdomain may not be weaker than the application itself.
+        Some(parent) => (url.scheme() == "https" || url.scheme() == application.url.scheme()) && is_below(url, parent),
+        None => Url::parse(listed).is_ok_and(|listed| listed.origin() == url.origin()),
+    })
 }
 
 /// Reads a target that came in with a request; `base` is the origin on which a path alone
@@ -50,7 +60,7 @@ pub(super) fn read_after_logout(application: Option<&Application>, public_url: &
 /// application's.
 pub(super) fn read_origin(application: &Application, text: &str) -> Option<Url> {
     let url = parse(&application.url, text)?;
-    is_allowed(application, &url).then(|| origin_of(&url))
+    is_own(application, &url).then(|| origin_of(&url))
 }
 
 /// Scheme, host and port alone.
@@ -136,6 +146,7 @@ mod tests {
             upstreams: vec![],
             chain: vec![],
             url: Url::parse("https://app.example.net/start").unwrap(),
+            hosts: vec![],
             allowed_targets: allowed.iter().map(|target| (*target).to_owned()).collect(),
             protected_groups: BTreeSet::new(),
             directory: None,
@@ -316,14 +327,28 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_is_not_the_applications_is_none() {
-        let wiki = application(&[".example.com"]);
-        assert_eq!(
-            read_origin(&wiki, "https://a.example.com/x?y#z").map(|url| url.to_string()).as_deref(),
-            Some("https://a.example.com/")
-        );
-        assert!(read_origin(&wiki, "https://evil.com").is_none());
-        assert!(read_origin(&wiki, "null").is_none());
+    fn a09_a_session_goes_to_the_applications_own_hosts_only() {
+        let wiki =
+            Application { hosts: vec![".example.com".into(), "https://wiki.example.org".into()], ..application(&[]) };
+        for (text, origin) in [
+            ("https://a.example.com/x?y#z", "https://a.example.com/"),
+            ("https://wiki.example.org/x", "https://wiki.example.org/"),
+            ("https://app.example.net/x", "https://app.example.net/"),
+        ] {
+            assert_eq!(read_origin(&wiki, text).map(|url| url.to_string()).as_deref(), Some(origin));
+            assert!(is_allowed(&wiki, &Url::parse(text).unwrap()), "its own host is a target, too");
+        }
+        for text in
+            ["https://evil.com", "null", "https://example.com", "http://wiki.example.org", "https://a@a.example.com"]
+        {
+            assert_eq!(read_origin(&wiki, text), None, "{text}");
+        }
+        // Where a browser may be sent, no session need be at home.
+        let elsewhere = application(&[".example.com", "https://files.example.org"]);
+        for text in ["https://a.example.com/", "https://files.example.org/"] {
+            assert!(target(&[".example.com", "https://files.example.org"], text).is_some(), "{text}");
+            assert_eq!(read_origin(&elsewhere, text), None, "{text}");
+        }
     }
 
     #[test]

@@ -36,6 +36,16 @@ fn to(upstream: &str) -> Guest {
     Guest::answering(Hook::Route, &answer.done()).text(upstream)
 }
 
+/// The same, for an authentication as strong as `acr` says.
+fn to_with_acr(upstream: &str, acr: &str) -> Guest {
+    let (list, name) = (TEXT + 256, TEXT + u32::try_from(upstream.len()).unwrap());
+    let redirect = Bytes::default().word(1).list(TEXT, upstream.len()).word(0).word(0).list(0, 0);
+    let answer = redirect.list(list, 1).word(0).word(0);
+    Guest::answering(Hook::Route, &answer.done())
+        .text(&format!("{upstream}{acr}"))
+        .data(list, &Bytes::default().list(name, acr.len()).done())
+}
+
 /// A route with one of the answers that carry nothing.
 fn route(case: u32) -> Guest {
     Guest::answering(Hook::Route, &Bytes::default().word(case).done())
@@ -772,6 +782,40 @@ async fn a_silent_login_shows_nothing() {
     let silent = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
     assert!(matches!(silent.step, Step::Admitted { .. }), "with single sign-on");
     assert_eq!(gate.clock.now(), testing::NOW);
+}
+
+#[tokio::test]
+async fn a_relying_partys_wish_adds_no_weaker_way_to_satisfy_a_policy() {
+    let relying_party = "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\", \"corp\"]\n\
+                         chain = [\"p0\", \"p1\"]\n\
+                         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n";
+    for (route, asked) in [(to_with_acr("corp", "mfa"), "mfa"), (to("corp"), "pwd")] {
+        let gate = Gate::with(&[route, allow()], relying_party);
+        let wanted = Wanted {
+            application: "op".into(),
+            then: Then::Oidc { request: "sealed".into() },
+            max_age: None,
+            fresh: false,
+            silent: false,
+            login_hint: None,
+            acr_values: vec!["pwd".into()],
+        };
+        match gate.login.begin(&Browser::default().visitor(GATE), wanted).await.step {
+            Step::Leave { to, .. } => {
+                let values: Vec<_> = to.query_pairs().filter(|(name, _)| name == "acr_values").collect();
+                assert_eq!(values.len(), 1);
+                assert_eq!(values[0].1, asked);
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_no_answer_to_a_stronger_demand() {
+    let gate = Gate::new(&[to_with_acr("here", "mfa"), allow()]);
+    let refusal = refused(gate.begin(&mut Browser::default(), "/").await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "step-up-unmet"));
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl<'a> Turn<'a> {
         self.visitor
             .origin
             .as_ref()
-            .filter(|origin| target::is_allowed(application, origin))
+            .filter(|origin| target::is_own(application, origin))
             .map(target::origin_of)
             .ok_or_else(|| self.refusal(Class::BadRequest, "host-not-allowed", None))
     }

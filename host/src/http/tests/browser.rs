@@ -75,15 +75,52 @@ async fn a40_a_form_from_another_site_is_refused_before_anything_is_decided() {
 }
 
 #[tokio::test]
-async fn a_picture_on_another_page_logs_nobody_out() {
+async fn a_page_of_another_site_begins_and_ends_nothing_behind_a_persons_back() {
     let harness = Harness::new();
-    for target in ["/logout", "/vestibule/logout/wiki"] {
-        for mode in ["no-cors", "cors", "websocket"] {
-            let request = Request::get(target).header("host", "login.example.com").header("sec-fetch-mode", mode);
-            assert_eq!(harness.send(request, "").await.status, StatusCode::FORBIDDEN, "{target} {mode}");
+    let targets = [
+        "/logout",
+        "/vestibule/logout/wiki",
+        "/vestibule/start/wiki?rd=%2F",
+        "/login/wiki?from=https%3A%2F%2Fwiki.example.com&rd=%2F&binding=b1",
+    ];
+    let asked = |mode: &str, site: &str, destination: &str, target: &str| {
+        Request::get(target)
+            .header("host", "login.example.com")
+            .header("sec-fetch-mode", mode)
+            .header("sec-fetch-site", site)
+            .header("sec-fetch-dest", destination)
+    };
+    for target in targets {
+        for (mode, site, destination) in [
+            ("no-cors", "cross-site", "image"),
+            ("no-cors", "same-origin", "image"),
+            ("no-cors", "same-site", "script"),
+            ("cors", "cross-site", "empty"),
+            ("websocket", "cross-site", "websocket"),
+            ("navigate", "cross-site", "iframe"),
+            ("navigate", "cross-site", "frame"),
+            ("navigate", "cross-site", "embed"),
+            ("navigate", "cross-site", "object"),
+            ("navigate", "none", "iframe"),
+        ] {
+            let read = harness.send(asked(mode, site, destination, target), "").await;
+            assert_eq!(read.status, StatusCode::FORBIDDEN, "{target} {mode} {site} {destination}");
+            assert_eq!(read.header("x-vestibule-reason"), Some("cross-site-visit"), "{target}");
         }
-        let request = Request::get(target).header("host", "login.example.com").header("sec-fetch-mode", "navigate");
-        assert_eq!(harness.send(request, "").await.status, StatusCode::OK, "{target}");
+    }
+    assert!(harness.asked().is_empty());
+    for target in targets {
+        for (site, destination) in [
+            ("cross-site", "document"),
+            ("none", "document"),
+            ("same-origin", "document"),
+            ("same-site", "iframe"),
+            ("same-origin", "iframe"),
+        ] {
+            let read = harness.send(asked("navigate", site, destination, target), "").await;
+            assert_eq!(read.status, StatusCode::OK, "{target} {site} {destination}");
+        }
+        assert_eq!(harness.visit(target).await.status, StatusCode::OK, "{target} from what is no browser of today");
     }
 }
 
