@@ -20,6 +20,7 @@ use url::{Host, Url};
 use super::{
     Network,
     diagnostic::{Diagnostic, Diagnostics, Severity, black_out, position},
+    digest,
 };
 
 /// Reads an environment variable.
@@ -109,12 +110,39 @@ pub(super) struct Check<'a> {
     pub(super) spans: BTreeMap<String, Range<usize>>,
     /// Where secrets are.
     pub(super) hidden: Vec<Range<usize>>,
+    /// The files that were read for a value.
+    pub(super) named_files: NamedFiles,
     problems: Vec<Diagnostic>,
+}
+
+/// Files that a configuration takes a value from, and what they held. Never shows the latter.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NamedFiles(BTreeMap<PathBuf, String>);
+
+impl NamedFiles {
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+impl fmt::Debug for NamedFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(file: &'a Path, source: &'a str, env: Environment<'a>) -> Self {
-        Self { file, source, env, spans: BTreeMap::new(), hidden: Vec::new(), problems: Vec::new() }
+        Self {
+            file,
+            source,
+            env,
+            spans: BTreeMap::new(),
+            hidden: Vec::new(),
+            named_files: NamedFiles::default(),
+            problems: Vec::new(),
+        }
     }
 
     /// The collected problems.
@@ -342,7 +370,10 @@ impl<'a> Check<'a> {
                     let message = format!("everybody may read {}", path.display());
                     self.warn(key, message, "chmod o-r");
                 }
-                match std::fs::read_to_string(&path) {
+                let read = std::fs::read_to_string(&path);
+                let held = read.as_ref().map(|text| digest(text)).unwrap_or_default();
+                self.named_files.0.insert(path.clone(), held);
+                match read {
                     // One line end at the end belongs to the editor, not to the secret.
                     Ok(text) => text.strip_suffix('\n').map_or(text.as_str(), |t| t.trim_end_matches('\r')).to_owned(),
                     Err(error) => {

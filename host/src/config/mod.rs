@@ -29,7 +29,7 @@ use toml::{Spanned, de::DeTable};
 use check::Check;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient};
-pub use check::{Environment, NetworkError};
+pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
@@ -65,6 +65,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// `[applications.ID]`, by id.
     pub applications: BTreeMap<String, Application>,
+    /// The files that `{ file = … }` named, as they were read.
+    pub secret_files: NamedFiles,
     /// What is worth a look although the configuration is taken.
     pub warnings: Diagnostics,
 }
@@ -201,6 +203,7 @@ impl Raw {
             policies,
             upstreams,
             applications,
+            secret_files: std::mem::take(&mut check.named_files),
             warnings: Diagnostics::default(),
         })
     }
@@ -270,7 +273,7 @@ fn secrets_by_sight(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

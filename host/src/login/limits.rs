@@ -37,9 +37,10 @@ impl Limits {
 
     /// May one more password be tried from `address`, and for `username`?
     pub(super) fn password(&self, address: Option<IpAddr>, username: &str) -> bool {
-        let by_address = self.passwords.check_key(&self.cell(("address", network(address)))).is_ok();
-        let by_account = self.passwords.check_key(&self.cell(("account", username.to_lowercase()))).is_ok();
-        by_address && by_account
+        // The address first, and alone where it has no more: an account's own count must not be
+        // used up by somebody who is not answered anyway.
+        self.passwords.check_key(&self.cell(("address", network(address)))).is_ok()
+            && self.passwords.check_key(&self.cell(("account", username.to_lowercase()))).is_ok()
     }
 
     fn cell(&self, key: impl Hash) -> u64 {

@@ -112,6 +112,7 @@ fn load(
             column: None,
             key: None,
             message,
+            ..PolicyProblem::default()
         }]
     };
     let limits = engine.limits();
@@ -167,6 +168,7 @@ fn self_test(
             column: None,
             key: None,
             message: format!("case failed: {}: {}", result.name, result.differences.join("; ")),
+            ..PolicyProblem::default()
         })
         .collect();
     if failures.len() > problems.len()
@@ -189,6 +191,7 @@ fn case_error(name: &str, error: cases::CaseError) -> Vec<PolicyProblem> {
         column: None,
         key: None,
         message: error.message,
+        ..PolicyProblem::default()
     }]
 }
 
@@ -242,6 +245,7 @@ impl<'a> Settings<'a> {
             column: position.map(|position| position.column),
             key,
             message,
+            ..PolicyProblem::default()
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct GenerationEvent {
 }
 
 /// One thing that is wrong with a policy or the configuration that names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PolicyProblem {
     /// The configured name; none where the configuration itself is refused.
@@ -76,6 +76,15 @@ pub struct PolicyProblem {
     pub key: Option<String>,
     /// What is wrong.
     pub message: String,
+    /// What the file says there, unless it is a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What would be right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl fmt::Display for GenerationEvent {
@@ -128,7 +137,12 @@ impl fmt::Display for PolicyProblem {
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        let more = [("found", &self.found), ("expected", &self.expected), ("help", &self.hint)];
+        for (what, text) in more.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?))) {
+            write!(f, "\n    {what}: {text}")?;
+        }
+        Ok(())
     }
 }
 

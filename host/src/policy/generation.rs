@@ -5,8 +5,10 @@
 //! store. Where any part of it fails, the one in force stays.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -20,6 +22,7 @@ use super::{
     cache::sha256,
     event::{Cause, GenerationEvent, Outcome, PolicyProblem},
     watch::{self, Fingerprint},
+    worker::message,
 };
 use crate::{
     clock::Clock,
@@ -230,7 +233,8 @@ impl Generations {
     pub(super) fn renew(&self, cause: Cause, noticed: Instant) -> GenerationEvent {
         let _building = lock(&self.building);
         let before = self.current();
-        let event = self.attempt(cause, &before);
+        let event = catch_unwind(AssertUnwindSafe(|| self.attempt(cause, &before)))
+            .unwrap_or_else(|panic| self.panicked(cause, &before, panic.as_ref()));
         give_back_memory();
         let event = GenerationEvent { took: noticed.elapsed(), ..event };
         (self.listener)(&event);
@@ -267,7 +271,11 @@ impl Generations {
         let assembly = assemble::assemble(&self.engine, &config.policies, &before.policies, &self.passed);
         // What worked must go on working, and what is new must work. What has never worked
         // in this run does not hold back the rest.
-        let worse = assembly.failed.keys().any(|name| !before.failed.contains(name));
+        let worse = assembly.failed.keys().any(|name| !before.failed.contains(name))
+            || config.applications.iter().any(|(id, application)| {
+                matches!(before.chains.get(id), Some(ChainState::Ready(_)))
+                    && application.chain.iter().any(|name| assembly.failed.contains_key(name))
+            });
         let problems: Vec<PolicyProblem> =
             assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
         if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
@@ -276,7 +284,9 @@ impl Generations {
         let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
         let reused = assembly.reused.iter().cloned().collect();
         let next = Arc::new(Generation::new(before.number.saturating_add(1), config, assembly));
-        if next.digest == before.digest && next.failed == before.failed {
+        // A secret that was rotated is no part of the digest, which is for everybody to see.
+        let same_secrets = next.config.secret_files == before.config.secret_files;
+        if next.digest == before.digest && next.failed == before.failed && same_secrets {
             return GenerationEvent {
                 problems,
                 unavailable: before.unavailable(),
@@ -292,6 +302,19 @@ impl Generations {
             unavailable: next.unavailable(),
             notes,
             ..event(cause, Outcome::InForce, &next)
+        }
+    }
+
+    /// An attempt that panicked failed like any other. What is in force was not touched, since
+    /// it is replaced whole and last.
+    fn panicked(&self, cause: Cause, before: &Arc<Generation>, panic: &(dyn Any + Send)) -> GenerationEvent {
+        // Not tried again until something changes.
+        *lock(&self.watched) = watch::fingerprint(watch::files(before.config()).iter());
+        let message = format!("the new generation could not be built: {}", message(panic));
+        GenerationEvent {
+            problems: vec![PolicyProblem { file: Some(self.path.clone()), message, ..PolicyProblem::default() }],
+            unavailable: before.unavailable(),
+            ..event(cause, Outcome::Refused, before)
         }
     }
 
@@ -373,6 +396,7 @@ fn missing_from_chains(config: &Config) -> Vec<PolicyProblem> {
                 column: None,
                 key: Some(format!("applications.{id}.chain")),
                 message: "the chain names it, and it is not configured".to_owned(),
+                ..PolicyProblem::default()
             });
         }
     }
@@ -383,6 +407,7 @@ fn config_problems(diagnostics: &config::Diagnostics) -> Vec<PolicyProblem> {
     diagnostics
         .problems()
         .iter()
+        .filter(|problem| problem.severity == config::Severity::Error)
         .map(|problem| PolicyProblem {
             policy: None,
             file: Some(problem.file.clone()),
@@ -390,6 +415,9 @@ fn config_problems(diagnostics: &config::Diagnostics) -> Vec<PolicyProblem> {
             column: problem.column,
             key: (!problem.key.is_empty()).then(|| problem.key.clone()),
             message: problem.message.clone(),
+            found: problem.found.clone(),
+            expected: problem.expected.clone(),
+            hint: problem.hint.clone(),
         })
         .collect()
 }
@@ -414,6 +442,20 @@ fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String
     if differs(&config.audit, &before.audit) {
         note("audit");
         config.audit = before.audit.clone();
+    }
+    if differs(&config.fetch, &before.fetch) {
+        note("fetch");
+        config.fetch = before.fetch.clone();
+    }
+    if config.server.header_bytes_max != before.server.header_bytes_max {
+        note("server.header-bytes-max");
+        config.server.header_bytes_max = before.server.header_bytes_max;
+    }
+    let limits = |login: &config::LoginLimits| (login.attempts_per_minute, login.passwords_per_minute);
+    if limits(&config.login) != limits(&before.login) {
+        note("login.attempts-per-minute` or `login.passwords-per-minute");
+        config.login.attempts_per_minute = before.login.attempts_per_minute;
+        config.login.passwords_per_minute = before.login.passwords_per_minute;
     }
     if differs(&config.log, &before.log) {
         note("log");

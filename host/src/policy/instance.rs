@@ -69,7 +69,7 @@ impl LoadedPolicy {
     /// All problems of the settings at once, or the step that failed.
     pub fn load(engine: &Engine, name: &str, component: &Component, settings: &Value) -> Result<Arc<Self>, LoadError> {
         let manifest = component.manifest();
-        let settings = Settings::new(manifest, settings, engine.limits().settings_bytes_max)?;
+        let settings = read_settings(engine, component, settings)?;
         let policy = PolicyRef {
             name: name.to_owned(),
             version: manifest.version.clone(),
@@ -95,7 +95,7 @@ impl LoadedPolicy {
     /// As [`LoadedPolicy::load`].
     pub(super) fn load_case(engine: &Engine, component: &Component, settings: &Value) -> Result<Arc<Self>, LoadError> {
         let manifest = component.manifest();
-        let settings = Settings::new(manifest, settings, engine.limits().settings_bytes_max)?;
+        let settings = read_settings(engine, component, settings)?;
         let policy = PolicyRef {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -281,6 +281,13 @@ fn prepare(engine: &Engine, component: &Component, settings: &Settings) -> Resul
         }
     };
     side.linker.instantiate_pre(&native).map_err(|error| wrong_type(&error))
+}
+
+/// Checks settings against the component's schema, within the compile timeout: both are
+/// untrusted, and together may take their time.
+fn read_settings(engine: &Engine, component: &Component, written: &Value) -> Result<Settings, LoadError> {
+    let (component, written, bytes_max) = (component.clone(), written.clone(), engine.limits().settings_bytes_max);
+    engine.bounded(move || Settings::new(component.manifest(), &written, bytes_max))
 }
 
 fn wrong_type(error: &wasmtime::Error) -> LoadError {

@@ -25,6 +25,7 @@ mod locate;
 mod manifest;
 mod paths;
 mod run;
+mod schema;
 mod settings;
 mod snapshot;
 mod watch;

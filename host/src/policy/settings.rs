@@ -1,13 +1,14 @@
 //! A policy's settings: what the operator wrote over the manifest's defaults, checked
 //! against the manifest's JSON Schema.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use super::{
     cache::sha256,
     error::{LoadError, ManifestError, SettingsProblem},
     manifest::Manifest,
+    schema,
 };
 
 /// At most so many problems are told at once.
@@ -43,8 +44,8 @@ impl Settings {
         }
         let problems: Vec<SettingsProblem> = validator(&manifest.settings_schema)?
             .iter_errors(&settings)
+            .flat_map(|error| problems_of(&error, &manifest.settings_schema))
             .take(PROBLEMS_MAX)
-            .map(|error| SettingsProblem { pointer: error.instance_path().to_string(), message: error.to_string() })
             .collect();
         if !problems.is_empty() {
             return Err(LoadError::Settings(problems));
@@ -60,6 +61,28 @@ impl Settings {
     }
 }
 
+/// An unknown key is a problem of that key, not of the object that it stands in.
+fn problems_of(error: &ValidationError<'_>, schema: &Value) -> Vec<SettingsProblem> {
+    let pointer = error.instance_path().to_string();
+    let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
+        return vec![SettingsProblem { pointer, message: error.to_string() }];
+    };
+    let beside = error.schema_path().to_string();
+    let known = beside.rsplit_once('/').and_then(|(parent, _)| schema.pointer(&format!("{parent}/properties")));
+    let known: Vec<&str> =
+        known.and_then(Value::as_object).map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default();
+    unexpected
+        .iter()
+        .map(|key| SettingsProblem {
+            pointer: format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
+            message: match known.as_slice() {
+                [] => "no such setting".to_owned(),
+                known => format!("no such setting; expected one of {}", known.join(", ")),
+            },
+        })
+        .collect()
+}
+
 fn merge(defaults: &Value, written: &Value) -> Result<Value, LoadError> {
     let (Value::Object(defaults), Value::Object(written)) = (defaults, written) else {
         let message = "expected an object".to_owned();
@@ -73,6 +96,7 @@ fn merge(defaults: &Value, written: &Value) -> Result<Value, LoadError> {
 /// The schema comes from the component, and so is untrusted: patterns run in linear time,
 /// and a reference out of the schema leads nowhere, since no resolver is compiled in.
 fn validator(schema: &Value) -> Result<Validator, LoadError> {
+    schema::hold(schema).map_err(|message| ManifestError::Value { key: "settings-schema", message })?;
     jsonschema::options()
         .should_validate_formats(false)
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
@@ -126,7 +150,8 @@ mod tests {
         };
         problems.sort_by(|one, other| one.pointer.cmp(&other.pointer));
         let pointers: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
-        assert_eq!(pointers, ["", "/domains/1", "/domains/2", "/verified"]);
+        assert_eq!(pointers, ["/domains/1", "/domains/2", "/more", "/verified"]);
+        assert_eq!(problems[2].message, "no such setting; expected one of domains, verified");
     }
 
     #[test]
@@ -142,6 +167,7 @@ mod tests {
         let no_schema = |result| matches!(result, Err(LoadError::Manifest(ManifestError::Value { .. })));
         assert!(no_schema(with(serde_json::json!({ "$ref": "https://127.0.0.1:1/schema.json" }))));
         assert!(no_schema(with(serde_json::json!({ "$ref": "file:///etc/passwd" }))));
+        assert!(no_schema(with(serde_json::json!({ "$ref": "#" }))));
         assert!(no_schema(with(serde_json::json!({ "type": "objekt" }))));
         assert!(no_schema(with(serde_json::json!({ "properties": { "a": { "pattern": "(?=a)" } } }))));
     }

@@ -136,6 +136,7 @@ fn next_change(generations: &Generations, receiver: &Receiver<Notice>, directori
 /// Every file and folder that `config` is made of, but for those that need a restart.
 pub(super) fn files(config: &Config) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::from([absolute(&config.path)]);
+    files.extend(config.secret_files.paths().map(absolute));
     for source in config.policies.sources.values() {
         files.insert(absolute(&source.component));
         files.extend(source.settings.as_deref().map(absolute));

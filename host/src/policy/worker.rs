@@ -91,7 +91,8 @@ impl Drop for Place {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+/// What a panic says, where it says a text.
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .cloned()

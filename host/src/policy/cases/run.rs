@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use serde::Serialize;
@@ -60,6 +61,8 @@ pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Ca
     }
     let groups: Vec<Vec<usize>> = by_settings.into_values().collect();
     let next = AtomicUsize::new(0);
+    // All of them together get no longer than the component itself.
+    let (began, limit) = (Instant::now(), engine.limits().compile_timeout);
     let results: Mutex<Vec<Option<CaseResult>>> = Mutex::new(vec![None; cases.len()]);
     let work = |most: usize| {
         for _ in 0..most {
@@ -68,7 +71,8 @@ pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Ca
             let loaded = LoadedPolicy::load_case(engine, component, &settings_of(first));
             for index in group {
                 let Some(case) = cases.get(*index) else { continue };
-                let result = run_one(case, &loaded);
+                let result =
+                    if began.elapsed() < limit { run_one(case, &loaded) } else { not_run(case, limit.as_millis()) };
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(slot) = results.get_mut(*index) {
                     *slot = Some(result);
@@ -119,6 +123,22 @@ fn run_one(case: &Case, loaded: &Result<Arc<LoadedPolicy>, LoadError>) -> CaseRe
             _ => Json::Null,
         },
         fuel,
+    }
+}
+
+fn not_run(case: &Case, limit_ms: u128) -> CaseResult {
+    let late = format!("not run: the cases took longer than {limit_ms} ms (`policies.limits.compile-timeout-ms`)");
+    CaseResult {
+        file: case.file.clone(),
+        line: case.line,
+        name: case.name.clone(),
+        hook: match &case.question {
+            Question::Configure => "configure".to_owned(),
+            Question::Hook(hook, _) => hook.name().to_owned(),
+        },
+        differences: vec![late],
+        answer: Json::Null,
+        fuel: 0,
     }
 }
 

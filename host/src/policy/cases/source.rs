@@ -15,6 +15,9 @@ pub const CASES_SECTION: &str = "vestibule:cases";
 /// Case files together may have so many bytes: they are read whenever a component is.
 const CASES_BYTES_MAX: u64 = 4 << 20;
 
+/// And so many cases: each is run before the policy comes into force.
+const CASES_MAX: usize = 2000;
+
 /// Case files, as texts by file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cases(BTreeMap<String, String>);
@@ -115,6 +118,10 @@ impl Cases {
         let mut cases = Vec::new();
         for (file, text) in &self.0 {
             cases.extend(form::parse(file, text)?);
+            if cases.len() > CASES_MAX {
+                let message = format!("the policy has more than {CASES_MAX} cases");
+                return Err(CaseError { file: file.clone(), line: None, message });
+            }
         }
         Ok(cases)
     }

@@ -400,20 +400,90 @@ fn runs_the_embedded_cases_before_a_component_decides() {
 }
 
 #[test]
+fn a_policy_that_never_worked_does_not_take_a_working_application_down() {
+    let folder = Folder::new();
+    folder.configure("", &[("wiki", "\"a\""), ("shop", "\"a\", \"b\"")]);
+    folder.write("b.wasm", "not a component");
+    let (generations, ..) = folder.open();
+    assert_eq!(marks(&generations.current()), ["one"]);
+    folder.configure("", &[("wiki", "\"a\", \"b\""), ("shop", "\"a\", \"b\"")]);
+    let event = generations.reload();
+    assert_eq!(event.outcome, Outcome::Refused, "{event}");
+    assert_eq!(marks(&generations.current()), ["one"]);
+}
+
+#[test]
+fn a_secret_that_is_rotated_in_its_file_comes_into_force() {
+    let folder = Folder::new();
+    folder.write("secret", "the first\n");
+    folder.change_configuration("client-secret = \"s\"", "client-secret = { file = \"secret\" }");
+    let (generations, _, events) = folder.open();
+    events.recv().unwrap();
+    let before = generations.current();
+    let _watch = Watch::start(Arc::clone(&generations)).unwrap();
+    folder.write("secret", "the second\n");
+    let event = events.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((event.outcome, event.generation), (Outcome::InForce, 2), "{event}");
+    let secret = |generation: &Generation| match &generation.config().upstreams["main"].kind {
+        config::UpstreamKind::Oidc(oidc) => match &oidc.client_authn {
+            config::ClientAuthn::SecretBasic(secret) => secret.expose().clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((secret(&before).as_str(), secret(&generations.current()).as_str()), ("the first", "the second"));
+    assert_eq!(before.digest(), generations.current().digest(), "what everybody may see tells nothing of it");
+    assert!(!format!("{:?}{event}", generations.current().config().secret_files).contains("second"));
+}
+
+#[test]
+fn a_refused_configuration_says_what_was_found_and_what_was_expected() {
+    let folder = Folder::new();
+    let (generations, ..) = folder.open();
+    folder.change_configuration("preset = \"keycloak\"", "preset = \"keycloack\"");
+    let event = generations.reload();
+    assert_eq!(event.outcome, Outcome::Refused);
+    let preset = |problem: &&PolicyProblem| problem.key.as_deref() == Some("upstreams.main.preset");
+    let problem = event.problems.iter().find(preset).unwrap_or_else(|| panic!("{event}"));
+    assert!(
+        problem.line.is_some() && problem.found.as_ref().is_some_and(|found| found.contains("keycloack")),
+        "{event}"
+    );
+    assert!(problem.expected.as_ref().is_some_and(|expected| expected.contains("keycloak")), "{event}");
+    assert!(event.to_string().contains("expected: "), "{event}");
+}
+
+#[test]
+fn a_component_of_too_many_cases_is_refused() {
+    let folder = Folder::new();
+    let (generations, ..) = folder.open();
+    let case = "[[case]]\nname = \"n\"\nhook = \"admit\"\nsettings.mark = \"dd\"\nexpect.verdict = \"deny\"\n";
+    folder.write("b.wasm", fixture::policy("0.3.0", &[("c.toml", &case.repeat(2001))]));
+    let event = generations.reload();
+    assert!(event.outcome == Outcome::Refused && event.to_string().contains("2000 cases"), "{event}");
+}
+
+#[test]
 fn takes_a_pinned_component_and_says_what_needs_a_restart() {
     let folder = Folder::new();
     let (generations, ..) = folder.open();
     let digest = sha256(&fs::read(folder.path("b.wasm")).unwrap());
     folder.change_configuration("component = \"b.wasm\"", &format!("component = \"b.wasm\"\ndigest = \"{digest}\""));
     folder.change_configuration("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\"");
-    folder.change_configuration("[policies]", "[keys]\ndirectory = \"elsewhere\"\n[policies]");
+    folder.change_configuration(
+        "[policies]",
+        "[keys]\ndirectory = \"elsewhere\"\n[fetch]\ntimeout-ms = 5\n[login]\nattempts-per-minute = 7\npending-s = 60\n[policies]",
+    );
     folder.change_configuration("deadline-ms = 10000", "deadline-ms = 9000");
     let event = generations.reload();
     assert_eq!(event.outcome, Outcome::InForce, "{event}");
-    for key in ["`server.listen`", "`keys`", "`policies.limits`"] {
+    for key in ["`server.listen`", "`keys`", "`policies.limits`", "`fetch`", "`login.attempts-per-minute`"] {
         assert!(event.notes.iter().any(|note| note.contains(key)), "{event}");
     }
-    assert_eq!(generations.current().config().server.listen.port(), 0, "what is in force is what is said");
+    let config = Arc::clone(generations.current().config());
+    assert_eq!(config.server.listen.port(), 0, "what is in force is what is said");
+    assert_eq!((config.login.attempts_per_minute, config.login.pending), (60, 60));
+    assert_ne!(config.fetch.timeout.as_millis(), 5);
     assert_eq!(marks(&generations.current()), ["one", "one"]);
 }
 
