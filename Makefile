@@ -35,7 +35,7 @@ build:           ## the gateway, optimized
 
 policies: build  ## the ready-made policies, as components
 	@echo "==> building the ready-made policies"
-	$(VESTIBULE) policy build $(patsubst %/policy.toml,%,$(POLICIES))
+	$(VESTIBULE) policy build --std-cache policies/target/toolchain $(patsubst %/policy.toml,%,$(POLICIES))
 
 test-policies: policies ## the policies: natively, then in the sandbox
 	@echo "==> testing the SDK and the policies natively"

@@ -1,4 +1,4 @@
-//! The real components: an OpenID provider, two reverse proxies, and an application that
+//! The real components: an OpenID provider, three reverse proxies, and an application that
 //! says what it was told.
 
 use std::{
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::process::{Process, free_port, root};
+use crate::process::{Process, free_port, installed, node, root};
 
 /// npm `oidc-provider`.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl OpenIdProvider {
     /// Starts it with `clients` and `accounts`.
     #[must_use]
     pub fn start(clients: &Value, accounts: &Value) -> Self {
-        let mut command = Command::new("node");
+        let mut command = Command::new(node());
         command
             .arg(root().join("tests/peers/op.mjs"))
             .env("NODE_NO_WARNINGS", "1")
@@ -151,12 +151,43 @@ impl Traefik {
         std::fs::write(folder.join("traefik.yml"), fixed).expect("a file");
         let mut process = Process::start(
             "Traefik",
-            Command::new(root().join("tests/peers/.venv/bin/traefik"))
+            Command::new(installed("traefik"))
                 .arg(format!("--configFile={}", folder.join("traefik.yml").display()))
                 .stdout(std::process::Stdio::null()),
         );
         process.wait_for_port(port);
         wait_for_routes(port);
+        Self { _process: process, port }
+    }
+}
+
+/// Caddy.
+#[derive(Debug)]
+pub struct Caddy {
+    _process: Process,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Caddy {
+    /// Starts it in `folder`; `sites` are the sites of its Caddyfile, of which one listens on
+    /// `port`.
+    #[must_use]
+    pub fn start(folder: &Path, port: u16, sites: &str) -> Self {
+        let whole = format!("{{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}}\n{sites}");
+        std::fs::write(folder.join("Caddyfile"), whole).expect("a file");
+        let mut process = Process::start(
+            "Caddy",
+            Command::new(installed("caddy"))
+                .args(["run", "--config"])
+                .arg(folder.join("Caddyfile"))
+                .env("HOME", folder)
+                .env("XDG_DATA_HOME", folder)
+                .env("XDG_CONFIG_HOME", folder)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::fs::File::create(folder.join("caddy.log")).expect("a file")),
+        );
+        process.wait_for_port(port);
         Self { _process: process, port }
     }
 }

@@ -30,6 +30,19 @@ pub fn vestibule() -> PathBuf {
     path
 }
 
+/// A program that `scripts/setup test` installed for this clone alone.
+#[must_use]
+pub fn installed(name: &str) -> PathBuf {
+    root().join("tests/peers/.venv/bin").join(name)
+}
+
+/// Node.js: this clone's own, where the machine's is too old, or the machine's.
+#[must_use]
+pub fn node() -> PathBuf {
+    let own = installed("node");
+    if own.exists() { own } else { PathBuf::from("node") }
+}
+
 /// A port that was free a moment ago.
 #[must_use]
 pub fn free_port() -> u16 {

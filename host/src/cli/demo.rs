@@ -49,7 +49,7 @@ fn failure(error: &DemoError) -> Failure {
     let exit = match error {
         DemoError::Configuration { .. } => Exit::Configuration,
         DemoError::File { .. } => Exit::File,
-        DemoError::NoComponents { .. } | DemoError::Listen(_) => Exit::Unavailable,
+        DemoError::NoComponents { .. } | DemoError::Running(_) | DemoError::Listen(_) => Exit::Unavailable,
         _ => Exit::Internal,
     };
     Failure::new(exit, error)

@@ -8,6 +8,7 @@ mod folder;
 
 use std::{
     collections::BTreeMap,
+    fs::{self, File, TryLockError},
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -62,6 +63,9 @@ pub enum DemoError {
     /// No port is free.
     #[error("failed to listen on loopback")]
     Listen(#[source] io::Error),
+    /// Another demo keeps its files there.
+    #[error("a demo runs already in {0}; end it, or choose another folder with `--directory`")]
+    Running(PathBuf),
     /// The policies are not built.
     #[error(
         "failed to find the policy {missing} in {path}; `make policies` builds it, `--components` says where else to look"
@@ -116,6 +120,8 @@ pub struct Demo {
     application: TcpListener,
     gateway: (App, TcpListener),
     identity_provider: (App, TcpListener),
+    /// Held as long as the folder is used.
+    _lock: File,
 }
 
 /// The ports that the demo takes where they are free.
@@ -130,6 +136,9 @@ impl Demo {
     ///
     /// As [`DemoError`] says.
     pub fn open(options: &Options, listeners: (Listener, Listener)) -> Result<Self, DemoError> {
+        // Policies' settings are shown to a person: with whole paths.
+        let directory = absolute(&options.directory)?;
+        let lock = lock(&directory)?;
         let application = listen(PREFERRED.application)?;
         let gateway = listen(PREFERRED.gateway)?;
         let identity_provider = listen(PREFERRED.identity_provider)?;
@@ -138,13 +147,11 @@ impl Demo {
             gateway: port(&gateway)?,
             identity_provider: port(&identity_provider)?,
         };
-        // Policies' settings are shown to a person: with whole paths.
-        let directory = absolute(&options.directory)?;
         let folder = folder::prepare(&directory, &options.components, ports)?;
         let ready = ready(&folder, ports);
         let identity_provider = (open(&folder.identity_provider, listeners.1)?, identity_provider);
         let gateway = (open(&folder.gateway, listeners.0)?, gateway);
-        Ok(Self { ready, application, gateway, identity_provider })
+        Ok(Self { ready, application, gateway, identity_provider, _lock: lock })
     }
 
     /// Serves until `stop` comes true.
@@ -173,6 +180,19 @@ impl Demo {
         application.abort();
         ended?;
         Ok(())
+    }
+}
+
+/// Two demos in one folder would each write the other's configuration anew.
+fn lock(directory: &Path) -> Result<File, DemoError> {
+    let path = directory.join("lock");
+    let failed = |source| DemoError::File { path: path.clone(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DemoError::Running(directory.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

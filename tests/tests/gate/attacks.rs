@@ -88,6 +88,11 @@ async fn a11_no_alias_of_an_identity_header_passes_traefik() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a11_no_alias_of_an_identity_header_passes_caddy() {
+    headers_from_outside_do_not_arrive(With::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a14_to_a16_nothing_that_a_client_says_opens_a_page() {
     let scene = Scene::start(With::Nginx).await;
     let url = Url::parse(&format!("{}/admin", scene.site)).unwrap();

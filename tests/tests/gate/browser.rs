@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vestibule_tests::process::{Process, root, vestibule};
+use vestibule_tests::process::{Process, node, root, vestibule};
 
 #[test]
 fn a_person_logs_in_at_the_demo_with_a_real_browser() {
@@ -23,7 +23,17 @@ fn a_person_logs_in_at_the_demo_with_a_real_browser() {
     let (_demo, line, _output) = Process::start_with_line("vestibule demo", &mut command);
     let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
     assert!(ready["people"].as_array().is_some_and(|people| people.len() >= 4), "{ready}");
-    let done = Command::new("node")
+    // A second one in the same folder would take the first one's rules away.
+    let second = Command::new(vestibule())
+        .args(["demo", "--json", "--directory"])
+        .arg(folder.path().join("demo"))
+        .args(["--components"])
+        .arg(root().join("policies/target/components"))
+        .output()
+        .expect("a program");
+    assert_eq!(second.status.code(), Some(69), "{second:?}");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("a demo runs already in"), "{second:?}");
+    let done = Command::new(node())
         .arg(root().join("tests/peers/browser.mjs"))
         .env("DEMO", &line)
         .env("SHOTS", root().join("target/screenshots"))

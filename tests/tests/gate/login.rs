@@ -62,6 +62,58 @@ async fn a_login_through_traefik_reaches_the_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_through_caddy_reaches_the_application() {
+    a_login_reaches_the_application(With::Caddy).await;
+}
+
+/// A session in use lives on: what the gateway renews reaches the browser through the proxy.
+async fn a_renewed_session_reaches_the_browser(with: With) {
+    let scene = Scene::start(with).await;
+    // Due after a sixteenth of the idle time: a second.
+    scene.gateway.write("settings/session-terms.toml", "lifetime-s = 3600\nidle-s = 16\n");
+    scene
+        .gateway
+        .wait_for("that the settings are in force", |event| {
+            event["kind"] == "generation.swapped" && event["outcome"]["generation"] == 2
+        })
+        .await;
+    let mut browser = Browser::new();
+    assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
+    let held = browser.cookies("127.0.0.1")["vestibule-app-app"].clone();
+    let mut renewed = held.clone();
+    for _ in 0..50 {
+        let page = browser.peek(&format!("{}/page", scene.site)).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        // Nothing but whole cookies: an empty one would be a mistake of the proxy's set-up.
+        for line in page.headers.get_all("set-cookie") {
+            assert!(line.to_str().is_ok_and(|line| line.starts_with("vestibule-app-app")), "{line:?}");
+        }
+        renewed = browser.cookies("127.0.0.1")["vestibule-app-app"].clone();
+        if renewed != held {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_ne!(renewed, held, "the session was not renewed");
+    assert_eq!(browser.peek(&format!("{}/page", scene.site)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_reaches_the_browser_through_nginx() {
+    a_renewed_session_reaches_the_browser(With::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_reaches_the_browser_through_traefik() {
+    a_renewed_session_reaches_the_browser(With::Traefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_reaches_the_browser_through_caddy() {
+    a_renewed_session_reaches_the_browser(With::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_subject_gets_what_the_policies_say() {
     let scene = Scene::start(With::Nginx).await;
     for (name, status, what) in [

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
-    peers::{Application, Nginx, OpenIdProvider, Traefik, port},
+    peers::{Application, Caddy, Nginx, OpenIdProvider, Traefik, port},
     process::root,
 };
 
@@ -15,6 +15,7 @@ use vestibule_tests::{
 pub(crate) enum Proxy {
     Nginx { _nginx: Nginx, _folder: TempDir },
     Traefik { _traefik: Traefik, _folder: TempDir },
+    Caddy { _caddy: Caddy, _folder: TempDir },
 }
 
 /// Which one.
@@ -22,6 +23,7 @@ pub(crate) enum Proxy {
 pub(crate) enum With {
     Nginx,
     Traefik,
+    Caddy,
 }
 
 /// Everything that runs.
@@ -94,6 +96,10 @@ impl Scene {
             With::Traefik => {
                 let dynamic = traefik(gateway.port, application.port);
                 Proxy::Traefik { _traefik: Traefik::start(folder.path(), port, &dynamic), _folder: folder }
+            }
+            With::Caddy => {
+                let sites = caddy(port, gateway.port, application.port);
+                Proxy::Caddy { _caddy: Caddy::start(folder.path(), port, &sites), _folder: folder }
             }
         };
         Self { gateway, op, site, _application: application, _proxy: proxy }
@@ -178,4 +184,12 @@ fn nginx(port: u16, gateway: u16, application: u16) -> String {
 
 fn traefik(gateway: u16, application: u16) -> String {
     snippet("Traefik", gateway, application).replace("Host(`127.0.0.1`)", "PathPrefix(`/`)")
+}
+
+fn caddy(port: u16, gateway: u16, application: u16) -> String {
+    snippet("Caddy", gateway, application).replacen(
+        "127.0.0.1 {",
+        &format!("http://127.0.0.1:{port} {{\n\tbind 127.0.0.1"),
+        1,
+    )
 }

@@ -16,6 +16,10 @@ use super::cargo::{TARGET, cargo};
 /// Debian's compiler: rustup's does not build the sources that Debian packages.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
+/// Counts up whenever the library is built in another way: what was compiled against one
+/// library does not fit another under the same path.
+const RECIPE: u32 = 2;
+
 /// There is no compiler for WebAssembly.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,6 +88,10 @@ pub(super) fn find(directory: &Path, cache: &Path, progress: &dyn Fn(&str)) -> R
     if is_installed(directory)? {
         return Ok(Toolchain::Installed);
     }
+    // What was built before needs neither network nor time.
+    if let Ok(built) = debian(directory, cache, None) {
+        return Ok(built);
+    }
     let mut tried = Vec::new();
     progress(&format!("installing the compiler's target {TARGET} with rustup"));
     let added =
@@ -93,7 +101,7 @@ pub(super) fn find(directory: &Path, cache: &Path, progress: &dyn Fn(&str)) -> R
         Ok(output) => tried.push(format!("rustup: {}", last_line(&output.stderr))),
         Err(error) => tried.push(format!("rustup: {error}")),
     }
-    match debian(directory, cache, progress) {
+    match debian(directory, cache, Some(progress)) {
         Ok(toolchain) => Ok(toolchain),
         Err(Debian::NotThere(why)) => {
             tried.push(format!("Debian's rustc-web: {why}"));
@@ -120,7 +128,8 @@ enum Debian {
     Failed(ToolchainError),
 }
 
-fn debian(directory: &Path, cache: &Path, progress: &dyn Fn(&str)) -> Result<Toolchain, Debian> {
+/// Debian's compiler; without `progress` only where its library was built before.
+fn debian(directory: &Path, cache: &Path, progress: Option<&dyn Fn(&str)>) -> Result<Toolchain, Debian> {
     let not_there = |why: &str| Debian::NotThere(why.to_owned());
     let rustc = Path::new(DEBIAN_RUSTC);
     let ask = |arguments: &[&str]| output_of(Command::new(rustc).args(arguments)).ok().flatten();
@@ -133,9 +142,10 @@ fn debian(directory: &Path, cache: &Path, progress: &dyn Fn(&str)) -> Result<Too
         .ok_or_else(|| not_there("no rust-lld (rustup's, or Debian's rust-web-llvm)"))?;
     let cache = std::path::absolute(cache).unwrap_or_else(|_| cache.to_owned());
     let slug: String = version.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
-    let std = cache.join(format!("std-{slug}"));
+    let std = cache.join(format!("std-{RECIPE}-{slug}"));
     let library = std.join("lib/rustlib").join(TARGET).join("lib");
     if !has_core(&library) {
+        let progress = progress.ok_or_else(|| not_there("its library is not built yet"))?;
         progress(&format!("building the standard library for {TARGET}, once (about two minutes)"));
         build_std(rustc, &cache, &library).map_err(Debian::Failed)?;
     }
@@ -168,6 +178,8 @@ fn build_std(rustc: &Path, cache: &Path, library: &Path) -> Result<(), Toolchain
         .env("RUSTC", rustc)
         // The option that builds a standard library is not yet stable.
         .env("RUSTC_BOOTSTRAP", "1")
+        // Policies are optimized as a whole, library included; that needs its bitcode.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
         .args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
