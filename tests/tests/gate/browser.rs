@@ -32,7 +32,7 @@ fn a_person_logs_in_at_the_demo_with_a_real_browser() {
         .output()
         .expect("a program");
     assert_eq!(second.status.code(), Some(69), "{second:?}");
-    assert!(String::from_utf8_lossy(&second.stderr).contains("a demo runs already in"), "{second:?}");
+    assert!(String::from_utf8_lossy(&second.stdout).contains("a demo runs already in"), "{second:?}");
     let done = Command::new(node())
         .arg(root().join("tests/peers/browser.mjs"))
         .env("DEMO", &line)
