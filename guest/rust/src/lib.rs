@@ -5,6 +5,7 @@
 //! - [`hooks`]: the traits a policy implements: [`Policy`] and one for each hook.
 //! - [`types`] and one module for each hook ([`route`], [`admit`], …): the contract's records.
 //! - [`email`], [`pattern`]: what policies compare with, done once and done carefully.
+//! - [`names`]: what the host lets through as a group, a value, an attribute's name.
 //! - [`settings`]: from JSON to a settings struct, with a pointer to each problem.
 //! - [`log`]: lines for the decision's trace.
 //! - [`testing`]: native unit tests without WebAssembly.
@@ -21,6 +22,7 @@ pub mod email;
 mod export;
 pub mod hooks;
 pub mod log;
+pub mod names;
 pub mod pattern;
 pub mod settings;
 #[cfg(not(target_arch = "wasm32"))]
@@ -40,7 +42,7 @@ pub mod route {
 
 /// May this verified identity log in?
 pub mod admit {
-    pub use crate::bindings::admit::exports::vestibule::policy::admit::{StepUp, Verdict};
+    pub use crate::{bindings::admit::exports::vestibule::policy::admit::Verdict, types::StepUp};
 }
 
 /// Who the subject is to the application.
@@ -65,7 +67,10 @@ pub mod session {
 
 /// May this request of a live session pass?
 pub mod access {
-    pub use crate::bindings::access::exports::vestibule::policy::access::{Request, Verdict};
+    pub use crate::{
+        bindings::access::exports::vestibule::policy::access::{Request, Verdict},
+        types::StepUp,
+    };
 }
 
 /// Where a logout ends.
@@ -87,7 +92,7 @@ pub mod prelude {
         settings::Problems,
         types::{
             Account, Claim, Context, Email, Fault, Grant, GroupClaim, Identity, MatchKey, Plan, Problem, Profile,
-            Protocol, Reason, Value,
+            Reason, StepUp, Value,
         },
     };
 }

@@ -78,6 +78,22 @@ impl Problems {
         outcome.map_err(|error| self.add(path, error.to_string())).ok()
     }
 
+    /// Notes what is wrong with a name that a decision will use: a group, a username, a value.
+    /// The host's contracts deny a login for such a name; here the operator hears of it.
+    pub fn check_name(&mut self, path: impl Into<String>, what: &str, name: &str) {
+        if let Some(problem) = crate::names::problem(name) {
+            self.add(path, format!("{what} {problem}"));
+        }
+    }
+
+    /// Notes what is wrong with one of the `acr_values` (OIDC Core §3.1.2.1: separated by blanks).
+    pub fn check_acr(&mut self, path: impl Into<String>, acr: &str) {
+        let problem = crate::names::problem(acr).or_else(|| acr.contains(' ').then_some("has a blank"));
+        if let Some(problem) = problem {
+            self.add(path, format!("an acr value {problem}"));
+        }
+    }
+
     /// Is there none?
     #[must_use]
     pub fn is_empty(&self) -> bool {

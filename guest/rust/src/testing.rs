@@ -31,9 +31,7 @@ use crate::{
     hooks::{Access, Admit, AssignGroups, FillProfile, LimitSession, Logout, Policy, Provision, Route},
     log::Level,
     logout, provision, route, session, settings,
-    types::{
-        Account, Claim, Context, Email, Fault, GroupClaim, Identity, Plan, Problem, Profile, Protocol, Reason, Value,
-    },
+    types::{Account, Claim, Context, Email, Fault, GroupClaim, Identity, Plan, Problem, Profile, Reason, Value},
 };
 
 thread_local! {
@@ -178,8 +176,8 @@ impl<P: Policy> Case<P> {
 
     /// How the identity was proved.
     #[must_use]
-    pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.identity.protocol = protocol;
+    pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.identity.protocol = protocol.into();
         self
     }
 

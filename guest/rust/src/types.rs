@@ -3,7 +3,7 @@
 pub use crate::bindings::base::{
     exports::vestibule::policy::settings::Problem,
     vestibule::policy::types::{
-        Account, Claim, Context, Email, Fault, Grant, GroupClaim, Identity, MatchKey, Plan, Profile, Protocol, Reason,
+        Account, Claim, Context, Email, Fault, Grant, GroupClaim, Identity, MatchKey, Plan, Profile, Reason, StepUp,
         Value,
     },
 };
@@ -13,6 +13,19 @@ impl Reason {
     /// A reason: `code` in kebab-case, `detail` for the administrator's eyes.
     pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { code: code.into(), detail: detail.into() }
+    }
+}
+
+impl StepUp {
+    /// An authentication at most `seconds` old.
+    #[must_use]
+    pub const fn within(seconds: u32, reason: Reason) -> Self {
+        Self { acr_values: Vec::new(), max_age: Some(seconds), reason }
+    }
+
+    /// An authentication by one of `acr_values` (OIDC Core §3.1.2.1).
+    pub fn by<A: Into<String>>(acr_values: impl IntoIterator<Item = A>, reason: Reason) -> Self {
+        Self { acr_values: acr_values.into_iter().map(Into::into).collect(), max_age: None, reason }
     }
 }
 
@@ -188,7 +201,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             upstream: "idp".into(),
-            protocol: Protocol::Oidc,
+            protocol: "oidc".into(),
             issuer: "https://idp.example".into(),
             subject: "s-1".into(),
             email: None,

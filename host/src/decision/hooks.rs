@@ -154,8 +154,8 @@ pub enum Direction {
     Redirect(Redirect),
     /// Ask for a username or an email address first.
     AskIdentifier,
-    /// Let the person choose among these upstreams.
-    Choose(Vec<String>),
+    /// Let the person choose among these.
+    Choose(Vec<Redirect>),
     /// The gateway's own login form.
     LocalForm,
     /// Leave the login to the application.
@@ -239,8 +239,8 @@ pub enum AccessVerdict {
     Pass,
     /// It does not. The chain turns this into a [`super::Denial`].
     Deny(Reason),
-    /// The subject must have authenticated within so many seconds.
-    Reauthenticate(u32),
+    /// Not without more.
+    Reauthenticate(StepUp),
 }
 
 /// The answer of `logout`.

@@ -9,7 +9,7 @@ use url::Url;
 use crate::{
     config::Config,
     decision::AccessRequest,
-    login::{Answer, Check, Login, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, Login, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
 };
 
@@ -18,7 +18,7 @@ pub(super) type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>
 
 /// Each method is that of [`Login`], with the same name and the same moment.
 pub(super) trait Flow: Send + Sync + 'static {
-    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer;
+    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, demand: &Demand) -> Answer;
     fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer>;
     fn identified<'a>(&'a self, visitor: &'a Visitor, login: &'a str, identifier: &'a str) -> Eventually<'a, Answer>;
     fn chosen<'a>(&'a self, visitor: &'a Visitor, login: &'a str, upstream: &'a str) -> Eventually<'a, Answer>;
@@ -42,7 +42,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         application: &'a str,
         request: &'a AccessRequest,
     ) -> Eventually<'a, Check>;
-    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url>;
+    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url>;
     fn depart<'a>(&'a self, visitor: &'a Visitor, application: &'a str, rd: Option<&'a str>) -> Eventually<'a, Answer>;
     fn logout<'a>(
         &'a self,
@@ -56,8 +56,8 @@ pub(super) trait Flow: Send + Sync + 'static {
 }
 
 impl Flow for Arc<Login> {
-    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer {
-        Login::start(self, visitor, application, rd, max_age)
+    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, demand: &Demand) -> Answer {
+        Login::start(self, visitor, application, rd, demand)
     }
 
     fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer> {
@@ -104,8 +104,8 @@ impl Flow for Arc<Login> {
         Box::pin(Login::check(self, visitor, application, request))
     }
 
-    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
-        Login::start_url(self, visitor, application, rd, max_age)
+    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url> {
+        Login::start_url(self, visitor, application, rd, demand)
     }
 
     fn depart<'a>(&'a self, visitor: &'a Visitor, application: &'a str, rd: Option<&'a str>) -> Eventually<'a, Answer> {

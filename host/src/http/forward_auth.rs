@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     decision::AccessRequest,
-    login::{Check, Facts},
+    login::{Check, Demand, Facts},
     session::SetCookie,
 };
 
@@ -162,8 +162,8 @@ async fn check(
         Facts::later(move || facts(&request.method, &request.host, &request.path, &headers))
     };
     let visitor = asked.visitor_with(headers, Some(original.origin.clone()), facts)?;
-    let start = |max_age| {
-        let start = gateway.flow.start_url(&visitor, application, &original.url(), max_age);
+    let start = |demand: &Demand| {
+        let start = gateway.flow.start_url(&visitor, application, &original.url(), demand);
         start.or_else(|| behind.start.clone())
     };
     match gateway.flow.check(&visitor, application, &request).await {
@@ -178,8 +178,8 @@ async fn check(
                 }
             }
         }
-        Check::NoSession { cookies } => Ok(Verdict::LogIn { start: start(None), cookies }),
-        Check::Reauthenticate { within } => Ok(Verdict::LogIn { start: start(Some(within)), cookies: Vec::new() }),
+        Check::NoSession { cookies } => Ok(Verdict::LogIn { start: start(&Demand::default()), cookies }),
+        Check::Reauthenticate(demand) => Ok(Verdict::LogIn { start: start(&demand), cookies: Vec::new() }),
         Check::Refused(refusal) => Err(Failure::Refused(refusal)),
     }
 }

@@ -20,7 +20,7 @@ use super::{
     pages::Form,
 };
 use crate::{
-    login::{Answer, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Demand, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::SetCookie,
 };
@@ -30,10 +30,10 @@ type Known = Extension<Asked>;
 /// A path parameter that is not UTF-8 names nothing that we have.
 type Name = Result<Path<String>, PathRejection>;
 
-/// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…`
+/// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…&acr-values=…`
 pub(super) async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
-        Ok(gateway.flow.start(visitor, name, fields.find("rd"), fields.number("max-age")))
+        Ok(gateway.flow.start(visitor, name, fields.find("rd"), &demand(fields)))
     })
     .await
 }
@@ -68,10 +68,11 @@ pub(super) async fn depart_by_form(
     .await
 }
 
-/// Gateway's host: `GET /login/{application}?from=…&rd=…&binding=…&max-age=…`
+/// Gateway's host: `GET /login/{application}?from=…&rd=…&binding=…&max-age=…&acr-values=…`
 pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         let missing = || Failure::BadRequest("login-not-started");
+        let Demand { max_age, acr_values: demanded_acr } = demand(fields);
         let wanted = Wanted {
             application: name.to_owned(),
             then: Then::ForwardAuth {
@@ -79,11 +80,12 @@ pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name:
                 return_to: fields.owned("rd").unwrap_or_default(),
                 binding: fields.owned("binding").ok_or_else(missing)?,
             },
-            max_age: fields.number("max-age"),
+            max_age,
             fresh: false,
             silent: false,
             login_hint: None,
             acr_values: Vec::new(),
+            demanded_acr,
         };
         Ok(gateway.flow.begin(visitor, wanted).await)
     })
@@ -179,6 +181,10 @@ pub(super) async fn not_found(State(gateway): Shared, Extension(asked): Known) -
 
 pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked): Known) -> Response {
     Failure::MethodNotAllowed.page(&gateway, &asked)
+}
+
+fn demand(fields: &Fields<'_>) -> Demand {
+    Demand::read(fields.number("max-age"), fields.find("acr-values"))
 }
 
 /// Whose page a form is on.

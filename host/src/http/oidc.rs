@@ -66,7 +66,8 @@ async fn authorize(State(gateway): Shared, Extension(asked): Known, request: Req
         let sealed = gateway.provider.seal(&request).map_err(|refused| Failure::Unavailable(refused.code))?;
         let AuthorizeRequest { application, max_age, fresh, silent, login_hint, acr_values, .. } = *request;
         let then = Then::Oidc { request: sealed };
-        let wanted = Wanted { application, then, max_age, fresh, silent, login_hint, acr_values };
+        let wanted =
+            Wanted { application, then, max_age, fresh, silent, login_hint, acr_values, demanded_acr: Vec::new() };
         Ok(gateway.flow.begin(&asked.visitor(&parts)?, wanted).await)
     };
     let answer = answer.await;

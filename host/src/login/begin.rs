@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Answer, Class, FormError, Login, Refusal, Step, Then, Visitor, Wanted,
+    Answer, Class, Demand, FormError, Login, Refusal, Step, Then, Visitor, Wanted,
     pending::{Onward, Pending, Stage, read_id},
     route::ask_identifier,
     target,
@@ -43,7 +43,7 @@ impl Login {
         visitor: &Visitor,
         application: &str,
         rd: Option<&str>,
-        max_age: Option<u32>,
+        demand: &Demand,
     ) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
         let application = turn.application(application)?;
@@ -61,11 +61,11 @@ impl Login {
         let mut cookies = Slot::binding(&turn.config.session, &origin)
             .seal(keys, jar, &Binding { secret, expires: turn.now + lifetime }, Some(lifetime))
             .map_err(|error| turn.unsealable(&error, None))?;
-        cookies.extend(self.drop_old_session(&turn, application, &origin, max_age)?);
+        cookies.extend(self.drop_old_session(&turn, application, &origin, demand)?);
         let from = origin.origin().ascii_serialization();
         let mut query = vec![("from", from.as_str()), ("rd", return_to.as_str()), ("binding", public.as_str())];
-        let seconds = max_age.map(|seconds| seconds.to_string());
-        query.extend(seconds.iter().map(|seconds| ("max-age", seconds.as_str())));
+        let demanded = demand.query();
+        query.extend(demanded.iter().map(|(name, value)| (*name, value.as_str())));
         let to = target::address(&turn.config.server.public_url, &["login", &application.id], &query);
         Ok(Answer::with(Step::Redirect(to), cookies))
     }
@@ -77,7 +77,7 @@ impl Login {
         turn: &Turn<'_>,
         application: &Application,
         origin: &Url,
-        max_age: Option<u32>,
+        demand: &Demand,
     ) -> Result<Vec<SetCookie>, Refusal> {
         let jar = &turn.visitor.cookies;
         let mut cookies = Vec::new();
@@ -86,7 +86,7 @@ impl Login {
             cookies.extend(note.clear(jar));
         }
         let slot = Slot::session(&turn.config.session, origin, &application.id);
-        if slot.is_in(jar) && max_age.is_none() {
+        if slot.is_in(jar) && demand.is_empty() {
             if let Some(old) = turn.lenient(slot.open::<Session>(&self.parts.keys, jar))? {
                 self.revoked.end(&old.id, old.expires(), turn.now);
             }
@@ -162,14 +162,15 @@ impl Login {
         let Stage::Choice { offered } = &pending.stage else {
             return Err(turn.refusal(Class::Expired, "login-not-at-this-step", Some(&pending)));
         };
-        if !offered.iter().any(|id| id == upstream) {
+        let Some(chosen) = offered.iter().find(|redirect| redirect.upstream == upstream) else {
             return Err(turn.refusal(Class::BadRequest, "upstream-not-offered", Some(&pending)));
-        }
+        };
+        // Whoever has just chosen need not wait.
+        let redirect = Redirect { delay: 0, ..chosen.clone() };
         let Some(generation) = self.parts.generations.by_number(pending.generation) else {
             return self.begin_again(visitor, pending).await;
         };
         let turn = Turn::under(self, visitor, generation);
-        let redirect = Redirect { upstream: upstream.to_owned(), ..Redirect::default() };
         match self.leave(&turn, &mut pending, &redirect).await? {
             Ok(answer) => Ok(answer),
             Err(error) => Err(turn.refusal(Class::Upstream, error.code, Some(&pending))),

@@ -346,7 +346,7 @@ fn unmet(step_up: &StepUp) -> Denial {
     denial
 }
 
-fn reasons_of(step_up: &StepUp) -> String {
+pub(super) fn reasons_of(step_up: &StepUp) -> String {
     step_up.reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(", ")
 }
 

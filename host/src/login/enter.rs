@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Answer, Check, Class, Login, Refusal, Step, Visitor, begin::Binding, turn::Turn};
+use super::{
+    Answer, Check, Class, Demand, Login, Refusal, Step, Visitor, begin::Binding, decide::reasons_of, turn::Turn,
+};
 use crate::{
     audit::Kind,
     config::Application,
-    decision::{AccessRequest, AccessVerdict, Attempt, Denial, DenyCode, Direction},
+    decision::{AccessRequest, AccessVerdict, Attempt, Denial, DenyCode, Direction, StepUp},
+    identity::Identity,
     session::{CookieError, Entry, Session, SetCookie, Slot, TicketError},
 };
 
@@ -116,8 +119,9 @@ impl Login {
         if turn.generation.asks_access(&application.id, &request.path) {
             match self.ask_access(&turn, application, &session, request).await {
                 Ok(AccessVerdict::Pass) => {}
-                Ok(AccessVerdict::Reauthenticate(within)) => {
-                    return Ok(Check::Reauthenticate { within: within.max(REAUTHENTICATION_MIN_S) });
+                Ok(AccessVerdict::Reauthenticate(StepUp { acr_values, max_age, .. })) => {
+                    let max_age = max_age.map(|seconds| seconds.max(REAUTHENTICATION_MIN_S));
+                    return Ok(Check::Reauthenticate(Demand { max_age, acr_values }));
                 }
                 Ok(AccessVerdict::Deny(reason)) => {
                     let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: None };
@@ -230,16 +234,15 @@ impl Login {
                 Err((denial, trace)) => (Err(denial), trace),
                 Ok(mut run) => (run.access(&identity, &groups, &request), run.finish()),
             };
-            let verdict = verdict.and_then(|verdict| settle(verdict, identity.auth_time, now));
+            let verdict = verdict.map(|verdict| settle(verdict, &identity, now));
             event.trace = Some(trace);
             event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             event.granted = matches!(verdict, Ok(AccessVerdict::Pass));
             event.denial = match &verdict {
                 Ok(AccessVerdict::Pass) => None,
-                Ok(AccessVerdict::Reauthenticate(within)) => Some(Denial::by_host(
-                    DenyCode::StepUpRequired,
-                    format!("the subject must have authenticated within {within} s"),
-                )),
+                Ok(AccessVerdict::Reauthenticate(step_up)) => {
+                    Some(Denial::by_host(DenyCode::StepUpRequired, reasons_of(step_up)))
+                }
                 Ok(AccessVerdict::Deny(reason)) => {
                     Some(Denial { code: DenyCode::PolicyDenied, reason: reason.clone(), policy: None, hook: None })
                 }
@@ -258,18 +261,20 @@ impl Login {
     }
 }
 
-/// Has the subject authenticated recently enough?
-fn settle(verdict: AccessVerdict, auth_time: Option<u64>, now: u64) -> Result<AccessVerdict, Denial> {
-    match (verdict, auth_time) {
-        // Many upstreams say when only if they are asked with `max_age`, which the new login
-        // does. One that does not say so even then is refused there: there is no loop.
-        (AccessVerdict::Reauthenticate(within), None) => Ok(AccessVerdict::Reauthenticate(within)),
-        (AccessVerdict::Reauthenticate(within), Some(at))
-            if now.saturating_sub(at) <= u64::from(within.max(REAUTHENTICATION_MIN_S)) =>
-        {
-            Ok(AccessVerdict::Pass)
-        }
-        (verdict, _) => Ok(verdict),
+/// Is what was proved already what is asked for?
+fn settle(verdict: AccessVerdict, identity: &Identity, now: u64) -> AccessVerdict {
+    let AccessVerdict::Reauthenticate(asked) = verdict else { return verdict };
+    // Many upstreams say when only if they are asked with `max_age`, which the new login does.
+    // One that does not say so even then is refused there: there is no circle.
+    let is_recent = asked.max_age.is_none_or(|within| {
+        identity.auth_time.is_some_and(|at| now.saturating_sub(at) <= u64::from(within.max(REAUTHENTICATION_MIN_S)))
+    });
+    let is_strong =
+        asked.acr_values.is_empty() || identity.acr.as_ref().is_some_and(|acr| asked.acr_values.contains(acr));
+    if is_recent && is_strong && !(asked.max_age.is_none() && asked.acr_values.is_empty()) {
+        AccessVerdict::Pass
+    } else {
+        AccessVerdict::Reauthenticate(asked)
     }
 }
 
@@ -281,18 +286,50 @@ fn of_session(refusal: Refusal, session: &Session) -> Refusal {
 mod tests {
     use super::*;
 
+    fn identity(auth_time: Option<u64>, acr: Option<&str>) -> Identity {
+        Identity {
+            upstream: "corp".into(),
+            protocol: crate::identity::Protocol::Oidc,
+            issuer: "https://corp.example.net".into(),
+            subject: "ann".into(),
+            email: None,
+            groups: crate::identity::GroupClaim::Absent,
+            auth_time,
+            acr: acr.map(str::to_owned),
+            amr: vec![],
+            claims: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn asked(max_age: Option<u32>, acr: &[&str]) -> AccessVerdict {
+        let acr_values = acr.iter().map(|acr| (*acr).to_owned()).collect();
+        AccessVerdict::Reauthenticate(StepUp { acr_values, max_age, reasons: vec![] })
+    }
+
     #[test]
     fn a_recent_authentication_is_not_asked_for_again() {
-        let asked = |within, auth_time, now| settle(AccessVerdict::Reauthenticate(within), auth_time, now);
-        assert_eq!(asked(300, Some(1000), 1300), Ok(AccessVerdict::Pass));
-        assert_eq!(asked(300, Some(1000), 1301), Ok(AccessVerdict::Reauthenticate(300)));
+        let settled = |auth_time, now| settle(asked(Some(300), &[]), &identity(auth_time, None), now);
+        assert_eq!(settled(Some(1000), 1300), AccessVerdict::Pass);
+        assert_eq!(settled(Some(1000), 1301), asked(Some(300), &[]));
+        assert_eq!(settled(None, 1000), asked(Some(300), &[]), "the upstream is asked, and held to the answer");
+    }
+
+    #[test]
+    fn a_strong_authentication_is_not_asked_for_again_and_a_weak_one_is_none() {
+        let settled = |acr| settle(asked(None, &["mfa", "phr"]), &identity(Some(1000), acr), 5000);
+        assert_eq!(settled(Some("phr")), AccessVerdict::Pass);
+        for acr in [None, Some("pwd"), Some("mfa phr"), Some("MFA")] {
+            assert_eq!(settled(acr), asked(None, &["mfa", "phr"]), "{acr:?}");
+        }
+        let both = settle(asked(Some(300), &["mfa"]), &identity(Some(1000), Some("mfa")), 1301);
+        assert_eq!(both, asked(Some(300), &["mfa"]), "strong, but too old");
     }
 
     #[test]
     fn asking_for_the_impossible_ends_in_a_no_and_not_in_a_circle() {
-        let unknown = settle(AccessVerdict::Reauthenticate(300), None, 1000);
-        assert_eq!(unknown, Ok(AccessVerdict::Reauthenticate(300)), "the upstream is asked, and held to the answer");
-        let at_once = settle(AccessVerdict::Reauthenticate(0), Some(1000), 1010);
-        assert_eq!(at_once, Ok(AccessVerdict::Pass), "ten seconds after the upstream's page");
+        let at_once = settle(asked(Some(0), &[]), &identity(Some(1000), None), 1010);
+        assert_eq!(at_once, AccessVerdict::Pass, "ten seconds after the upstream's page");
+        // To ask for nothing at all cannot be satisfied: it is no pass by the back door.
+        assert_eq!(settle(asked(None, &[]), &identity(Some(1000), Some("mfa")), 1000), asked(None, &[]));
     }
 }

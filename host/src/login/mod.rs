@@ -69,6 +69,9 @@ use turn::Turn;
 /// How many used states are remembered; a login past that is refused.
 const USED_STATES_MAX: usize = 200_000;
 
+/// How many `acr-values` a demand has, as at the policies.
+const ACR_VALUES_MAX: usize = 16;
+
 /// How many ID tokens are kept for logouts; those that would expire first go first.
 const ID_TOKENS_MAX: usize = 20_000;
 
@@ -104,8 +107,43 @@ pub struct Wanted {
     pub silent: bool,
     /// OIDC Core §3.1.2.1, for the upstream.
     pub login_hint: Option<String>,
-    /// OIDC Core §3.1.2.1, for the upstream.
+    /// OIDC Core §3.1.2.1, for the upstream: a wish.
     pub acr_values: Vec<String>,
+    /// What an application's policy demands of the authentication ([`Demand::acr_values`]).
+    pub demanded_acr: Vec<String>,
+}
+
+/// What an application's policy demands of the authentication, on its way from `check` over
+/// `start` to `begin`. Whoever takes it out of the address gains nothing: the policy is asked
+/// again, and demands it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The subject must have authenticated within so many seconds.
+    pub max_age: Option<u32>,
+    /// One of these must be the identity's `acr`, where there are any.
+    pub acr_values: Vec<String>,
+}
+
+impl Demand {
+    /// What the query says: `max-age` in seconds, `acr-values` separated by blanks.
+    #[must_use]
+    pub fn read(max_age: Option<u32>, acr_values: Option<&str>) -> Self {
+        let values = acr_values.unwrap_or_default().split(' ').filter(|value| !value.is_empty());
+        Self { max_age, acr_values: values.take(ACR_VALUES_MAX).map(str::to_owned).collect() }
+    }
+
+    /// Is nothing demanded?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.max_age.is_none() && self.acr_values.is_empty()
+    }
+
+    /// The parameters that say so.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let max_age = self.max_age.map(|seconds| ("max-age", seconds.to_string()));
+        let acr_values = (!self.acr_values.is_empty()).then(|| ("acr-values", self.acr_values.join(" ")));
+        max_age.into_iter().chain(acr_values).collect()
+    }
 }
 
 /// What follows a yes. All of it came in with a request and is checked here.
@@ -171,10 +209,10 @@ impl Login {
         }
     }
 
-    /// Application's host, `GET /vestibule/start/{app}?rd=…&max-age=…`: sets the binding
-    /// cookie and goes to the gateway's host.
-    pub fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer {
-        self.do_start(visitor, application, rd, max_age).unwrap_or_else(Answer::from)
+    /// Application's host, `GET /vestibule/start/{app}?rd=…&max-age=…&acr-values=…`: sets the
+    /// binding cookie and goes to the gateway's host.
+    pub fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, demand: &Demand) -> Answer {
+        self.do_start(visitor, application, rd, demand).unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /login/{app}?from=…&rd=…&binding=…&max-age=…`, and the OIDC
@@ -229,13 +267,13 @@ impl Login {
     /// Where [`Login::start`] is for this request: `{origin}/vestibule/start/{app}?rd=…`.
     /// None where the visitor's origin is none of the application's.
     #[must_use]
-    pub fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
+    pub fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url> {
         let turn = Turn::new(self, visitor);
         let application = turn.config.applications.get(application)?;
         let origin = visitor.origin.as_ref().filter(|origin| target::is_own(application, origin))?;
-        let seconds = max_age.map(|seconds| seconds.to_string());
+        let demanded = demand.query();
         let mut query = vec![("rd", rd)];
-        query.extend(seconds.iter().map(|seconds| ("max-age", seconds.as_str())));
+        query.extend(demanded.iter().map(|(name, value)| (*name, value.as_str())));
         Some(target::address(origin, &["vestibule", "start", &application.id], &query))
     }
 

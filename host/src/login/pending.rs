@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Wanted;
 use crate::{
+    decision::Redirect,
     secret::{NoRandomness, random_bytes, random_token},
     upstream::Exchange,
 };
@@ -32,7 +33,7 @@ pub(super) struct Pending {
     pub(super) login_hint: Option<String>,
     /// What the relying party asked for: a wish (OIDC Core §3.1.2.1).
     pub(super) acr_values: Vec<String>,
-    /// What a policy's step-up asked for: a condition.
+    /// What a policy's step-up asked for, here or on the application's host: a condition.
     pub(super) demanded_acr: Vec<String>,
     /// What was typed on the identifier page.
     pub(super) identifier: Option<String>,
@@ -63,8 +64,8 @@ pub(super) enum Onward {
 pub(super) enum Stage {
     /// For nothing: it is being routed.
     Begun,
-    /// For a choice among these upstreams.
-    Choice { offered: Vec<String> },
+    /// For a choice among these.
+    Choice { offered: Vec<Redirect> },
     /// For an identifier.
     Identifier,
     /// For a password, at this upstream of kind `local`.
@@ -92,7 +93,7 @@ impl Pending {
             silent: wanted.silent,
             login_hint: wanted.login_hint,
             acr_values: wanted.acr_values,
-            demanded_acr: Vec::new(),
+            demanded_acr: wanted.demanded_acr,
             identifier: None,
             failed: Vec::new(),
             step_ups: 0,

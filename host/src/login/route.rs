@@ -111,7 +111,7 @@ impl Login {
                 ask_identifier(pending, error, cookies)
             }
             Direction::Choose(offered) => {
-                let choices = offered.iter().map(|id| choice(turn, id)).collect();
+                let choices = offered.iter().map(|redirect| choice(turn, &redirect.upstream)).collect();
                 pending.stage = Stage::Choice { offered };
                 let cookies = turn.keep(pending)?;
                 Answer::with(
@@ -287,19 +287,22 @@ impl Login {
 fn is_reusable(direction: &Direction, sso: &Sso, pending: &Pending, now: u64) -> bool {
     let identity = sso.identity();
     match direction {
-        Direction::Redirect(redirect) => {
-            redirect.upstream == identity.upstream
-                && sso.satisfies(min_of(redirect.max_age, pending.max_age), &redirect.acr_values, now)
-                && sso.satisfies(None, &pending.acr_values, now)
-        }
-        Direction::Choose(offered) => {
-            offered.contains(&identity.upstream) && sso.satisfies(pending.max_age, &pending.acr_values, now)
-        }
+        Direction::Redirect(redirect) => may_answer(redirect, sso, pending, now),
+        Direction::Choose(offered) => offered.iter().any(|redirect| may_answer(redirect, sso, pending, now)),
         Direction::LocalForm => {
-            identity.protocol == Protocol::Local && sso.satisfies(pending.max_age, &pending.acr_values, now)
+            identity.protocol == Protocol::Local
+                && sso.satisfies(pending.max_age, &pending.acr_values, now)
+                && sso.satisfies(None, &pending.demanded_acr, now)
         }
         Direction::ApplicationForm | Direction::AskIdentifier | Direction::Refuse(_) => false,
     }
+}
+
+fn may_answer(redirect: &Redirect, sso: &Sso, pending: &Pending, now: u64) -> bool {
+    redirect.upstream == sso.identity().upstream
+        && sso.satisfies(min_of(redirect.max_age, pending.max_age), &redirect.acr_values, now)
+        && sso.satisfies(None, &pending.demanded_acr, now)
+        && sso.satisfies(None, &pending.acr_values, now)
 }
 
 /// A direction leads only to upstreams of this application.
@@ -314,8 +317,8 @@ fn within_contract(application: &Application, direction: Direction, turn: &Turn<
     match &direction {
         Direction::Redirect(redirect) if !is_open(&redirect.upstream) => Err(foreign(&redirect.upstream)),
         Direction::Choose(offered) if offered.is_empty() => Err(no_route()),
-        Direction::Choose(offered) => match offered.iter().find(|id| !is_open(id)) {
-            Some(id) => Err(foreign(id)),
+        Direction::Choose(offered) => match offered.iter().find(|redirect| !is_open(&redirect.upstream)) {
+            Some(redirect) => Err(foreign(&redirect.upstream)),
             None => Ok(direction),
         },
         Direction::LocalForm if local_upstream(application, turn).is_none() => {

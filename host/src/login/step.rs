@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::Demand;
 use crate::{
     decision::Admission,
     session::{Session, SetCookie},
@@ -153,12 +154,8 @@ pub enum Check {
         /// Clears what was no session.
         cookies: Vec<SetCookie>,
     },
-    /// The subject must have authenticated within so many seconds: begin a login with
-    /// that `max-age`.
-    Reauthenticate {
-        /// In seconds.
-        within: u32,
-    },
+    /// Not without more: begin a login with this demand.
+    Reauthenticate(Demand),
     /// No.
     Refused(Refusal),
 }

@@ -70,7 +70,8 @@ fn terms(lifetime: u32, idle: u32, remember: bool) -> Guest {
 
 /// Asks that whoever goes to `/admin/…` authenticated within so many seconds.
 fn reauthenticate(within: u32) -> Guest {
-    Guest::answering(Hook::Access, &Bytes::default().word(2).word(within).list(0, 0).word(0).done())
+    let answer = Bytes::default().word(2).list(0, 0).word(1).word(within).list(TEXT, 3).list(0, 0).done();
+    Guest::answering(Hook::Access, &answer).text("old")
 }
 
 /// A gateway in one process.
@@ -151,7 +152,7 @@ impl Gate {
 
     /// From the application's front door to the gateway's: what `start` says, followed.
     async fn begin(&self, browser: &mut Browser, rd: &str) -> Step {
-        let started = self.login.start(&browser.visitor(WIKI), "wiki", Some(rd), None);
+        let started = self.login.start(&browser.visitor(WIKI), "wiki", Some(rd), &Demand::default());
         let to = redirected(browser.keep(WIKI, started));
         self.begin_at(browser, &to).await
     }
@@ -167,6 +168,7 @@ impl Gate {
             silent: false,
             login_hint: None,
             acr_values: vec![],
+            demanded_acr: Demand::read(None, query.get("acr-values").map(String::as_str)).acr_values,
         };
         let begun = self.login.begin(&browser.visitor(GATE), wanted).await;
         browser.keep(GATE, begun)
@@ -526,7 +528,7 @@ async fn a60_who_goes_to_log_in_has_no_session_any_more() {
     let mut browser = Browser::default();
     gate.log_in(&mut browser).await;
     let copied = browser.clone();
-    let started = gate.login.start(&browser.visitor(WIKI), "wiki", None, None);
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", None, &Demand::default());
     browser.keep(WIKI, started);
     assert_eq!(browser.names(WIKI), ["__Host-vestibule-enter"]);
     assert!(matches!(gate.check(&mut copied.clone(), "/").await, Check::NoSession { .. }), "nor has a copy of it");
@@ -690,9 +692,13 @@ async fn a_guarded_path_wants_a_recent_proof_and_a_fresh_login_gives_it() {
     session_of(gate.check(&mut browser, "/admin/users").await);
     gate.clock.advance(301);
     session_of(gate.check(&mut browser, "/Home").await);
-    assert!(matches!(gate.check(&mut browser, "/admin/users").await, Check::Reauthenticate { within: 300 }));
+    match gate.check(&mut browser, "/admin/users").await {
+        Check::Reauthenticate(demand) => assert_eq!(demand, Demand { max_age: Some(300), acr_values: vec![] }),
+        check => panic!("{check:?}"),
+    }
+    let demand = Demand { max_age: Some(300), acr_values: vec![] };
     // Single sign-on is not recent enough either: the password is asked for.
-    let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin/users"), Some(300));
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin/users"), &demand);
     let to = redirected(browser.keep(WIKI, started));
     session_of(gate.check(&mut browser, "/Home").await);
     let login = form_of(gate.begin_at(&mut browser, &to).await);
@@ -767,6 +773,7 @@ async fn a_silent_login_shows_nothing() {
         silent,
         login_hint: None,
         acr_values: vec![],
+        demanded_acr: vec![],
     };
     let mut browser = Browser::default();
     let refusal = refused(gate.login.begin(&browser.visitor(GATE), wanted(true)).await.step);
@@ -799,6 +806,7 @@ async fn a_relying_partys_wish_adds_no_weaker_way_to_satisfy_a_policy() {
             silent: false,
             login_hint: None,
             acr_values: vec!["pwd".into()],
+            demanded_acr: vec![],
         };
         match gate.login.begin(&Browser::default().visitor(GATE), wanted).await.step {
             Step::Leave { to, .. } => {

@@ -245,17 +245,21 @@ fn the_most_restrictive_provision_wins() {
 
 #[test]
 fn access_denies_before_it_asks_for_a_newer_login_and_asks_only_for_its_paths() {
-    let answer = |case: u32, seconds: u32| {
-        Guest::answering(Hook::Access, &Bytes::default().word(case).word(seconds).list(0, 0).word(0).done())
+    let pass = Guest::answering(Hook::Access, &Bytes::default().word(0).done());
+    let again = |seconds| {
+        let answer = Bytes::default().word(2).list(0, 0).word(1).word(seconds).list(TEXT, 3).list(0, 0).done();
+        Guest::answering(Hook::Access, &answer).text("old")
     };
     let denied = Bytes::default().word(1).reason("no").done();
-    let (pass, again) = (answer(0, 0), |seconds| answer(2, seconds));
     let deny = Guest::answering(Hook::Access, &denied).text("no");
     let access = |guests: &[Guest], path: &str| {
         let request = AccessRequest { method: "GET".into(), host: "wiki".into(), path: path.into() };
         run(&load(&engine(|_| {}), guests)).access(&identity(), &[], &request).map_err(|denial| denial.code)
     };
-    assert_eq!(access(&[pass.clone(), again(60), again(30)], "/admin/x"), Ok(AccessVerdict::Reauthenticate(30)));
+    let Ok(AccessVerdict::Reauthenticate(asked)) = access(&[pass.clone(), again(60), again(30)], "/admin/x") else {
+        panic!("not asked for");
+    };
+    assert_eq!((asked.max_age, asked.acr_values.len(), asked.reasons.len()), (Some(30), 0, 2));
     assert_eq!(access(&[again(60), deny.clone(), pass.clone()], "/admin/x/y"), Err(DenyCode::PolicyDenied));
     assert_eq!(access(&[deny], "/other"), Ok(AccessVerdict::Pass));
     assert_eq!(access(&[pass], "/admin/"), Ok(AccessVerdict::Pass));
@@ -284,7 +288,7 @@ fn telling(offset: u32) -> Guest {
 
 #[test]
 fn a_guest_sees_the_claims_and_facts_that_its_manifest_names_and_no_others() {
-    // In the contract's layout: `context.facts` has its length at 48, `identity.claims` at 152.
+    // In the contract's layout: `context.facts` has its length at 48, `identity.claims` at 160.
     let claims = ["dept", "mail", "tid", "access_token"].map(|name| (name.to_owned(), json!(name)));
     let identity = VerifiedIdentity::assertion(Identity { claims: claims.into(), ..identity() });
     let facts = ["request.host", "request.path", "header.cookie", "header.accept"];
@@ -296,10 +300,10 @@ fn a_guest_sees_the_claims_and_facts_that_its_manifest_names_and_no_others() {
         let mut run = Run::new(&chain, context, 1, "d".into()).unwrap();
         run.session(&identity, &[], MAXIMUM).unwrap().lifetime
     };
-    assert_eq!(seen(telling(152)), 0);
-    assert_eq!(seen(telling(152).manifest("reads", json!(["dept", "absent"]))), 1);
-    assert_eq!(seen(telling(152).manifest("reads", json!(["dept", "*t*"]))), 2);
-    assert_eq!(seen(telling(152).manifest("reads", json!(["*"]))), 3);
+    assert_eq!(seen(telling(160)), 0);
+    assert_eq!(seen(telling(160).manifest("reads", json!(["dept", "absent"]))), 1);
+    assert_eq!(seen(telling(160).manifest("reads", json!(["dept", "*t*"]))), 2);
+    assert_eq!(seen(telling(160).manifest("reads", json!(["*"]))), 3);
     assert_eq!(seen(telling(48)), 0);
     assert_eq!(seen(telling(48).manifest("facts", json!(["request.host", "header.accept"]))), 2);
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::decision::{Attempt, DenyCode, Direction, Ending, MatchKey, Plan, Profile, Reason, Value};
+use crate::decision::{Attempt, DenyCode, Direction, Ending, MatchKey, Plan, Profile, Reason, Redirect, Value};
 
 /// A reason's code, an attribute's name.
 const NAME_BYTES_MAX: usize = 128;
@@ -28,62 +28,9 @@ const GROUPS_MAX: usize = 2000;
 /// The `acr_values` of one answer.
 const ACR_VALUES_MAX: usize = 16;
 
-/// Claims and headers that are the host's own: what names the subject, the issuer, the
-/// audience, the token and its times (RFC 7519 §4.1, OIDC Core §2 and §3.3.2.11, RFC 7800,
-/// RFC 8693), and what the profile and the groups have fields and contracts of their own
-/// for. In lower case with `-`, as [`fold`] makes them.
-const RESERVED: [&str; 47] = [
-    "acr",
-    "act",
-    "amr",
-    "at-hash",
-    "aud",
-    "auth-time",
-    "authorization",
-    "azp",
-    "c-hash",
-    "client-id",
-    "cnf",
-    "connection",
-    "content-length",
-    "cookie",
-    "email",
-    "email-verified",
-    "exp",
-    "family-name",
-    "forwarded",
-    "given-name",
-    "groups",
-    "host",
-    "iat",
-    "iss",
-    "jti",
-    "keep-alive",
-    "may-act",
-    "name",
-    "nbf",
-    "nonce",
-    "preferred-username",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "s-hash",
-    "scope",
-    "set-cookie",
-    "sid",
-    "sub",
-    "sub-jwk",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "username",
-    "www-authenticate",
-    "x-real-ip",
-];
-
-/// Prefixes of headers that carry an identity.
-const RESERVED_PREFIXES: [&str; 4] = ["remote-", "x-forwarded-", "x-remote-", "x-vestibule-"];
+/// Names that are the host's own, one a line, as [`fold`] makes them. Shared with those who
+/// write policies.
+const RESERVED: &str = include_str!("../../../wit/reserved-names.txt");
 
 /// A contract that an answer broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,19 +64,23 @@ pub(crate) fn direction(direction: &Direction, attempt: &Attempt) -> Result<(), 
             Err(Broken::new(DenyCode::UnknownUpstream, detail))
         }
     };
-    match direction {
-        Direction::Redirect(redirect) => {
-            upstream(&redirect.upstream)?;
-            if let Some(hint) = &redirect.login_hint {
-                value("login-hint", hint)?;
-            }
-            acr_values(&redirect.acr_values)
+    let leads_inside = |redirect: &Redirect| {
+        upstream(&redirect.upstream)?;
+        if let Some(hint) = &redirect.login_hint {
+            value("login-hint", hint)?;
         }
-        Direction::Choose(upstreams) => {
-            if upstreams.is_empty() {
+        acr_values(&redirect.acr_values)
+    };
+    match direction {
+        Direction::Redirect(redirect) => leads_inside(redirect),
+        Direction::Choose(among) => {
+            if among.is_empty() {
                 return Err(Broken::new(DenyCode::PolicyAnswer, "a choice among no upstreams"));
             }
-            upstreams.iter().try_for_each(upstream)
+            if among.len() > attempt.upstreams.len() {
+                return Err(Broken::new(DenyCode::PolicyAnswer, "more choices than the application has upstreams"));
+            }
+            among.iter().try_for_each(leads_inside)
         }
         Direction::Refuse(refusal) => reason(refusal),
         Direction::ApplicationForm | Direction::AskIdentifier | Direction::LocalForm => Ok(()),
@@ -185,7 +136,8 @@ pub(crate) fn plan(plan: &Plan, so_far: &Plan, may_grant: impl Fn(&str) -> bool)
         return Err(Broken::new(DenyCode::UnsafeValue, format!("more than {GROUPS_MAX} groups")));
     }
     for group in &plan.exclude {
-        value("exclude", group)?;
+        // It goes nowhere, and the application may have such a group: blanks may stay.
+        value("exclude", group.trim())?;
     }
     for grant in &plan.grants {
         value("grants", &grant.group)?;
@@ -211,6 +163,14 @@ fn fold(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
+/// Is the folded `name` the host's own?
+fn is_reserved(name: &str) -> bool {
+    RESERVED.lines().filter(|line| !line.starts_with('#')).any(|line| match line.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == line,
+    })
+}
+
 fn attribute_name(name: &str) -> Result<String, Broken> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/#~".contains(&byte);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_safe) {
@@ -218,9 +178,7 @@ fn attribute_name(name: &str) -> Result<String, Broken> {
         return Err(Broken::new(DenyCode::UnsafeValue, detail));
     }
     let folded = fold(name);
-    let is_reserved =
-        RESERVED.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix));
-    if is_reserved {
+    if is_reserved(&folded) {
         return Err(Broken::new(DenyCode::ReservedClaim, format!("`{}` is the host's own", shown(name))));
     }
     Ok(folded)
@@ -295,8 +253,9 @@ mod tests {
 
     #[test]
     fn the_reserved_names_are_sorted_and_folded() {
-        assert!(RESERVED.is_sorted());
-        assert!(RESERVED.iter().chain(&RESERVED_PREFIXES).all(|name| fold(name) == **name));
+        let names: Vec<&str> = RESERVED.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(names.len() > 40 && names.is_sorted());
+        assert!(names.iter().all(|name| !name.is_empty() && fold(name) == **name));
     }
 
     #[test]
@@ -418,11 +377,16 @@ mod tests {
         let foreign = ["other", "", "Corp", "corp ", "https://evil.example/", "//evil.example", "corp\r\n"];
         for upstream in foreign {
             let redirect = Direction::Redirect(Redirect { upstream: upstream.into(), ..Redirect::default() });
-            let choice = Direction::Choose(vec!["corp".into(), upstream.into()]);
+            let choice = Direction::Choose(vec![Redirect { upstream: upstream.into(), ..Redirect::default() }]);
             assert_eq!(direction(&redirect, &attempt).unwrap_err().code, DenyCode::UnknownUpstream, "{upstream:?}");
             assert_eq!(direction(&choice, &attempt).unwrap_err().code, DenyCode::UnknownUpstream, "{upstream:?}");
         }
         assert!(direction(&Direction::Choose(vec![]), &attempt).is_err());
+        let corp = || Redirect { upstream: "corp".into(), ..Redirect::default() };
+        assert!(direction(&Direction::Choose(vec![corp()]), &attempt).is_ok());
+        assert!(direction(&Direction::Choose(vec![corp(), corp()]), &attempt).is_err());
+        let odd = Redirect { acr_values: vec!["a b".into()], ..corp() };
+        assert!(direction(&Direction::Choose(vec![odd]), &attempt).is_err());
         let redirect = |login_hint: &str, acr: &str| {
             let (login_hint, acr_values) = (Some(login_hint.to_owned()), vec![acr.to_owned()]);
             Direction::Redirect(Redirect { upstream: "corp".into(), login_hint, acr_values, ..Redirect::default() })

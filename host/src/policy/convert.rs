@@ -17,7 +17,7 @@ use super::{
 use crate::{
     decision::{
         AccessRequest, AccessVerdict, Account, Attempt, Claim, Context, Direction, Ending, Grant, MatchKey, Plan,
-        Profile, ProvisionTerms, Reason, Redirect, SessionTerms, Update, Value,
+        Profile, ProvisionTerms, Reason, Redirect, SessionTerms, StepUp, Update, Value,
     },
     identity::{GroupClaim, Identity, Protocol},
 };
@@ -112,10 +112,10 @@ impl Params<'_> {
         types::Identity {
             upstream: &identity.upstream,
             protocol: match identity.protocol {
-                Protocol::Local => types::Protocol::Local,
-                Protocol::Oauth2 => types::Protocol::Oauth2,
-                Protocol::Oidc => types::Protocol::Oidc,
-                Protocol::Saml => types::Protocol::Saml,
+                Protocol::Local => "local",
+                Protocol::Oauth2 => "oauth2",
+                Protocol::Oidc => "oidc",
+                Protocol::Saml => "saml",
             },
             issuer: &identity.issuer,
             subject: &identity.subject,
@@ -291,19 +291,23 @@ pub(crate) const fn terms_param(terms: SessionTerms) -> session::Terms {
 pub(crate) fn direction(direction: route::Direction) -> Option<Direction> {
     Some(match direction {
         route::Direction::Pass => return None,
-        route::Direction::Redirect(redirect) => Direction::Redirect(Redirect {
-            upstream: redirect.upstream,
-            delay: redirect.delay,
-            login_hint: redirect.login_hint,
-            acr_values: redirect.acr_values,
-            max_age: redirect.max_age,
-        }),
+        route::Direction::Redirect(to) => Direction::Redirect(redirect(to)),
         route::Direction::AskIdentifier => Direction::AskIdentifier,
-        route::Direction::Choose(upstreams) => Direction::Choose(upstreams),
+        route::Direction::Choose(among) => Direction::Choose(among.into_iter().map(redirect).collect()),
         route::Direction::LocalForm => Direction::LocalForm,
         route::Direction::ApplicationForm => Direction::ApplicationForm,
         route::Direction::Refuse(refusal) => Direction::Refuse(reason(refusal)),
     })
+}
+
+fn redirect(redirect: route::Redirect) -> Redirect {
+    Redirect {
+        upstream: redirect.upstream,
+        delay: redirect.delay,
+        login_hint: redirect.login_hint,
+        acr_values: redirect.acr_values,
+        max_age: redirect.max_age,
+    }
 }
 
 /// `admit`'s answer.
@@ -372,7 +376,11 @@ pub(crate) fn access_verdict(verdict: access::Verdict) -> AccessVerdict {
     match verdict {
         access::Verdict::Pass => AccessVerdict::Pass,
         access::Verdict::Deny(denied) => AccessVerdict::Deny(reason(denied)),
-        access::Verdict::Reauthenticate(seconds) => AccessVerdict::Reauthenticate(seconds),
+        access::Verdict::Reauthenticate(step_up) => AccessVerdict::Reauthenticate(StepUp {
+            acr_values: step_up.acr_values,
+            max_age: step_up.max_age,
+            reasons: vec![reason(step_up.reason)],
+        }),
     }
 }
 

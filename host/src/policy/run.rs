@@ -175,7 +175,7 @@ impl Run {
     ) -> Result<AccessVerdict, Denial> {
         const HOOK: Hook = Hook::Access;
         let groups = convert::strs(groups);
-        let mut within: Option<u32> = None;
+        let mut step_up: Option<StepUp> = None;
         for index in self.with(HOOK) {
             if !self.slots.get(index).is_some_and(|slot| slot.policy.asks_access(&request.path)) {
                 continue;
@@ -196,12 +196,15 @@ impl Run {
             match verdict {
                 AccessVerdict::Pass => {}
                 AccessVerdict::Deny(reason) => return self.deny_by(index, HOOK, reason),
-                AccessVerdict::Reauthenticate(seconds) => {
-                    within = Some(within.map_or(seconds, |earlier| earlier.min(seconds)));
+                AccessVerdict::Reauthenticate(StepUp { acr_values, max_age, reasons }) => {
+                    let reasons_hold = reasons.iter().try_for_each(contract::reason);
+                    self.hold(index, HOOK, reasons_hold.and_then(|()| contract::acr_values(&acr_values)))?;
+                    let so_far = step_up.get_or_insert_default();
+                    reasons.into_iter().for_each(|reason| add_step_up(so_far, acr_values.clone(), max_age, reason));
                 }
             }
         }
-        Ok(within.map_or(AccessVerdict::Pass, AccessVerdict::Reauthenticate))
+        Ok(step_up.map_or(AccessVerdict::Pass, AccessVerdict::Reauthenticate))
     }
 
     /// Where does the logout end? The first policy that says so; none leaves it to the

@@ -21,6 +21,9 @@ pub struct Settings {
     pub admin_paths: Vec<String>,
     /// How fresh: at most so many seconds ago.
     pub max_age_s: u32,
+    /// How strong: one of these `acr` values, such as the one that stands for a second factor
+    /// at your identity provider. Empty asks for none.
+    pub acr_values: Vec<String>,
     /// Paths that nobody gets.
     pub hidden_paths: Vec<String>,
     /// Paths for the members of some groups. Where several rows cover a path, each must let
@@ -30,7 +33,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { admin_paths: Vec::new(), max_age_s: 600, hidden_paths: Vec::new(), restricted: Vec::new() }
+        Self {
+            admin_paths: Vec::new(),
+            max_age_s: 600,
+            acr_values: Vec::new(),
+            hidden_paths: Vec::new(),
+            restricted: Vec::new(),
+        }
     }
 }
 
@@ -49,6 +58,7 @@ pub struct Restricted {
 pub struct AdminReauth {
     admin: Paths,
     max_age: u32,
+    acr_values: Vec<String>,
     hidden: Paths,
     restricted: Vec<(Paths, Vec<String>)>,
 }
@@ -62,6 +72,9 @@ impl Policy for AdminReauth {
         if settings.max_age_s == 0 {
             problems.add("/max-age-s", "nobody can authenticate within 0 s");
         }
+        for (index, acr) in settings.acr_values.iter().enumerate() {
+            problems.check_acr(format!("/acr-values/{index}"), acr);
+        }
         let hidden = Paths::compile(&settings.hidden_paths, "/hidden-paths", &mut problems);
         let mut restricted = Vec::new();
         for (index, row) in settings.restricted.into_iter().enumerate() {
@@ -73,13 +86,12 @@ impl Policy for AdminReauth {
                 problems.add(format!("{at}/groups"), "name at least one group; for nobody there is `hidden-paths`");
             }
             for (number, group) in row.groups.iter().enumerate() {
-                if group.trim().is_empty() {
-                    problems.add(format!("{at}/groups/{number}"), "a group has a name");
-                }
+                problems.check_name(format!("{at}/groups/{number}"), "a group", group);
             }
             restricted.push((Paths::compile(&row.paths, &format!("{at}/paths"), &mut problems), row.groups));
         }
-        problems.into_result(Self { admin, max_age: settings.max_age_s, hidden, restricted })
+        let (max_age, acr_values) = (settings.max_age_s, settings.acr_values);
+        problems.into_result(Self { admin, max_age, acr_values, hidden, restricted })
     }
 }
 
@@ -100,14 +112,29 @@ impl Access for AdminReauth {
                 return Ok(Verdict::Deny(Reason::new("group-required", members.join(" or "))));
             }
         }
-        if self.admin.cover(&readings) && !self.is_fresh(context, identity) {
-            return Ok(Verdict::Reauthenticate(self.max_age));
+        if self.admin.cover(&readings) {
+            let code = if !self.is_strong(identity) {
+                "authentication-not-strong"
+            } else if !self.is_fresh(context, identity) {
+                "authentication-not-recent"
+            } else {
+                return Ok(Verdict::Pass);
+            };
+            return Ok(Verdict::Reauthenticate(StepUp {
+                acr_values: self.acr_values.clone(),
+                max_age: Some(self.max_age),
+                reason: Reason::new(code, ""),
+            }));
         }
         Ok(Verdict::Pass)
     }
 }
 
 impl AdminReauth {
+    fn is_strong(&self, identity: &Identity) -> bool {
+        self.acr_values.is_empty() || identity.acr.as_ref().is_some_and(|acr| self.acr_values.contains(acr))
+    }
+
     /// A time that is missing or lies in the future proves nothing.
     fn is_fresh(&self, context: &Context, identity: &Identity) -> bool {
         let age = identity.auth_time.and_then(|at| context.at.checked_sub(at));

@@ -1,9 +1,6 @@
 //! The settings: which claim fills which field.
 
-use vestibule_policy::prelude::*;
-
-/// Names that no attribute may have: the host answers them with a denial.
-const RESERVED: [&str; 7] = ["acr", "aud", "exp", "iss", "nonce", "sid", "sub"];
+use vestibule_policy::{names, prelude::*};
 
 /// Which claim fills which field. An empty claim name leaves a field alone. `sub` and
 /// `email` may be named like any other claim.
@@ -169,9 +166,9 @@ impl Settings {
         }
         for (index, row) in self.attributes.iter().enumerate() {
             let at = format!("/attributes/{index}");
-            if row.name.is_empty() {
-                problems.add(format!("{at}/name"), "an attribute has a name");
-            } else if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(&row.name)) {
+            if !names::is_attribute(&row.name) {
+                problems.add(format!("{at}/name"), "an attribute's name is made of letters, digits and `-_.:/#~`");
+            } else if names::is_reserved(&row.name) {
                 problems.add(format!("{at}/name"), format!("`{}` is the gateway's own", row.name));
             } else if self.attributes.iter().take(index).any(|earlier| earlier.name == row.name) {
                 problems.add(format!("{at}/name"), format!("`{}` has two rows", row.name));

@@ -52,9 +52,8 @@ impl Policy for DefaultGroups {
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::new();
         for (index, group) in settings.groups.iter().enumerate() {
-            if group.trim().is_empty() {
-                problems.add(format!("/groups/{index}"), "a group has a name");
-            } else if settings.groups.iter().take(index).any(|earlier| earlier == group) {
+            problems.check_name(format!("/groups/{index}"), "a group", group);
+            if settings.groups.iter().take(index).any(|earlier| earlier == group) {
                 problems.add(format!("/groups/{index}"), format!("`{group}` is there twice"));
             }
         }

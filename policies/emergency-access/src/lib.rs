@@ -35,9 +35,7 @@ impl Policy for EmergencyAccess {
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::new();
         for (index, group) in settings.groups.iter().enumerate() {
-            if group.trim().is_empty() {
-                problems.add(format!("/groups/{index}"), "a group has a name");
-            }
+            problems.check_name(format!("/groups/{index}"), "a group", group);
         }
         if settings.enabled && settings.groups.is_empty() && !settings.any_local_account {
             problems.add(
@@ -57,7 +55,7 @@ impl Admit for EmergencyAccess {
         if !self.settings.enabled {
             return Ok(deny("emergency-access-off"));
         }
-        if identity.protocol != Protocol::Local {
+        if identity.protocol != "local" {
             return Ok(deny("not-a-local-account"));
         }
         if account.is_some_and(|account| !account.active) {

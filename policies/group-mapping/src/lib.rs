@@ -9,7 +9,7 @@ mod settings;
 use std::{borrow::Cow, collections::BTreeSet};
 
 use vestibule_policy::{
-    log,
+    log, names,
     pattern::{Casing, Matcher, Pattern},
     prelude::*,
     types::Problem,
@@ -126,7 +126,7 @@ impl GroupMapping {
             plan.grants.iter().map(|grant| self.folded(&grant.group).into_owned()).collect();
         for name in reported {
             let folded = self.folded(name);
-            let passes = !name.trim().is_empty()
+            let passes = names::problem(name).is_none()
                 && (self.include.is_empty() || self.include.iter().any(|matcher| matcher.matches(name)))
                 && !self.is_excluded(name, plan);
             if !passes || !granted.insert(folded.clone().into_owned()) {
@@ -154,9 +154,7 @@ fn check_rows(settings: &Settings, problems: &mut Problems) -> Vec<(String, usiz
     let mut rows = Vec::new();
     for (index, row) in settings.manual.iter().enumerate() {
         let at = format!("/manual/{index}");
-        if row.group.trim().is_empty() {
-            problems.add(format!("{at}/group"), "a group has a name");
-        }
+        problems.check_name(format!("{at}/group"), "a group", &row.group);
         if row.from.is_empty() {
             problems.add(format!("{at}/from"), "name at least one of the upstream's groups");
         }

@@ -97,14 +97,14 @@ impl RedirectionRules {
                 }
             }
             To::Auto => self.auto(attempt, target, identifier),
-            To::Choose if target.upstreams.is_empty() => Direction::Choose(attempt.upstreams.clone()),
+            To::Choose if target.upstreams.is_empty() => self.offer(&attempt.upstreams, target, identifier),
             To::Choose => {
                 let open: Vec<_> =
                     target.upstreams.iter().filter(|id| attempt.upstreams.contains(id)).cloned().collect();
                 if open.is_empty() {
                     Direction::Refuse(Reason::new("upstream-not-open", by()))
                 } else {
-                    Direction::Choose(open)
+                    self.offer(&open, target, identifier)
                 }
             }
             To::LocalForm => Direction::LocalForm,
@@ -120,7 +120,7 @@ impl RedirectionRules {
             ([], _) => Direction::Refuse(Reason::new("upstream-not-open", "the application has no upstream")),
             ([only], _) => self.leave(attempt, target, only, identifier),
             (_, Some(previous)) => self.leave(attempt, target, previous, identifier),
-            (all, None) => Direction::Choose(all.to_vec()),
+            (all, None) => self.offer(all, target, identifier),
         }
     }
 
@@ -129,15 +129,24 @@ impl RedirectionRules {
         // After a failure a person decides, or the browser would run in circles.
         let has_failed = attempt.failed.iter().any(|failed| failed == upstream);
         if has_failed || (!self.settings.auto_redirect && identifier.is_none()) {
-            return Direction::Choose(vec![upstream.to_owned()]);
+            return Direction::Choose(vec![self.redirect(target, upstream, identifier)]);
         }
-        Direction::Redirect(Redirect {
+        Direction::Redirect(self.redirect(target, upstream, identifier))
+    }
+
+    /// A page with a button for each.
+    fn offer(&self, upstreams: &[String], target: &Target, identifier: Option<&str>) -> Direction {
+        Direction::Choose(upstreams.iter().map(|upstream| self.redirect(target, upstream, identifier)).collect())
+    }
+
+    fn redirect(&self, target: &Target, upstream: &str, identifier: Option<&str>) -> Redirect {
+        Redirect {
             upstream: upstream.to_owned(),
             delay: target.delay_s.unwrap_or(self.settings.delay_s),
             login_hint: identifier.filter(|_| self.settings.forward_login_hint).map(str::to_owned),
             acr_values: target.acr_values.clone(),
             max_age: target.max_age_s,
-        })
+        }
     }
 }
 

@@ -185,7 +185,7 @@ pub(crate) fn check_delay(problems: &mut Problems, at: &str, delay: Option<u32>)
 
 /// What a target says must belong to the place where it leads.
 pub(crate) fn check_target(problems: &mut Problems, at: &str, target: &Target) {
-    let leaves = matches!(target.to, To::Upstream | To::Auto);
+    let leaves = matches!(target.to, To::Upstream | To::Auto | To::Choose);
     match (target.to, &target.upstream) {
         (To::Upstream, None) => problems.add(format!("{at}/upstream"), "name the upstream"),
         (To::Upstream, Some(id)) if id.is_empty() => problems.add(format!("{at}/upstream"), "name the upstream"),
@@ -201,8 +201,11 @@ pub(crate) fn check_target(problems: &mut Problems, at: &str, target: &Target) {
         ("max-age-s", target.max_age_s.is_some()),
     ] {
         if is_there && !leaves {
-            problems.add(format!("{at}/{key}"), "goes with `to = \"upstream\"` or `\"auto\"` only");
+            problems.add(format!("{at}/{key}"), "goes with `to = \"upstream\"`, `\"auto\"` or `\"choose\"` only");
         }
+    }
+    for (index, acr) in target.acr_values.iter().enumerate() {
+        problems.check_acr(format!("{at}/acr-values/{index}"), acr);
     }
     check_delay(problems, &format!("{at}/delay-s"), target.delay_s);
     if let Some(reason) = &target.reason {

@@ -51,9 +51,8 @@ impl Policy for SessionTerms {
         check_seconds(&mut problems, "", settings.lifetime_s, settings.idle_s);
         for (index, row) in settings.by_group.iter().enumerate() {
             let at = format!("/by-group/{index}");
-            if row.group.trim().is_empty() {
-                problems.add(format!("{at}/group"), "a group has a name");
-            } else if settings.by_group.iter().take(index).any(|earlier| earlier.group == row.group) {
+            problems.check_name(format!("{at}/group"), "a group", &row.group);
+            if settings.by_group.iter().take(index).any(|earlier| earlier.group == row.group) {
                 problems.add(format!("{at}/group"), format!("`{}` has two rows", row.group));
             }
             if row.lifetime_s.is_none() && row.idle_s.is_none() && row.remember.is_none() {

@@ -36,7 +36,7 @@ use crate::{
     downstream::{Passports, oidc::Provider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
-    login::{Answer, Check, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::Session,
 };
@@ -234,13 +234,14 @@ impl Script {
 }
 
 impl Flow for Arc<Script> {
-    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, max_age: Option<u32>) -> Answer {
-        self.step(visitor, format!("start {application} {rd:?} {max_age:?}"))
+    fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, demand: &Demand) -> Answer {
+        self.step(visitor, format!("start {application} {rd:?} {:?} {:?}", demand.max_age, demand.acr_values))
     }
 
     fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer> {
         let Then::ForwardAuth { from, return_to, binding } = wanted.then else { panic!("not for forward-auth") };
-        let call = format!("begin {} {from} {return_to} {binding} {:?}", wanted.application, wanted.max_age);
+        let (max_age, acr) = (wanted.max_age, &wanted.demanded_acr);
+        let call = format!("begin {} {from} {return_to} {binding} {max_age:?} {acr:?}", wanted.application);
         Box::pin(async move { self.step(visitor, call) })
     }
 
@@ -289,11 +290,11 @@ impl Flow for Arc<Script> {
         Box::pin(async move { (self.check)(visitor, request) })
     }
 
-    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, max_age: Option<u32>) -> Option<Url> {
+    fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url> {
         let origin = visitor.origin.as_ref().filter(|origin| origin.host_str().unwrap().starts_with(application))?;
         let mut url = origin.join(&format!("/vestibule/start/{application}")).unwrap();
         url.query_pairs_mut().append_pair("rd", rd);
-        if let Some(max_age) = max_age {
+        if let Some(max_age) = demand.max_age {
             url.query_pairs_mut().append_pair("max-age", &max_age.to_string());
         }
         Some(url)

@@ -106,7 +106,7 @@ pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outco
 
 const fn keys_of(hook: Hook) -> &'static [&'static str] {
     match hook {
-        Hook::Access => &["verdict", "reason", "detail", "within"],
+        Hook::Access => &["verdict", "reason", "detail", "max-age", "acr-values"],
         Hook::Admit => &["verdict", "reason", "detail", "acr-values", "max-age"],
         Hook::Groups => &[
             "grants",
@@ -123,9 +123,18 @@ const fn keys_of(hook: Hook) -> &'static [&'static str] {
         Hook::Logout => &["none", "at-upstream", "target"],
         Hook::Profile => &["match-key", "username", "email", "given-name", "family-name", "display-name", "attributes"],
         Hook::Provision => &["refuse-creation", "detail", "update-attributes", "reactivate"],
-        Hook::Route => {
-            &["direction", "upstream", "delay", "login-hint", "acr-values", "max-age", "upstreams", "reason", "detail"]
-        }
+        Hook::Route => &[
+            "direction",
+            "upstream",
+            "delay",
+            "login-hint",
+            "acr-values",
+            "max-age",
+            "upstreams",
+            "choices",
+            "reason",
+            "detail",
+        ],
         Hook::Session => &["lifetime", "idle", "remember"],
     }
 }
@@ -137,10 +146,9 @@ fn shown(hook: Hook, answered: &Answered) -> Map<String, Json> {
         Hook::Access | Hook::Admit => {
             let (verdict, payload) = variant(&answer);
             let mut shown = fields(payload);
-            if verdict == "reauthenticate" {
-                shown.insert("within".to_owned(), payload.clone());
-            }
-            lift_reason(&mut shown, payload);
+            // An access verdict's step-up has a list with the one reason.
+            let first = payload.get("reasons").and_then(|reasons| reasons.get(0));
+            lift_reason(&mut shown, first.unwrap_or(payload));
             shown.insert("verdict".to_owned(), json!(verdict));
             shown
         }
@@ -148,7 +156,17 @@ fn shown(hook: Hook, answered: &Answered) -> Map<String, Json> {
             let (direction, payload) = variant(&answer);
             let mut shown = fields(payload);
             if direction == "choose" {
-                shown.insert("upstreams".to_owned(), payload.clone());
+                let among = payload.as_array().map(Vec::as_slice).unwrap_or_default();
+                shown.insert(
+                    "upstreams".to_owned(),
+                    among.iter().filter_map(|to| to.get("upstream")).cloned().collect(),
+                );
+                let whole = |to: &Json| {
+                    let mut choice = fields(to);
+                    choice.retain(|_, value| !value.is_null());
+                    Json::Object(choice)
+                };
+                shown.insert("choices".to_owned(), among.iter().map(whole).collect());
             }
             lift_reason(&mut shown, payload);
             shown.insert("direction".to_owned(), json!(direction));
@@ -377,14 +395,22 @@ mod tests {
     #[test]
     fn reads_directions_access_verdicts_and_endings() {
         assert_eq!(
-            diff("route", "direction = \"choose\"\nupstreams = [\"b\", \"a\"]", answer(json!({"choose": ["b", "a"]}))),
+            diff(
+                "route",
+                "direction = \"choose\"\nupstreams = [\"b\", \"a\"]",
+                answer(json!({"choose": [{"upstream": "b"}, {"upstream": "a"}]}))
+            ),
             [""; 0]
         );
         assert_eq!(diff("route", "direction = \"ask-identifier\"", answer(json!("ask-identifier"))), [""; 0]);
         let redirect = answer(json!({"redirect": {"upstream": "p", "delay": 0, "login_hint": "u@a.com"}}));
         assert_eq!(diff("route", "upstream = \"p\"\ndelay = 0\nlogin-hint = \"u@a.com\"", redirect), [""; 0]);
         assert_eq!(
-            diff("access", "verdict = \"reauthenticate\"\nwithin = 300", answer(json!({"reauthenticate": 300}))),
+            diff(
+                "access",
+                "verdict = \"reauthenticate\"\nmax-age = 300\nreason = \"old\"",
+                answer(json!({"reauthenticate": {"max_age": 300, "acr_values": [], "reasons": [{"code": "old"}]}}))
+            ),
             [""; 0]
         );
         assert_eq!(diff("logout", "none = true", answer(Json::Null)), [""; 0]);
