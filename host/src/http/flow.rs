@@ -51,6 +51,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         rd: Option<&'a str>,
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
+    fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
 }
@@ -123,6 +124,10 @@ impl Flow for Arc<Login> {
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         Login::logged_out(self, visitor, state)
+    }
+
+    fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
+        Login::may_end_unasked(self, visitor, sid)
     }
 
     fn config(&self) -> Arc<Config> {

@@ -102,11 +102,12 @@ async fn token(State(gateway): Shared, Extension(asked): Known, request: Request
     let Some(authorization) = authorization(&parts.headers) else {
         return token_refused(None);
     };
+    let address = asked.reach.address;
     let fields = match parameters(&asked, &Method::POST, None, body).await {
         Ok(fields) => fields,
         Err(failure) => return failure.bare(&asked),
     };
-    match gateway.provider.token(&asked.settings.config, &TokenRequest { fields, authorization }) {
+    match gateway.provider.token(&asked.settings.config, &TokenRequest { fields, authorization, address }) {
         Ok(tokens) => json(&tokens),
         Err(error) => {
             tracing::info!(%error, "a token request is refused");
@@ -123,7 +124,8 @@ async fn userinfo(State(gateway): Shared, request: Request) -> Response {
     }
 }
 
-/// OIDC RP-Initiated Logout §2: by `GET` or by `POST`, from anywhere.
+/// OIDC RP-Initiated Logout §2: by `GET` or by `POST`, from anywhere. So the person is asked,
+/// unless the request proves that it comes from a relying party of this very session.
 async fn logout(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let answer = async {
@@ -133,11 +135,17 @@ async fn logout(State(gateway): Shared, Extension(asked): Known, request: Reques
             .farewell(&asked.settings.config, &parameters)
             .map_err(|refused| Failure::BadRequest(refused.code))?;
         let visitor = asked.visitor(&parts)?;
+        if !gateway.flow.may_end_unasked(&visitor, farewell.sid.as_deref()) {
+            return Ok(Err(farewell));
+        }
         let target = farewell.target.as_ref().map(url::Url::as_str);
-        Ok(gateway.flow.logout(&visitor, farewell.application.as_deref(), target).await)
+        Ok(Ok(gateway.flow.logout(&visitor, farewell.application.as_deref(), target).await))
     };
-    let answer = answer.await;
-    respond(&gateway, &asked, answer)
+    match answer.await {
+        Ok(Ok(answer)) => respond(&gateway, &asked, Ok(answer)),
+        Ok(Err(farewell)) => gateway.pages.log_out(&asked, farewell.application.as_deref(), farewell.target.as_ref()),
+        Err(failure) => respond(&gateway, &asked, Err(failure)),
+    }
 }
 
 /// The parameters of a query or of a form, repeated ones included: each endpoint has its

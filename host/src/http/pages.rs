@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
@@ -31,6 +31,7 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("identifier.html", include_str!("pages/identifier.html")),
     ("layout.html", include_str!("pages/layout.html")),
     ("local.html", include_str!("pages/local.html")),
+    ("log_out.html", include_str!("pages/log_out.html")),
     ("logged_out.html", include_str!("pages/logged_out.html")),
     ("style.css", include_str!("pages/style.css")),
 ];
@@ -104,6 +105,14 @@ impl Pages {
     /// Says where the browser goes, for a while.
     pub(super) fn delay(&self, asked: &Asked, to: &Url, delay: u32, upstream: &str, application: &str) -> Response {
         self.page(asked, "delay.html", context! { to => to.as_str(), delay, upstream, application })
+    }
+
+    /// Asks whether to log out; the answer comes as a form of our own to `/logout`.
+    pub(super) fn log_out(&self, asked: &Asked, application: Option<&str>, rd: Option<&Url>) -> Response {
+        let known = application.and_then(|id| asked.settings.config.applications.get(id));
+        let (id, name) = (known.map(|it| it.id.as_str()), known.map(|it| it.display_name.as_str()));
+        let back = known.map(|it| it.url.as_str());
+        self.page(asked, "log_out.html", context! { id, application => name, rd => rd.map(Url::as_str), back })
     }
 
     /// Says that the person is logged out.

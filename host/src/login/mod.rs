@@ -289,6 +289,17 @@ impl Login {
         self.do_logout(visitor, application, rd).await.unwrap_or_else(Answer::from)
     }
 
+    /// May a request from anywhere end this browser's single sign-on session without asking
+    /// the person? Where there is none, and where `sid` names this very one.
+    #[must_use]
+    pub fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
+        match Turn::new(self, visitor).sso() {
+            Ok(None) => true,
+            Ok(Some(sso)) => sid.is_some_and(|sid| sso.id == sid || sso.earlier.iter().any(|earlier| earlier == sid)),
+            Err(_) => false,
+        }
+    }
+
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.
     pub fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         self.do_logged_out(visitor, state)

@@ -7,7 +7,7 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Origin, Url};
 
-use crate::config::Application;
+use crate::config::{Application, HandOver};
 
 /// A longer target is none.
 const TARGET_BYTES_MAX: usize = 2048;
@@ -53,7 +53,21 @@ pub(super) fn read_after_logout(application: Option<&Application>, public_url: &
     let base = application.map_or(public_url, |application| &application.url);
     let url = parse(base, text)?;
     let own = url.origin() == public_url.origin();
-    (own || application.is_some_and(|application| is_allowed(application, &url))).then_some(url)
+    let of_application = |application: &Application| is_allowed(application, &url) || is_registered(application, &url);
+    (own || application.is_some_and(of_application)).then_some(url)
+}
+
+/// A relying party's `post-logout-redirect-uris`, byte for byte but for the `state` that it asked
+/// to have back (OIDC RP-Initiated Logout §3).
+fn is_registered(application: &Application, url: &Url) -> bool {
+    let HandOver::Oidc(client) = &application.hand_over else { return false };
+    client.post_logout_redirect_uris.iter().any(|registered| {
+        let asked = url.as_str();
+        asked.strip_prefix(registered.as_str()).is_some_and(|rest| {
+            let state = if registered.query().is_some() { rest.strip_prefix('&') } else { rest.strip_prefix('?') };
+            rest.is_empty() || state.is_some_and(|state| state.starts_with("state=") && !state.contains(['&', '#']))
+        })
+    })
 }
 
 /// Reads the origin on which a login was started. None where it is not one of the
@@ -324,6 +338,42 @@ mod tests {
         assert!(read_after_logout(None, &public_url, "https://app.example.net/").is_none());
         assert!(read_after_logout(Some(&wiki), &public_url, "https://app.example.net/bye").is_some());
         assert!(read_after_logout(Some(&wiki), &public_url, "/bye").is_some());
+    }
+
+    #[test]
+    fn after_a_logout_a_relying_partys_registered_addresses_are_targets_and_no_others() {
+        let public_url = Url::parse("https://login.example.net/").unwrap();
+        let uris = ["https://bye.example.org/out", "https://bye.example.org/q?a=1"].map(|uri| Url::parse(uri).unwrap());
+        let rp = Application {
+            hand_over: HandOver::Oidc(crate::config::OidcClient {
+                client_id: "rp".into(),
+                client_secret: None,
+                redirect_uris: vec![],
+                post_logout_redirect_uris: uris.to_vec(),
+                scopes: vec![],
+                id_token_algorithm: "ES256".into(),
+            }),
+            ..application(&[])
+        };
+        let target = |text: &str| read_after_logout(Some(&rp), &public_url, text).map(|url| url.to_string());
+        for text in [
+            "https://bye.example.org/out",
+            "https://bye.example.org/out?state=x%26y",
+            "https://bye.example.org/q?a=1&state=x",
+        ] {
+            assert_eq!(target(text).as_deref(), Some(text));
+        }
+        for text in [
+            "https://bye.example.org/",
+            "https://bye.example.org/outer",
+            "https://bye.example.org/out?next=https://evil.com",
+            "https://bye.example.org/out?state=x&next=https://evil.com",
+            "https://bye.example.org/out/../evil",
+            "https://bye.example.org/q?a=2",
+            "https://bye.example.org.evil.com/out",
+        ] {
+            assert_eq!(target(text), None, "{text}");
+        }
     }
 
     #[test]

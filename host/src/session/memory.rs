@@ -58,6 +58,12 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
         self.entries.get(key).is_some_and(|(expires, _)| now < *expires)
     }
 
+    /// What is remembered of `key`.
+    #[must_use]
+    pub fn get(&self, key: &K, now: u64) -> Option<&V> {
+        self.entries.get(key).filter(|(expires, _)| now < *expires).map(|(_, value)| value)
+    }
+
     /// Gives out the value and forgets it.
     pub fn take(&mut self, key: &K, now: u64) -> Option<V> {
         let (expires, value) = self.entries.remove(key)?;
@@ -90,6 +96,7 @@ mod tests {
         let mut memory = Expiring::new(4);
         memory.insert("a", 1, 10, 0).unwrap();
         assert!(memory.contains(&"a", 9));
+        assert_eq!((memory.get(&"a", 9), memory.get(&"a", 10)), (Some(&1), None));
         assert!(!memory.contains(&"a", 10));
         assert_eq!(memory.take(&"a", 10), None);
     }

@@ -132,7 +132,8 @@ impl Provider {
             acr: admission.identity.acr.clone(),
             amr: admission.identity.amr.clone(),
         };
-        self.grants.put_code(&code, grant, self.clock.now().saturating_add(limits::CODE_LIFETIME));
+        let now = self.clock.now();
+        self.grants.put_code(&code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
         let mut url = request.redirect_uri;
         url.query_pairs_mut().append_pair("code", &code);
         finish(config, &mut url, request.state.as_deref());

@@ -2,14 +2,12 @@
 //!
 //! In memory: a restart ends what is open, which costs a relying party one more trip.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::sha256;
+use crate::session::Expiring;
 
 /// What one login granted to one relying party.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,28 +58,20 @@ pub(crate) enum Unredeemable {
     Spent,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    entries: HashMap<[u8; 32], (u64, Entry)>,
-    order: VecDeque<[u8; 32]>,
-}
-
-/// The table of grants, bounded.
+/// The table of grants, bounded; what expires is forgotten.
 #[derive(Debug)]
-pub(crate) struct Grants {
-    table: Mutex<Table>,
-    max: usize,
-}
+pub(crate) struct Grants(Mutex<Expiring<[u8; 32], Entry>>);
 
 impl Grants {
-    /// An empty table of at most `max` entries.
+    /// An empty table of at most `max` entries; where it is full, those go that would expire
+    /// first.
     pub(crate) fn new(max: usize) -> Self {
-        Self { table: Mutex::new(Table::default()), max }
+        Self(Mutex::new(Expiring::new(max)))
     }
 
     /// Files `grant` under `code` until `expires`.
-    pub(crate) fn put_code(&self, code: &str, grant: Grant, expires: u64) {
-        self.put(key("code", code), Entry::Code(Box::new(grant)), expires);
+    pub(crate) fn put_code(&self, code: &str, grant: Grant, expires: u64, now: u64) {
+        self.lock().insert_or_displace(key("code", code), Entry::Code(Box::new(grant)), expires, now);
     }
 
     /// Takes the grant under `code`, if `fits` says that it is for who asks, and files it
@@ -95,54 +85,34 @@ impl Grants {
         fits: impl FnOnce(&Grant) -> bool,
     ) -> Result<Grant, Unredeemable> {
         let code = key("code", code);
+        // One lock from the look to the last entry: whoever comes second finds all of it.
         let mut table = self.lock();
-        let (until, entry) = table.entries.get(&code).cloned().ok_or(Unredeemable::Unknown)?;
-        match entry {
+        match table.take(&code, now).ok_or(Unredeemable::Unknown)? {
             Entry::Spent { jti } => {
-                table.entries.remove(&key("access", &jti));
+                table.take(&key("access", &jti), now);
                 Err(Unredeemable::Spent)
             }
-            Entry::Code(grant) if until > now && fits(&grant) => {
-                table.entries.insert(code, (expires, Entry::Spent { jti: jti.to_owned() }));
-                drop(table);
-                self.put(key("access", jti), Entry::Access(grant.clone()), expires);
+            Entry::Code(grant) if fits(&grant) => {
+                table.insert_or_displace(code, Entry::Spent { jti: jti.to_owned() }, expires, now);
+                table.insert_or_displace(key("access", jti), Entry::Access(grant.clone()), expires, now);
                 Ok(*grant)
             }
             // A code in the wrong hands is spent: whoever holds it got it by theft.
-            Entry::Code(_) | Entry::Access(_) => {
-                table.entries.remove(&code);
-                Err(Unredeemable::Unknown)
-            }
+            Entry::Code(_) | Entry::Access(_) => Err(Unredeemable::Unknown),
         }
     }
 
     /// The grant behind the access token `jti`.
     pub(crate) fn access(&self, jti: &str, now: u64) -> Option<Grant> {
-        match self.lock().entries.get(&key("access", jti)) {
-            Some((until, Entry::Access(grant))) if *until > now => Some((**grant).clone()),
+        match self.lock().get(&key("access", jti), now) {
+            Some(Entry::Access(grant)) => Some((**grant).clone()),
             _ => None,
         }
     }
 
-    fn put(&self, key: [u8; 32], entry: Entry, expires: u64) {
-        let mut table = self.lock();
-        while table.entries.len() >= self.max {
-            let Some(oldest) = table.order.pop_front() else { break };
-            table.entries.remove(&oldest);
-        }
-        if table.entries.insert(key, (expires, entry)).is_none() {
-            table.order.push_back(key);
-        }
-        // Entries that were removed leave their key behind in `order`; it stays bounded.
-        if table.order.len() > self.max.saturating_mul(2) {
-            let Table { entries, order } = &mut *table;
-            order.retain(|key| entries.contains_key(key));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Expiring<[u8; 32], Entry>> {
         // The table is whole after every statement: a poisoned lock is as good as another.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +145,7 @@ mod tests {
     #[test]
     fn a43_a_code_is_redeemed_once_and_a_second_try_revokes_the_token() {
         let grants = Grants::new(10);
-        grants.put_code("code", grant("a"), 60);
+        grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", "t1", 1, 600, |_| true).is_ok());
         assert!(grants.access("t1", 2).is_some());
         assert_eq!(grants.redeem("code", "t2", 2, 600, |_| true), Err(Unredeemable::Spent));
@@ -186,7 +156,7 @@ mod tests {
     #[test]
     fn a43_a_code_in_the_wrong_hands_is_lost_to_both() {
         let grants = Grants::new(10);
-        grants.put_code("code", grant("a"), 60);
+        grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", "t", 1, 600, |grant| grant.client_id == "b").is_err());
         assert!(grants.redeem("code", "t", 1, 600, |grant| grant.client_id == "a").is_err());
     }
@@ -194,9 +164,9 @@ mod tests {
     #[test]
     fn refuses_a_code_that_is_too_old_and_a_token_as_a_code() {
         let grants = Grants::new(10);
-        grants.put_code("code", grant("a"), 60);
+        grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", "t", 60, 600, |_| true).is_err());
-        grants.put_code("code2", grant("a"), 60);
+        grants.put_code("code2", grant("a"), 60, 0);
         assert!(grants.redeem("code2", "t2", 1, 600, |_| true).is_ok());
         assert!(grants.redeem("t2", "t3", 1, 600, |_| true).is_err());
         assert!(grants.access("code2", 1).is_none());
@@ -204,10 +174,28 @@ mod tests {
     }
 
     #[test]
-    fn forgets_the_oldest_when_full() {
+    fn a43_of_many_who_redeem_a_code_at_once_nobody_keeps_a_token() {
+        for _ in 0..200 {
+            let grants = Grants::new(100);
+            grants.put_code("code", grant("a"), 60, 0);
+            let tokens: Vec<String> = (0..4).map(|number| format!("t{number}")).collect();
+            let redeemed = std::thread::scope(|scope| {
+                let tries: Vec<_> = tokens
+                    .iter()
+                    .map(|jti| scope.spawn(|| grants.redeem("code", jti, 1, 600, |_| true).is_ok()))
+                    .collect();
+                tries.into_iter().map(|tried| tried.join().unwrap()).filter(|won| *won).count()
+            });
+            assert_eq!(redeemed, 1);
+            assert!(tokens.iter().all(|jti| grants.access(jti, 2).is_none()), "a token outlived the second try");
+        }
+    }
+
+    #[test]
+    fn forgets_what_would_expire_first_when_full() {
         let grants = Grants::new(2);
-        for code in ["a", "b", "c"] {
-            grants.put_code(code, grant("a"), 60);
+        for (code, expires) in [("a", 60), ("b", 61), ("c", 62)] {
+            grants.put_code(code, grant("a"), expires, 0);
         }
         assert!(grants.redeem("a", "t", 1, 600, |_| true).is_err());
         assert!(grants.redeem("c", "t", 1, 600, |_| true).is_ok());

@@ -15,6 +15,9 @@ pub struct Farewell {
     pub application: Option<String>,
     /// Where the browser goes afterwards: a registered address, with `state`.
     pub target: Option<Url>,
+    /// The session that a valid `id_token_hint` names: it was given to nobody but the relying
+    /// party of that session.
+    pub sid: Option<String>,
 }
 
 impl Provider {
@@ -29,6 +32,7 @@ impl Provider {
         let refused = |code, detail: &str| Refused { code, detail: detail.to_owned() };
         let parameters: BTreeMap<&str, &str> =
             parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut sid = None;
         let hinted = match parameters.get("id_token_hint") {
             None => None,
             Some(unverified) => {
@@ -37,6 +41,7 @@ impl Provider {
                     .keys
                     .verify_hint(unverified)
                     .map_err(|_| refused("id-token-hint-invalid", "id_token_hint is not a token of ours"))?;
+                sid = claims.get("sid").and_then(Value::as_str).map(str::to_owned);
                 claims.get("aud").and_then(Value::as_str).map(str::to_owned)
             }
         };
@@ -72,6 +77,6 @@ impl Provider {
                 Some(url)
             }
         };
-        Ok(Farewell { application: client.map(|client| client.application.id.clone()), target })
+        Ok(Farewell { application: client.map(|client| client.application.id.clone()), target, sid })
     }
 }

@@ -16,9 +16,13 @@ mod claims;
 mod client;
 mod discovery;
 mod grants;
+mod guesses;
 mod logout;
 mod token;
 mod userinfo;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -32,6 +36,7 @@ pub use userinfo::UserinfoError;
 use crate::{clock::Clock, config::Config, keys::KeyRing};
 pub(super) use claims::subject;
 use grants::Grants;
+use guesses::Guesses;
 
 /// Names and lengths of life that the provider states and keeps.
 mod limits {
@@ -52,13 +57,14 @@ pub struct Provider {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     grants: Grants,
+    guesses: Guesses,
 }
 
 impl Provider {
     /// A provider that has granted nothing yet.
     #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, clock, grants: Grants::new(limits::GRANTS_MAX) }
+        Self { keys, clock, grants: Grants::new(limits::GRANTS_MAX), guesses: Guesses::default() }
     }
 
     /// `/oidc/jwks.json`: the public keys (RFC 7517 §5).

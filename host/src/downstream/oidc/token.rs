@@ -1,5 +1,7 @@
 //! The token endpoint (OIDC Core §3.1.3): a code for tokens.
 
+use std::net::IpAddr;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
@@ -13,6 +15,8 @@ pub struct TokenRequest {
     pub fields: Vec<(String, String)>,
     /// The header, if there was one.
     pub authorization: Option<String>,
+    /// Who asks, where that is known: wrong secrets are counted by address and client.
+    pub address: Option<IpAddr>,
 }
 
 /// Why there are no tokens (RFC 6749 §5.2).
@@ -53,9 +57,19 @@ impl Provider {
         let credentials =
             client::credentials(request.authorization.as_deref(), field("client_id")?, field("client_secret")?)
                 .ok_or(TokenError::InvalidClient)?;
+        let now = self.clock.now();
+        // Not even the right one is taken from where so many wrong ones came: an answer would
+        // tell which it is.
+        if self.guesses.are_too_many(request.address, &credentials.id, now) {
+            tracing::warn!("too many wrong client secrets from one address: it is not answered for a while");
+            return Err(TokenError::InvalidClient);
+        }
         let client = client::find(config, &credentials.id)
             .filter(|client| client::proves(*client, credentials.secret.as_deref()))
-            .ok_or(TokenError::InvalidClient)?;
+            .ok_or_else(|| {
+                self.guesses.count(request.address, &credentials.id, now);
+                TokenError::InvalidClient
+            })?;
         match field("grant_type")? {
             Some("authorization_code") => {}
             Some(_) => return Err(TokenError::UnsupportedGrantType),
@@ -64,7 +78,6 @@ impl Provider {
         let code = field("code")?.ok_or(TokenError::InvalidRequest)?;
         let redirect_uri = field("redirect_uri")?.ok_or(TokenError::InvalidRequest)?;
         let verifier = field("code_verifier")?;
-        let now = self.clock.now();
         let jti = random_token().map_err(|_| TokenError::ServerError)?;
         let expires = now.saturating_add(limits::ACCESS_TOKEN_LIFETIME);
         let fits = |grant: &Grant| {

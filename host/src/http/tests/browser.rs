@@ -125,6 +125,26 @@ async fn a_page_of_another_site_begins_and_ends_nothing_behind_a_persons_back() 
 }
 
 #[tokio::test]
+async fn a_request_from_anywhere_ends_a_session_only_after_the_person_was_asked() {
+    // `/oidc/logout` may be asked for from any site (OIDC RP-Initiated Logout §2).
+    let harness = Harness::new();
+    for target in ["/oidc/logout", "/oidc/logout?client_id=portal", "/oidc/logout?state=x"] {
+        let read = harness.visit(target).await;
+        assert_eq!(read.status, StatusCode::OK, "{target}");
+        assert!(read.body.contains("<h1>Log out?</h1>") && read.body.contains("action=\"/logout\""), "{}", read.body);
+    }
+    assert!(harness.asked().is_empty());
+    let read = harness.visit("/oidc/logout?client_id=portal&post_logout_redirect_uri=https%3A%2F%2Fevil.com%2F").await;
+    assert_eq!(read.status, StatusCode::BAD_REQUEST);
+    let read = harness.visit("/oidc/logout?id_token_hint=eyJhbGciOiJub25lIn0.e30.").await;
+    assert_eq!(read.status, StatusCode::BAD_REQUEST);
+    assert!(harness.asked().is_empty());
+    // The page's own form is taken, and no other site's.
+    post(&harness, "/logout", &OURS, "application=portal").await;
+    assert_eq!(harness.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a67_garbage_in_a_form_is_a_bad_request() {
     let harness = Harness::new();
     let bodies: [&[u8]; 9] = [

@@ -317,6 +317,10 @@ impl Flow for Arc<Script> {
         self.step(visitor, format!("logged_out {state:?}"))
     }
 
+    fn may_end_unasked(&self, _: &Visitor, sid: Option<&str>) -> bool {
+        sid.is_some()
+    }
+
     fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
     }
