@@ -209,8 +209,8 @@ impl Login {
         proved: Proved,
     ) -> Result<Answer, Refusal> {
         let mut cookies = turn.forget(&pending);
-        let parent = match proved {
-            Proved::Before(sso) => sso.id,
+        let (sid, family) = match proved {
+            Proved::Before(sso) => (sso.id, sso.family),
             Proved::Now { id_token } => {
                 let session = &turn.config.session;
                 let lifetime = if admission.terms.remember { session.remember_lifetime } else { session.lifetime };
@@ -232,18 +232,18 @@ impl Login {
                         cookies.extend(slot.clear(&turn.visitor.cookies));
                     }
                 }
-                sso.id
+                (sso.id, sso.family)
             }
         };
         match &pending.onward {
             Onward::ForwardAuth { .. } => {
-                let session = Session::begin(&admission, &parent, turn.now)
+                let session = Session::begin(&admission, &family, turn.now)
                     .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
                 self.issue(turn, &pending, Entry::Session(Box::new(session)), cookies)
             }
             Onward::Oidc { request } => {
                 let request = request.clone();
-                let step = Step::Admitted { admission: Box::new(admission), request, sid: parent };
+                let step = Step::Admitted { admission: Box::new(admission), request, sid };
                 Ok(Answer::with(step, cookies))
             }
         }

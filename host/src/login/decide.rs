@@ -10,12 +10,12 @@ use std::{sync::Arc, time::Instant};
 use super::directory::{Directories, Directory};
 use crate::{
     audit::{Audit, Event, Kind},
-    config::{Application, Config},
+    config::{Application, Config, Upstream},
     decision::{
         Account, Admission, Admit, Admitted, Context, Denial, DenyCode, Difference, Hook, Plan, Profile,
         ProvisionTerms, Rules, SessionTerms, StepUp, Trace, Value, difference,
     },
-    identity::VerifiedIdentity,
+    identity::{Email, VerifiedIdentity},
     policy::{Generation, Run},
     upstream::{authoritative, is_address},
 };
@@ -220,7 +220,8 @@ fn ask(
         Admit::Allow(_) => {}
     }
     let profile = run.profile(identity, linked.as_ref())?;
-    let account = find_account(directory.as_deref(), linked, &profile, identity)?;
+    let upstream = hold_profile_contracts(config, &profile, identity)?;
+    let account = find_account(directory.as_deref(), linked, &profile, identity, upstream)?;
     let rules = Rules {
         protected: application.protected_groups.clone(),
         known: directory.as_ref().and_then(|directory| directory.groups.clone()),
@@ -258,16 +259,41 @@ fn hold_identity_contracts(
     Ok(())
 }
 
+/// The address that the application is told is held to the rules of the one that the upstream
+/// stated: whatever claim a policy took it from, it is of a domain that is the upstream's.
+fn hold_profile_contracts<'c>(
+    config: &'c Config,
+    profile: &Profile,
+    identity: &VerifiedIdentity,
+) -> Result<&'c Upstream, Denial> {
+    let upstream = config
+        .upstreams
+        .get(&identity.upstream)
+        .ok_or_else(|| Denial::by_host(DenyCode::UnknownUpstream, "the upstream is not configured"))?;
+    let Some(address) = &profile.email else { return Ok(upstream) };
+    if !is_address(address) {
+        return Err(Denial::by_host(DenyCode::InvalidEmail, "the profile has a malformed email address"));
+    }
+    if !authoritative(upstream, &Email { address: address.clone(), verified: true }) {
+        return Err(Denial::by_host(
+            DenyCode::DomainNotAuthoritative,
+            format!("upstream {} is not authoritative for the domain of the profile's email address", upstream.id),
+        ));
+    }
+    Ok(upstream)
+}
+
 /// The linked account; else the one that the profile's match key finds.
 fn find_account(
     directory: Option<&Directory>,
     linked: Option<Account>,
     profile: &Profile,
     identity: &VerifiedIdentity,
+    upstream: &Upstream,
 ) -> Result<Option<Account>, Denial> {
     match (linked, directory, &profile.match_key) {
         (Some(linked), ..) => Ok(Some(linked)),
-        (None, Some(directory), Some(key)) => directory.matched(key, identity),
+        (None, Some(directory), Some(key)) => directory.matched(key, identity, upstream),
         (None, ..) => Ok(None),
     }
 }
@@ -421,6 +447,36 @@ mod tests {
             assert!(hold_account_contracts(false, None, &profile, &terms(None, true)).is_ok());
         }
         assert!(hold_account_contracts(true, None, &full(), &terms(None, true)).is_ok());
+    }
+
+    #[test]
+    fn a30_the_address_that_an_application_is_told_is_of_the_upstreams_own_domain() {
+        let text = "[server]\npublic-url = \"https://login.example.com\"\n[upstreams.net]\npreset = \"google\"\n\
+                    client-id = \"c\"\nclient-secret = \"s\"\ndomains = [\"example.net\"]\n";
+        let config = crate::config::parse(text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
+        let identity = VerifiedIdentity::assertion(crate::identity::Identity {
+            upstream: "net".into(),
+            protocol: crate::identity::Protocol::Oidc,
+            issuer: "https://accounts.example.net".into(),
+            subject: "1".into(),
+            email: None,
+            groups: crate::identity::GroupClaim::Absent,
+            auth_time: None,
+            acr: None,
+            amr: vec![],
+            claims: std::collections::BTreeMap::new(),
+        });
+        let held = |email: Option<&str>| {
+            let profile = Profile { email: email.map(str::to_owned), ..Profile::default() };
+            hold_profile_contracts(&config, &profile, &identity).map(drop).map_err(|denial| denial.code)
+        };
+        assert_eq!((held(None), held(Some("x@example.net"))), (Ok(()), Ok(())));
+        for foreign in ["x@example.com", "x@a.example.net", "x@example.net.evil.com"] {
+            assert_eq!(held(Some(foreign)), Err(DenyCode::DomainNotAuthoritative), "{foreign}");
+        }
+        for malformed in ["x@example.com@example.net", "example.net", "x@example.net."] {
+            assert_eq!(held(Some(malformed)), Err(DenyCode::InvalidEmail), "{malformed}");
+        }
     }
 
     #[test]

@@ -27,8 +27,10 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    config::Upstream,
     decision::{Account, Claim, Denial, DenyCode, MatchKey, Value},
-    identity::Identity,
+    identity::{Email, Identity},
+    upstream::authoritative,
 };
 
 /// A larger directory belongs into something else than a file.
@@ -121,7 +123,12 @@ impl Directory {
     /// `account-linked` where it belongs to another (issuer, subject), `account-protected`,
     /// `account-ambiguous` where two fit, and `email-not-verified` where it would be found
     /// by an address that the upstream does not vouch for.
-    pub(super) fn matched(&self, key: &MatchKey, identity: &Identity) -> Result<Option<Account>, Denial> {
+    pub(super) fn matched(
+        &self,
+        key: &MatchKey,
+        identity: &Identity,
+        upstream: &Upstream,
+    ) -> Result<Option<Account>, Denial> {
         let found = match key {
             MatchKey::Username(username) => self.only(|known| known.username.as_ref() == Some(username))?,
             // The part before the `@` may in theory differ by case; two accounts that do
@@ -140,7 +147,7 @@ impl Directory {
         if known.protected {
             return Err(Denial::by_host(DenyCode::AccountProtected, "the account that fits is protected"));
         }
-        if !is_proved(key, identity) {
+        if !is_proved(key, identity, upstream) {
             return Err(Denial::by_host(
                 DenyCode::EmailNotVerified,
                 "the account would be found by an email address that the upstream does not vouch for",
@@ -159,14 +166,24 @@ impl Directory {
     }
 }
 
-/// Does the upstream vouch for what finds the account? An email address must be the
-/// verified one. A username is the upstream's own affair, unless it is the address again.
-fn is_proved(key: &MatchKey, identity: &Identity) -> bool {
-    match (key, &identity.email) {
-        (MatchKey::Email(key), Some(email)) => email.verified && email.address.eq_ignore_ascii_case(key),
-        (MatchKey::Email(_), None) => false,
-        (MatchKey::Username(key), Some(email)) => email.verified || !email.address.eq_ignore_ascii_case(key),
-        (MatchKey::Username(_), None) => true,
+/// Does the upstream vouch for what finds the account? An email address must be the verified
+/// one. A username is the upstream's own affair, unless it reads like an address: then it is
+/// the verified one, or of a domain that the configuration says is this upstream's.
+fn is_proved(key: &MatchKey, identity: &Identity, upstream: &Upstream) -> bool {
+    let is_verified = |text: &str| {
+        identity.email.as_ref().is_some_and(|email| email.verified && email.address.eq_ignore_ascii_case(text))
+    };
+    let is_verified_or_not_it = |text: &str| {
+        identity.email.as_ref().is_none_or(|email| email.verified || !email.address.eq_ignore_ascii_case(text))
+    };
+    match key {
+        MatchKey::Email(key) => is_verified(key),
+        MatchKey::Username(key) if key.contains('@') => {
+            let own = Email { address: key.clone(), verified: true };
+            is_verified(key)
+                || (upstream.domains.is_some() && authoritative(upstream, &own) && is_verified_or_not_it(key))
+        }
+        MatchKey::Username(_) => true,
     }
 }
 
@@ -243,7 +260,10 @@ impl Directories {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Email, Protocol};
+    use crate::{
+        config::{Config, parse},
+        identity::Protocol,
+    };
 
     fn directory() -> Directory {
         toml::from_str(
@@ -276,6 +296,18 @@ mod tests {
         .unwrap()
     }
 
+    /// An upstream, maybe with `domains` of its own.
+    fn upstream(domains: Option<&str>) -> Upstream {
+        let domains = domains.map(|domains| format!("domains = {domains}\n")).unwrap_or_default();
+        let text = format!(
+            "[server]\npublic-url = \"https://login.example.com\"\n[upstreams.corp]\npreset = \"google\"\n\
+             client-id = \"c\"\nclient-secret = \"s\"\n{domains}"
+        );
+        let Config { mut upstreams, .. } =
+            parse(&text, Path::new("vestibule.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        upstreams.remove("corp").unwrap()
+    }
+
     fn identity(subject: &str, email: &str, verified: bool) -> Identity {
         Identity {
             upstream: "corp".into(),
@@ -306,18 +338,20 @@ mod tests {
     #[test]
     fn finds_an_account_by_username_exactly_and_by_email_without_case() {
         let ann = identity("1", "ANN@example.com", true);
-        let by_name = directory().matched(&MatchKey::Username("ann".into()), &ann).unwrap().unwrap();
+        let by_name = directory().matched(&MatchKey::Username("ann".into()), &ann, &upstream(None)).unwrap().unwrap();
         assert_eq!(by_name.groups, ["staff"]);
         assert!(by_name.attributes.contains(&Claim { name: "department".into(), value: Value::Text("IT".into()) }));
-        assert!(directory().matched(&MatchKey::Username("Ann".into()), &ann).unwrap().is_none());
-        assert!(directory().matched(&MatchKey::Email("Ann@Example.com".into()), &ann).unwrap().is_some());
+        assert!(directory().matched(&MatchKey::Username("Ann".into()), &ann, &upstream(None)).unwrap().is_none());
+        assert!(
+            directory().matched(&MatchKey::Email("Ann@Example.com".into()), &ann, &upstream(None)).unwrap().is_some()
+        );
     }
 
     #[test]
     fn refuses_an_account_that_belongs_to_another_subject() {
         let other = identity("mallory", "bob@example.com", true);
         for key in [MatchKey::Username("bob".into()), MatchKey::Email("bob@example.com".into())] {
-            assert_eq!(code(directory().matched(&key, &other)), Some(DenyCode::AccountLinked));
+            assert_eq!(code(directory().matched(&key, &other, &upstream(None))), Some(DenyCode::AccountLinked));
         }
     }
 
@@ -325,7 +359,7 @@ mod tests {
     fn refuses_a_protected_account_to_everybody() {
         let root = identity("root", "root@example.com", true);
         for key in [MatchKey::Username("root".into()), MatchKey::Email("root@example.com".into())] {
-            assert_eq!(code(directory().matched(&key, &root)), Some(DenyCode::AccountProtected));
+            assert_eq!(code(directory().matched(&key, &root, &upstream(None))), Some(DenyCode::AccountProtected));
         }
     }
 
@@ -333,30 +367,51 @@ mod tests {
     fn refuses_where_two_accounts_fit() {
         let twin = identity("twin", "twin@example.com", true);
         let key = MatchKey::Email("twin@example.com".into());
-        assert_eq!(code(directory().matched(&key, &twin)), Some(DenyCode::AccountAmbiguous));
+        assert_eq!(code(directory().matched(&key, &twin, &upstream(None))), Some(DenyCode::AccountAmbiguous));
     }
 
     #[test]
     fn a28_an_unverified_address_finds_no_account() {
         let attacker = identity("attacker", "ann@example.com", false);
         let key = MatchKey::Email("ann@example.com".into());
-        assert_eq!(code(directory().matched(&key, &attacker)), Some(DenyCode::EmailNotVerified));
+        assert_eq!(code(directory().matched(&key, &attacker, &upstream(None))), Some(DenyCode::EmailNotVerified));
     }
 
     #[test]
     fn a28_an_address_other_than_the_verified_one_finds_no_account() {
         let attacker = identity("attacker", "attacker@example.org", true);
         let key = MatchKey::Email("ann@example.com".into());
-        assert_eq!(code(directory().matched(&key, &attacker)), Some(DenyCode::EmailNotVerified));
+        assert_eq!(code(directory().matched(&key, &attacker, &upstream(None))), Some(DenyCode::EmailNotVerified));
         let silent = Identity { email: None, ..attacker };
-        assert_eq!(code(directory().matched(&key, &silent)), Some(DenyCode::EmailNotVerified));
+        assert_eq!(code(directory().matched(&key, &silent, &upstream(None))), Some(DenyCode::EmailNotVerified));
     }
 
     #[test]
     fn a28_an_unverified_address_finds_no_account_as_a_username_either() {
         let attacker = identity("attacker", "Carol@example.com", false);
         let key = MatchKey::Username("carol@example.com".into());
-        assert_eq!(code(directory().matched(&key, &attacker)), Some(DenyCode::EmailNotVerified));
+        assert_eq!(code(directory().matched(&key, &attacker, &upstream(None))), Some(DenyCode::EmailNotVerified));
+    }
+
+    #[test]
+    fn a28_a30_a_username_that_reads_like_an_address_is_held_to_the_same_rules() {
+        let key = MatchKey::Username("carol@example.com".into());
+        let matched =
+            |identity: &Identity, domains: Option<&str>| code(directory().matched(&key, identity, &upstream(domains)));
+        // The verified address itself, from whichever upstream may state it.
+        assert_eq!(matched(&identity("carol", "carol@example.com", true), None), None);
+        // Another address, or none: then only who speaks for the domain may name one of it.
+        let elsewhere = identity("attacker", "attacker@evil.example", true);
+        let silent = Identity { email: None, ..elsewhere.clone() };
+        for attacker in [&elsewhere, &silent] {
+            assert_eq!(matched(attacker, None), Some(DenyCode::EmailNotVerified));
+            assert_eq!(matched(attacker, Some("[\"evil.example\"]")), Some(DenyCode::EmailNotVerified));
+            assert_eq!(matched(attacker, Some("[\".example.com\"]")), Some(DenyCode::EmailNotVerified));
+            assert_eq!(matched(attacker, Some("[\"example.com\"]")), None, "the domain is this upstream's");
+        }
+        // Its own flag says that the address is not verified: then it is not.
+        let unverified = identity("carol", "carol@example.com", false);
+        assert_eq!(matched(&unverified, Some("[\"example.com\"]")), Some(DenyCode::EmailNotVerified));
     }
 
     #[test]

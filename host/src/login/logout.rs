@@ -119,9 +119,7 @@ impl Login {
     fn end(&self, turn: &Turn<'_>, sso: &Sso) {
         let session = &turn.config.session;
         let latest = turn.now + u64::from(session.lifetime.max(session.remember_lifetime));
-        for id in std::iter::once(&sso.id).chain(&sso.earlier) {
-            self.revoked.end(id, latest, turn.now);
-        }
+        self.revoked.end(&sso.family, latest, turn.now);
     }
 
     /// Asks the logout hook. Whatever comes of it, the logout goes on: a policy that fails

@@ -295,7 +295,7 @@ impl Login {
     pub fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
         match Turn::new(self, visitor).sso() {
             Ok(None) => true,
-            Ok(Some(sso)) => sid.is_some_and(|sid| sso.id == sid || sso.earlier.iter().any(|earlier| earlier == sid)),
+            Ok(Some(sso)) => sid == Some(sso.id.as_str()),
             Err(_) => false,
         }
     }

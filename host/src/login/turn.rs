@@ -79,7 +79,7 @@ impl<'a> Turn<'a> {
         let sso = self.sso_slot().open::<Sso>(&self.login.parts.keys, &self.visitor.cookies);
         let sso = self.lenient(sso)?;
         Ok(sso.filter(|sso| {
-            sso.began <= self.now && self.now < sso.expires && !self.login.revoked.has(&sso.id, self.now)
+            sso.began <= self.now && self.now < sso.expires && !self.login.revoked.has(&sso.family, self.now)
         }))
     }
 

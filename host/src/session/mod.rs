@@ -35,7 +35,8 @@ const REISSUE_PART: u64 = 16;
 pub struct Session {
     /// The session's own public id (never the cookie).
     pub id: String,
-    /// The single sign-on session from which it came: ending that ends this one.
+    /// The family of single sign-on sessions from which it came ([`Sso::family`]): ending
+    /// that ends this one.
     pub parent: String,
     /// The application.
     pub application: String,
@@ -60,7 +61,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins a session, with a fresh id. `parent` is the single sign-on session's id.
+    /// Begins a session, with a fresh id. `parent` is the single sign-on
+    /// session's family.
     ///
     /// # Errors
     ///
@@ -256,14 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn a61_a_new_single_sign_on_has_a_new_id_and_remembers_the_old_ones() {
+    fn a61_a_new_single_sign_on_has_a_new_id_and_the_family_of_the_old_one() {
         let mut sso = Sso::begin(&admission(false), None, None, 1000, NOW).unwrap();
         for _ in 0..20 {
             let next = Sso::begin(&admission(false), None, Some(&sso), 1000, NOW).unwrap();
             assert_ne!(next.id, sso.id);
-            assert!(next.earlier.contains(&sso.id));
-            assert!(next.earlier.len() <= 8);
+            assert_eq!(next.family, sso.family);
+            assert_ne!(next.id, next.family);
             sso = next;
         }
+        let another = Sso::begin(&admission(false), None, None, 1000, NOW).unwrap();
+        assert_ne!(another.family, sso.family, "another browser's");
     }
 }

@@ -10,16 +10,14 @@ use crate::{
     secret::{NoRandomness, random_token},
 };
 
-/// How many earlier sessions of the same browser are ended along with it.
-const EARLIER_MAX: usize = 8;
-
 /// Who the browser's person proved to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sso {
-    /// Its own id: the `parent` of sessions that come from it.
+    /// Its own id: the `sid` that relying parties get.
     pub id: String,
-    /// Ids that it had before, in this browser.
-    pub earlier: Vec<String>,
+    /// The same for all that follow one another in a browser, whoever they are: the `parent`
+    /// of every session that comes from any of them. One logout ends them all.
+    pub family: String,
     /// Who.
     identity: Identity,
     /// What was typed on the identifier page, if it was asked.
@@ -45,14 +43,13 @@ impl Sso {
         lifetime: u32,
         now: u64,
     ) -> Result<Self, NoRandomness> {
-        let mut earlier: Vec<String> = Vec::new();
-        if let Some(before) = before {
-            earlier.push(before.id.clone());
-            earlier.extend(before.earlier.iter().take(EARLIER_MAX - 1).cloned());
-        }
+        let family = match before {
+            Some(before) => before.family.clone(),
+            None => random_token()?,
+        };
         Ok(Self {
             id: random_token()?,
-            earlier,
+            family,
             identity: admission.identity.clone(),
             identifier,
             began: now,
