@@ -18,7 +18,7 @@
 //! - [`app`], [`server`], [`demo`], [`cli`]: composition root, sockets, demo, commands
 //!
 //! `ARCHITECTURE.md` walks through one login, file by file, and has the table of who may
-//! import whom; `tests/it/architecture.rs` holds the code to it.
+//! import whom; `tests/tests/architecture.rs` holds the code to it.
 
 pub mod app;
 pub mod audit;
