@@ -20,7 +20,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use verify::{Break, Fault, Report, Tip, verify};
+pub use verify::{Break, Expected, Fault, NotExpected, Report, Tip, verify};
 
 use crate::{
     clock::Clock,

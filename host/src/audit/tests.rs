@@ -280,7 +280,7 @@ fn with_personal_data_names_are_in_clear_and_credentials_still_never() {
 
 #[test]
 fn a_whole_log_verifies() {
-    let report = verify(&Log::filled(5).path).unwrap();
+    let report = verify(&Log::filled(5).path, None).unwrap();
     assert_eq!((report.ok, report.lines, report.tip, report.torn_bytes), (true, 6, Tip::Matches, 0));
     assert!(report.to_string().starts_with("whole: 6 lines"), "{report}");
     assert_eq!(serde_json::to_value(&report).unwrap()["last-hash"].as_str().unwrap().len(), 64);
@@ -296,7 +296,7 @@ fn finds_a_line_that_was_changed_in_any_byte() {
         let mut changed = good.clone();
         changed[position] ^= 1;
         fs::write(&log.path, &changed).unwrap();
-        let report = verify(&log.path).unwrap();
+        let report = verify(&log.path, None).unwrap();
         let line = starts.iter().filter(|start| **start <= position).count() as u64;
         assert!(!report.ok, "byte {position}");
         // The last line without its line end looks like a write under way, but for the tip.
@@ -326,13 +326,13 @@ fn finds_lines_that_were_cut_moved_doubled_or_put_in() {
     ] {
         let changed: String = order.iter().map(|index| format!("{}\n", lines[*index])).collect();
         fs::write(&log.path, changed).unwrap();
-        let report = verify(&log.path).unwrap();
+        let report = verify(&log.path, None).unwrap();
         assert_eq!(report.broken, Some(Break { line, why }), "{order:?}");
         assert!(!report.ok);
     }
     for text in ["\n", "{}\n", "not json\n", "\u{0}\n"] {
         fs::write(&log.path, text).unwrap();
-        assert_eq!(verify(&log.path).unwrap().broken, Some(Break { line: 1, why: Fault::Changed }), "{text:?}");
+        assert_eq!(verify(&log.path, None).unwrap().broken, Some(Break { line: 1, why: Fault::Changed }), "{text:?}");
     }
 }
 
@@ -345,7 +345,7 @@ fn finds_another_history_by_its_tip() {
         end.line(NOW, "\"kind\":\"decision.login\",\"granted\":true", &mut forged);
     }
     fs::write(&log.path, &forged).unwrap();
-    assert_eq!(verify(&log.path).unwrap().broken, Some(Break { line: 4, why: Fault::NotTheTip }));
+    assert_eq!(verify(&log.path, None).unwrap().broken, Some(Break { line: 4, why: Fault::NotTheTip }));
     assert!(matches!(log.open(), Err(AuditError::Broken { .. })));
     // Spliced: one's own beginning, another's end.
     let good = Log::filled(3);
@@ -353,16 +353,40 @@ fn finds_another_history_by_its_tip() {
     let mixed =
         format!("{}\n{}\n", text.lines().next().unwrap(), String::from_utf8(forged).unwrap().lines().nth(1).unwrap());
     fs::write(&good.path, mixed).unwrap();
-    assert_eq!(verify(&good.path).unwrap().broken, Some(Break { line: 2, why: Fault::OtherHistory }));
+    assert_eq!(verify(&good.path, None).unwrap().broken, Some(Break { line: 2, why: Fault::OtherHistory }));
+}
+
+#[test]
+fn finds_a_log_that_was_cut_together_with_its_tip_by_what_was_noted_elsewhere() {
+    let log = Log::filled(5);
+    let before = verify(&log.path, None).unwrap();
+    let noted: Expected = format!("{}:{}", before.lines, before.last_hash).parse().unwrap();
+    let whole = log.bytes();
+    let cut = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(3).map(|(at, _)| at + 1).unwrap();
+    fs::write(&log.path, &whole[..cut]).unwrap();
+    fs::remove_file(log.tip()).unwrap();
+    let report = verify(&log.path, Some(&noted)).unwrap();
+    assert_eq!((report.ok, report.broken), (false, Some(Break { line: 5, why: Fault::NotExpected })));
+    fs::write(&log.path, &whole).unwrap();
+    let other: Expected = format!("3:{}", "a".repeat(64)).parse().unwrap();
+    let report = verify(&log.path, Some(&other)).unwrap();
+    assert_eq!(report.broken, Some(Break { line: 3, why: Fault::NotExpected }));
+    for text in ["", "5", "5:", "5:abc", ":", "0:", "x:y", &format!("0:{}", "a".repeat(64))] {
+        assert!(text.parse::<Expected>().is_err(), "{text}");
+    }
 }
 
 #[test]
 fn says_what_cannot_be_told_without_a_tip() {
     let log = Log::filled(2);
     fs::remove_file(log.tip()).unwrap();
-    let report = verify(&log.path).unwrap();
-    assert_eq!((report.ok, report.tip), (true, Tip::Missing));
+    let report = verify(&log.path, None).unwrap();
+    assert_eq!((report.ok, report.tip, report.broken), (false, Tip::Missing, None));
+    let report = verify(&log.path, None).unwrap();
     assert!(report.to_string().contains("no tip"), "{report}");
+    // What was noted elsewhere stands in for it.
+    let noted: Expected = format!("{}:{}", report.lines, report.last_hash).parse().unwrap();
+    assert!(verify(&log.path, Some(&noted)).unwrap().ok);
     drop(log.open().unwrap());
     let opened = log.lines().pop().unwrap();
     assert_eq!((&opened["granted"], &opened["input"]["tip-missing"]), (&json!(false), &json!(true)));
@@ -380,7 +404,7 @@ fn a_crash_in_the_middle_of_a_write_loses_at_most_that_line() {
         let log = Log { path: folder.path().join("audit.jsonl"), _folder: folder };
         fs::write(&log.path, [&good[..], &next[..cut]].concat()).unwrap();
         fs::write(log.tip(), &tip).unwrap();
-        assert_eq!(verify(&log.path).unwrap().torn_bytes, cut as u64);
+        assert_eq!(verify(&log.path, None).unwrap().torn_bytes, cut as u64);
         drop(log.open().unwrap());
         assert_eq!(&log.bytes()[..good.len()], &good[..], "{cut}: what was written stays");
         assert_eq!(fs::read(file::beside(&log.path, "torn-1")).unwrap(), &next[..cut]);
@@ -388,7 +412,7 @@ fn a_crash_in_the_middle_of_a_write_loses_at_most_that_line() {
         assert_eq!(opened["kind"], "audit.opened");
         assert_eq!((&opened["granted"], &opened["input"]["torn-bytes"]), (&json!(false), &json!(cut)));
         assert_eq!(opened["input"]["torn-file"], "audit.jsonl.torn-1");
-        assert!(verify(&log.path).unwrap().ok);
+        assert!(verify(&log.path, None).unwrap().ok);
     }
 }
 
@@ -400,7 +424,7 @@ fn blocks_that_were_never_written_are_a_torn_end_too() {
         fs::write(&log.path, [&good[..], &rest[..]].concat()).unwrap();
         fs::remove_file(log.tip()).unwrap();
         drop(log.open().unwrap());
-        assert!(verify(&log.path).unwrap().ok);
+        assert!(verify(&log.path, None).unwrap().ok);
     }
     assert!(file::beside(&log.path, "torn-1").exists() && file::beside(&log.path, "torn-2").exists());
 }
@@ -474,7 +498,7 @@ fn many_threads_write_one_chain() {
             scope.spawn(|| (0..EACH).for_each(|_| audit.record(&login(true)).unwrap()));
         }
     });
-    let report = verify(&log.path).unwrap();
+    let report = verify(&log.path, None).unwrap();
     assert_eq!((report.ok, report.lines, report.tip), (true, (THREADS * EACH + 1) as u64, Tip::Matches));
 }
 

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::Path,
+    str::FromStr,
 };
 
 use serde::Serialize;
@@ -19,7 +20,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
-    /// Is every line as it was written, and none missing?
+    /// Is every line as it was written, and none missing? Where there is no tip and nobody
+    /// says what to expect, nobody can tell, and this is false.
     pub ok: bool,
     /// How many lines follow each other from the first.
     pub lines: u64,
@@ -71,6 +73,33 @@ pub enum Fault {
     CutAtEnd,
     /// It is not the line that the tip names.
     NotTheTip,
+    /// It is not the line that was expected, or the log ends before that.
+    NotExpected,
+}
+
+/// A line that was noted elsewhere: `SEQ:HASH`, as an earlier [`Report`] has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    seq: u64,
+    hash: String,
+}
+
+/// What was given is no `SEQ:HASH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected SEQ:HASH, a line's number and the 64 hex digits of its hash")]
+pub struct NotExpected;
+
+impl FromStr for Expected {
+    type Err = NotExpected;
+
+    fn from_str(text: &str) -> Result<Self, NotExpected> {
+        let (seq, hash) = text.split_once(':').ok_or(NotExpected)?;
+        let seq = seq.parse().map_err(|_| NotExpected)?;
+        if seq == 0 || hash.len() != chain::GENESIS.len() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NotExpected);
+        }
+        Ok(Self { seq, hash: hash.to_ascii_lowercase() })
+    }
 }
 
 impl Fault {
@@ -82,6 +111,7 @@ impl Fault {
             Self::OtherHistory => "it does not follow the line before it",
             Self::CutAtEnd => "the log was cut: its tip names a later line",
             Self::NotTheTip => "it is not the line that the tip names",
+            Self::NotExpected => "it is not the line that was expected",
         }
     }
 }
@@ -90,13 +120,17 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.broken {
             Some(broken) => writeln!(f, "broken at line {}: {}", broken.line, broken.why.words())?,
-            None => writeln!(f, "whole: {} lines", self.lines)?,
+            None if self.ok => writeln!(f, "whole: {} lines", self.lines)?,
+            None => writeln!(f, "{} lines follow each other, and nobody says how many there should be", self.lines)?,
         }
         if self.broken.is_some() {
             writeln!(f, "{} lines before it are as they were written", self.lines)?;
         }
         if self.tip == Tip::Missing && self.lines > 0 {
-            writeln!(f, "there is no tip: whether lines were cut off at the end cannot be told")?;
+            writeln!(
+                f,
+                "there is no tip (FILE.tip); `--expect SEQ:HASH` with what was noted elsewhere stands in for it"
+            )?;
         }
         if self.torn_bytes > 0 {
             writeln!(
@@ -105,16 +139,17 @@ impl fmt::Display for Report {
                 self.torn_bytes
             )?;
         }
-        write!(f, "last hash {}", self.last_hash)
+        write!(f, "last line {}:{}", self.lines, self.last_hash)
     }
 }
 
-/// Checks a log's chain from its first line to its last.
+/// Checks a log's chain from its first line to its last, and that it has the line that is
+/// expected, if one is.
 ///
 /// # Errors
 ///
 /// Where the file cannot be read.
-pub fn verify(path: &Path) -> Result<Report, AuditError> {
+pub fn verify(path: &Path, expected: Option<&Expected>) -> Result<Report, AuditError> {
     let fault = |source| AuditError::File { path: path.to_owned(), source };
     // The tip first: what it names was in the log before we look there.
     let tip = file::read_tip(&file::beside(path, "tip")).map_err(fault)?;
@@ -141,6 +176,10 @@ pub fn verify(path: &Path) -> Result<Report, AuditError> {
                 break;
             }
         }
+        if expected.is_some_and(|expected| expected.seq == end.seq && expected.hash != end.hash) {
+            broken = Some(Break { line: end.seq, why: Fault::NotExpected });
+            break;
+        }
         if let Some(tip) = tip.as_ref().filter(|tip| tip.seq == end.seq && tip.hash != end.hash) {
             refuted = true;
             broken = Some(Break { line: tip.seq, why: Fault::NotTheTip });
@@ -151,12 +190,16 @@ pub fn verify(path: &Path) -> Result<Report, AuditError> {
         refuted = true;
         broken = Some(Break { line: end.seq.saturating_add(1), why: Fault::CutAtEnd });
     }
+    if broken.is_none() && expected.is_some_and(|expected| expected.seq > end.seq) {
+        broken = Some(Break { line: end.seq.saturating_add(1), why: Fault::NotExpected });
+    }
+    let is_known = tip.is_some() || expected.is_some() || end.seq == 0;
     let tip = match tip {
         None => Tip::Missing,
         Some(tip) if refuted || tip.seq > end.seq => Tip::Refuted,
         Some(_) => Tip::Matches,
     };
-    Ok(Report { ok: broken.is_none(), lines: end.seq, last_hash: end.hash, tip, broken, torn_bytes })
+    Ok(Report { ok: broken.is_none() && is_known, lines: end.seq, last_hash: end.hash, tip, broken, torn_bytes })
 }
 
 /// The end of the chain after `line`.

@@ -586,3 +586,20 @@ fn two_clients_never_share_an_id() {
     let text = format!("[server]\npublic-url = \"https://login.example.com\"\n{}{}", client("one"), client("two"));
     assert_eq!(errors(&text)[0].0, "applications.two.oidc.client-id");
 }
+
+#[test]
+fn the_example_that_operators_start_from_passes_the_check() {
+    let example = include_str!("../../../docs/examples/vestibule.toml");
+    let secret = "client-secret = { file = \"secrets/entra\" }";
+    assert!(example.contains(secret));
+    let text = example.replace(secret, "client-secret = { env = \"ENTRA_SECRET\" }");
+    let environment = |name: &str| (name == "ENTRA_SECRET").then(|| "s3cret".to_owned());
+    let config = parse(&text, Path::new("/etc/vestibule/vestibule.toml"), &environment)
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    // The documented services and paths are those of the example.
+    let running = include_str!("../../../docs/running.md");
+    for named in ["/var/lib/vestibule/keys", "/var/cache/vestibule", "secrets/entra", "wiki.example.com"] {
+        assert!(example.contains(named) && running.contains(named.trim_start_matches("secrets/")), "{named}");
+    }
+}
