@@ -99,7 +99,7 @@ const PLAIN_CLAIMS: [&str; 23] = [
 ];
 
 /// Fields of our own types that tell nothing of a person.
-const PLAIN_FIELDS: [&str; 25] = [
+const PLAIN_FIELDS: [&str; 26] = [
     "acr",
     "acrvalues",
     "added",
@@ -125,11 +125,17 @@ const PLAIN_FIELDS: [&str; 25] = [
     "updateattributes",
     "upstream",
     "upstreams",
+    "warnings",
 ];
 
+/// Fields of our own types; an upstream's claim of such a name is whatever it says.
 const FREE_TEXT: [&str; 4] = ["detail", "log", "message", "warning"];
 
-const PLACES: [&str; 4] = ["path", "requestpath", "requesttarget", "target"];
+/// Fields of our own types.
+const PLACES: [&str; 2] = ["path", "target"];
+
+/// Facts of a request.
+const PLACES_OF_REQUESTS: [&str; 2] = ["requestpath", "requesttarget"];
 
 /// Fewer characters are no trace of a person in a free text.
 const KNOWN_CHARS_MIN: usize = 3;
@@ -157,6 +163,8 @@ impl Redactor {
             outcome: event.outcome.as_ref().map(|outcome| match event.kind {
                 // These are about files and settings, and about nobody.
                 Kind::GenerationSwapped | Kind::GenerationRefused => outcome.clone(),
+                // A direction may be no more than its name.
+                Kind::Route => self.value(Class::Plain, outcome, &known, false),
                 _ => self.tree(outcome, &known),
             }),
             denial: event.denial.as_ref().map(|denial| self.denial(denial, &known)),
@@ -236,7 +244,9 @@ impl Redactor {
                 Class::Personal if is_variant(name) => outer,
                 own => own,
             };
-            kept.insert(name.clone(), self.value(class, value, known, free));
+            // Facts by name, as the record of a login has them.
+            let are_facts = !free && name == "facts";
+            kept.insert(name.clone(), self.value(class, value, known, free || are_facts));
         }
         kept
     }
@@ -362,9 +372,9 @@ fn class(name: &str, free: bool) -> Class {
         || plain.ends_with("roles")
     {
         Class::Plain
-    } else if is(&FREE_TEXT) {
+    } else if !free && is(&FREE_TEXT) {
         Class::FreeText
-    } else if is(&PLACES) {
+    } else if is(if free { &PLACES_OF_REQUESTS } else { &PLACES }) {
         Class::Place
     } else {
         Class::Personal

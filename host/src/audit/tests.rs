@@ -270,6 +270,47 @@ fn what_explains_a_decision_is_written_in_clear() {
 }
 
 #[test]
+fn what_the_host_asked_and_heard_is_legible_and_what_an_upstream_calls_it_is_not() {
+    let log = Log::new();
+    let audit = log.open().unwrap();
+    let mut of_login = login(true);
+    let claims = ["detail", "log", "message", "warning", "path", "target", "previous", "upstream"];
+    for claim in claims {
+        let identity = of_login.identity.as_mut().unwrap();
+        identity.claims.insert(claim.into(), json!("the rabbit's own words"));
+    }
+    of_login.input = Some(json!({
+        "facts": {
+            "request.host": "wiki.example.com", "request.method": "GET",
+            "request.target": "https://wiki.example.com/a?code=secret-code", "session.remembered": true,
+            "header.x-employee": "Rabbit Holes",
+        },
+        "warnings": ["email-trusted-unverified"],
+    }));
+    audit.record(&of_login).unwrap();
+    let route = |outcome: Value| Event { kind: Kind::Route, outcome: Some(outcome), ..Event::default() };
+    audit.record(&route(json!("ask-identifier"))).unwrap();
+    audit.record(&route(json!({ "redirect": { "upstream": "main", "login_hint": "alice@example.com" } }))).unwrap();
+    let lines = log.lines();
+    let (login, asked, sent) = (&lines[1], &lines[2], &lines[3]);
+    assert_eq!(login["input"]["warnings"], json!(["email-trusted-unverified"]));
+    let facts = &login["input"]["facts"];
+    assert_eq!((&facts["request.host"], &facts["request.method"]), (&json!("wiki.example.com"), &json!("GET")));
+    assert_eq!(
+        (&facts["request.target"], &facts["session.remembered"]),
+        (&json!("https://wiki.example.com/a"), &json!(true))
+    );
+    assert!(facts["header.x-employee"].as_str().unwrap().starts_with("pseudonym:"), "{facts}");
+    for claim in claims {
+        let written = &login["identity"]["claims"][claim];
+        assert!(written.as_str().unwrap().starts_with("pseudonym:"), "{claim}: {written}");
+    }
+    assert_eq!(asked["outcome"], "ask-identifier");
+    assert_eq!(sent["outcome"]["redirect"]["upstream"], "main");
+    assert!(!sent.to_string().contains("alice"), "{sent}");
+}
+
+#[test]
 fn with_personal_data_names_are_in_clear_and_credentials_still_never() {
     let log = Log::new();
     log.open_with(true, true).unwrap().record(&login(true)).unwrap();
