@@ -13,6 +13,8 @@ SELECTION := --workspace --bins
 test bench: SELECTION := --workspace --all-targets
 
 .DEFAULT_GOAL := help
+# The steps share target folders and ports: one after the other, whatever -j says.
+.NOTPARALLEL:
 .PHONY: help demo test build policies setup-demo setup-test test-policies test-host lint doc bench clean-demo
 
 help:            ## this list
@@ -48,13 +50,15 @@ test-host: policies ## the gateway: units, attacks, hostile guests, end to end
 	@echo "==> testing the gateway"
 	cargo test --release --locked --workspace
 
-lint:            ## formatting, clippy and rustdoc, warnings denied
+lint: setup-demo ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path policies/Cargo.toml
 	cargo fmt --all --check --manifest-path guest/rust/Cargo.toml
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --manifest-path guest/rust/Cargo.toml --all-features --all-targets --target-dir policies/target -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --manifest-path guest/rust/Cargo.toml --all-features --no-deps --target-dir policies/target
 
 bench: setup-test policies  ## the benches; benches/README.md says how to read them
 	cargo bench --locked --workspace --bench decision --bench swap --bench gateway

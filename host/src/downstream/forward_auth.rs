@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{HeaderNames, UnsafeValue, encode, encode_list, oidc::subject};
 use crate::{
     clock::Clock,
-    decision::{MatchKey, Profile},
+    decision::{MatchKey, Profile, Value as Attribute},
     identity::Identity,
     keys::{KeyError, KeyRing},
     secret::{NoRandomness, random_bytes},
@@ -158,12 +158,27 @@ impl Passports {
                 "name": name,
                 "groups": session.groups,
                 "upstream": session.identity.upstream,
+                // Beneath a name of their own: none can pass for a claim of ours.
+                "attributes": attributes(profile),
             });
             let jwt = (self.sign)(&claims)?;
             headers.insert(header, HeaderValue::try_from(jwt).map_err(|_| UnsafeValue)?);
         }
         Ok(Passport { headers, names: Arc::clone(names), renew_at: now + expires.saturating_sub(now) / 2 })
     }
+}
+
+/// The custom attributes by name.
+fn attributes(profile: &Profile) -> serde_json::Map<String, Value> {
+    let value = |value: &Attribute| match value {
+        Attribute::Text(text) => json!(text),
+        Attribute::Texts(texts) => json!(texts),
+        Attribute::Integer(number) => json!(number),
+        Attribute::Number(number) => json!(number),
+        Attribute::Boolean(truth) => json!(truth),
+        Attribute::Json(text) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+    };
+    profile.attributes.iter().map(|claim| (claim.name.clone(), value(&claim.value))).collect()
 }
 
 /// What the policies decided on; never the upstream's own subject, which another upstream

@@ -187,6 +187,11 @@ impl Login {
         origin: &Url,
         request: &AccessRequest,
     ) -> bool {
+        // Each question runs guests and is recorded: nobody gets to ask without end.
+        if !self.limits.stranger(turn.visitor.address) {
+            tracing::info!(request = %turn.visitor.request, "too many requests without a session from one address");
+            return false;
+        }
         let target = origin.join(&request.path).ok().map(String::from);
         let context = turn.context(&turn.visitor.request, application, target.as_deref());
         let attempt = Attempt { upstreams: application.upstreams.clone(), ..Attempt::default() };

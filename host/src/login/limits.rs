@@ -14,10 +14,15 @@ use crate::config::LoginLimits;
 /// memory is bounded, and nobody can aim at another one's cell.
 const CELLS: u64 = 1 << 16;
 
+/// Requests without a session, from one address, about which a policy is asked: a page with all
+/// its pictures, now and then.
+const STRANGERS_PER_MINUTE: u32 = 1200;
+
 /// The limits of one gateway. They are those of the configuration at start-up.
 pub(super) struct Limits {
     attempts: DefaultKeyedRateLimiter<u64>,
     passwords: DefaultKeyedRateLimiter<u64>,
+    strangers: DefaultKeyedRateLimiter<u64>,
     cells: RandomState,
 }
 
@@ -26,6 +31,7 @@ impl Limits {
         Self {
             attempts: RateLimiter::keyed(quota(config.attempts_per_minute)),
             passwords: RateLimiter::keyed(quota(config.passwords_per_minute)),
+            strangers: RateLimiter::keyed(quota(STRANGERS_PER_MINUTE)),
             cells: RandomState::new(),
         }
     }
@@ -33,6 +39,11 @@ impl Limits {
     /// May one more login begin from `address`?
     pub(super) fn attempt(&self, address: Option<IpAddr>) -> bool {
         self.attempts.check_key(&self.cell(("attempt", network(address)))).is_ok()
+    }
+
+    /// May a policy be asked about one more request of somebody without a session?
+    pub(super) fn stranger(&self, address: Option<IpAddr>) -> bool {
+        self.strangers.check_key(&self.cell(("stranger", network(address)))).is_ok()
     }
 
     /// May one more password be tried from `address`, and for `username`?

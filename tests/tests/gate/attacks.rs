@@ -138,17 +138,19 @@ async fn a40_a_callback_belongs_to_the_browser_that_began() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a41_an_answer_in_another_issuers_name_is_refused() {
     let scene = Scene::start(With::Nginx).await;
-    let mut browser = Browser::new();
-    let page = browser.get(&format!("{}/", scene.site)).await;
-    assert!(page.url.as_str().starts_with(&scene.op.issuer));
-    let began =
-        browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth")).expect("a request");
-    let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
-    for iss in ["https://evil.example", "", "null"] {
-        let mut tried = browser.clone();
-        let url = format!("{}/callback/op?code=x&state={state}&iss={iss}", scene.gateway.url());
-        let page = tried.get(&url).await;
+    for iss in ["https://evil.example", "", "null", "twice"] {
+        // A login of its own for each: a state that was used is refused for that alone.
+        let mut browser = Browser::new();
+        let page = browser.get(&format!("{}/", scene.site)).await;
+        assert!(page.url.as_str().starts_with(&scene.op.issuer));
+        let began = browser.trail.iter().find_map(|page| page.location().filter(|url| url.path() == "/auth"));
+        let began = began.expect("a request");
+        let state = began.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+        let iss = if iss == "twice" { format!("{}&iss=https://evil.example", scene.op.issuer) } else { iss.into() };
+        let page = browser.get(&format!("{}/callback/op?code=x&state={state}&iss={iss}", scene.gateway.url())).await;
         assert!(page.status.is_client_error() || page.status.is_server_error(), "{iss}: {}", page.status);
+        let reason = page.header("x-vestibule-reason");
+        assert!(reason.starts_with("iss-parameter-") || reason == "query-unreadable", "{iss}: {reason}");
     }
 }
 
@@ -186,10 +188,17 @@ async fn a60_to_a62_a_session_is_new_at_each_login_and_nobody_elses() {
     let second = browser.cookies("127.0.0.1");
     assert_ne!(first.get("vestibule-app-app"), second.get("vestibule-app-app"));
     // Two cookies of one name: neither counts.
-    let (one, two) = (first["vestibule-app-app"].clone(), second["vestibule-app-app"].clone());
-    let mut doubled = Browser::new();
-    doubled.headers.push(("cookie".into(), format!("vestibule-app-app={one}; vestibule-app-app={two}")));
-    assert_ne!(doubled.peek(&format!("{}/", scene.site)).await.status, 200);
+    let (old, live) = (first["vestibule-app-app"].clone(), second["vestibule-app-app"].clone());
+    let status = async |cookies: &str| {
+        let mut browser = Browser::new();
+        browser.headers.push(("cookie".into(), cookies.to_owned()));
+        browser.peek(&format!("{}/", scene.site)).await.status
+    };
+    assert_eq!(status(&format!("vestibule-app-app={live}")).await, 200, "alone it opens the door");
+    for [one, two] in [[&old, &live], [&live, &old], [&live, &live], [&live, &"x".to_owned()]] {
+        assert_ne!(status(&format!("vestibule-app-app={one}; vestibule-app-app={two}")).await, 200);
+    }
+    assert_ne!(status(&format!("vestibule-app-app={old}")).await, 200, "the login before it is over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,7 @@ async fn a_login_reaches_the_application(with: With) {
     let claims = verify(&header("x-vestibule-assertion"), &keys, "app");
     assert_eq!(claims["preferred_username"], "alice");
     assert_eq!(claims["email"], "alice@example.test");
+    assert_eq!(claims["attributes"]["department"], "it");
 
     // The next request needs no login.
     let again = browser.peek(&format!("{}/page?x=1", scene.site)).await;

@@ -129,7 +129,10 @@ impl Scene {
 fn settings(gateway: &Gateway) {
     gateway.write("settings/redirection-rules.toml", "default = { to = \"auto\" }\n");
     gateway.write("settings/domain-restriction.toml", "allowed-domains = \"example.test\"\n");
-    gateway.write("settings/attribute-mapping.toml", "match-by = \"username\"\n");
+    gateway.write(
+        "settings/attribute-mapping.toml",
+        "match-by = \"username\"\nattributes = [{ name = \"department\", claim = \"department\" }]\n",
+    );
     gateway.write(
         "settings/group-mapping.toml",
         "exclude = [\"local-testers\"]\n[[manual]]\ngroup = \"jira-software-users\"\nfrom = [\"dev\"]\n",
