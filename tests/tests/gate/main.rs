@@ -7,3 +7,4 @@ mod browser;
 mod login;
 mod scene;
 mod swap;
+mod upstreams;

@@ -126,7 +126,7 @@ impl Scene {
 }
 
 /// The settings that most tests have.
-fn settings(gateway: &Gateway) {
+pub(crate) fn settings(gateway: &Gateway) {
     gateway.write("settings/redirection-rules.toml", "default = { to = \"auto\" }\n");
     gateway.write("settings/domain-restriction.toml", "allowed-domains = \"example.test\"\n");
     gateway.write(
@@ -181,7 +181,7 @@ fn snippet(heading: &str, gateway: u16, application: u16) -> String {
         .replace("wiki", "app")
 }
 
-fn nginx(port: u16, gateway: u16, application: u16) -> String {
+pub(crate) fn nginx(port: u16, gateway: u16, application: u16) -> String {
     snippet("nginx", gateway, application).replace("server {\n", &format!("server {{\n    listen 127.0.0.1:{port};\n"))
 }
 
