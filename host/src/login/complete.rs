@@ -7,7 +7,7 @@ use super::{
     Answer, Class, FormError, Login, Refusal, Step, UnverifiedCallback, Visitor,
     decide::{Question, Times, Verdict, decide},
     pending::{Onward, Pending, Stage, is_same_state, read_id},
-    route::min_of,
+    route::{min_of, narrowed},
     turn::Turn,
 };
 use crate::{
@@ -191,7 +191,7 @@ impl Login {
     ) -> Result<Answer, Refusal> {
         pending.step_ups = pending.step_ups.saturating_add(1);
         pending.max_age = min_of(pending.max_age, asked.max_age);
-        pending.demanded_acr = asked.acr_values;
+        pending.demanded_acr = narrowed(&asked.acr_values, &pending.demanded_acr);
         let redirect = Redirect { upstream: upstream.to_owned(), ..Redirect::default() };
         match self.leave(turn, &mut pending, &redirect).await? {
             Ok(answer) => Ok(answer),

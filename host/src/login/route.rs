@@ -145,14 +145,13 @@ impl Login {
         else {
             return Err(turn.refusal(Class::Denied, DenyCode::UnknownUpstream.name(), Some(pending)));
         };
-        let demanded = if redirect.acr_values.is_empty() { &pending.demanded_acr } else { &redirect.acr_values };
+        // What was demanded stays demanded, however often the login is sent back.
+        pending.demanded_acr = narrowed(&redirect.acr_values, &pending.demanded_acr);
+        pending.max_age = min_of(redirect.max_age, pending.max_age);
         if matches!(upstream.kind, UpstreamKind::Local) {
-            // A password proves no more than that, whatever was asked for.
-            if !demanded.is_empty() {
-                return Err(turn.refusal(Class::Denied, DenyCode::StepUpUnmet.name(), Some(pending)));
-            }
             return self.local_form(turn, pending, upstream.id.clone()).map(Ok);
         }
+        let demanded = &pending.demanded_acr;
         // The upstream may answer with any of these. A policy's own stand alone: beside them, a
         // relying party's wish would be a weaker way to satisfy the policy.
         let acr_values = if demanded.is_empty() { pending.acr_values.clone() } else { demanded.clone() };
@@ -162,7 +161,7 @@ impl Login {
             state: state.clone(),
             login_hint: redirect.login_hint.clone().or_else(|| pending.login_hint.clone()),
             acr_values,
-            max_age: min_of(redirect.max_age, pending.max_age),
+            max_age: pending.max_age,
             fresh: pending.fresh,
         };
         let (to, exchange) = match self.parts.upstreams.begin(upstream, &request).await {
@@ -186,6 +185,10 @@ impl Login {
     }
 
     fn local_form(&self, turn: &Turn<'_>, pending: &mut Pending, upstream: String) -> Result<Answer, Refusal> {
+        // A password proves no more than that, whatever was asked for.
+        if !pending.demanded_acr.is_empty() {
+            return Err(turn.refusal(Class::Denied, DenyCode::StepUpUnmet.name(), Some(pending)));
+        }
         pending.stage = Stage::Local { upstream };
         let cookies = turn.keep(pending)?;
         let username = pending.identifier.clone().or_else(|| pending.login_hint.clone()).unwrap_or_default();
@@ -295,6 +298,17 @@ fn is_reusable(direction: &Direction, sso: &Sso, pending: &Pending, now: u64) ->
                 && sso.satisfies(None, &pending.demanded_acr, now)
         }
         Direction::ApplicationForm | Direction::AskIdentifier | Direction::Refuse(_) => false,
+    }
+}
+
+/// What satisfies a new demand and those before it; where nothing does, the new one alone: the
+/// policies are asked again, and whoever is still not satisfied says so.
+pub(super) fn narrowed(new: &[String], before: &[String]) -> Vec<String> {
+    let both: Vec<String> = new.iter().filter(|acr| before.contains(acr)).cloned().collect();
+    match (new.is_empty(), both.is_empty()) {
+        (true, _) => before.to_vec(),
+        (false, true) => new.to_vec(),
+        (false, false) => both,
     }
 }
 

@@ -827,6 +827,23 @@ async fn a_password_is_no_answer_to_a_stronger_demand() {
 }
 
 #[tokio::test]
+async fn a_demand_stays_through_a_step_up_that_asks_for_something_else() {
+    assert_eq!(route::narrowed(&[], &["mfa".into()]), ["mfa"]);
+    assert_eq!(route::narrowed(&["mfa".into(), "phr".into()], &["phr".into(), "x".into()]), ["phr"]);
+    assert_eq!(route::narrowed(&["mfa".into()], &["phr".into()]), ["mfa"]);
+    assert_eq!(route::narrowed(&[], &[]), [""; 0]);
+    // A form of our own is no way around what an application's policy demanded.
+    let gate = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    let demand = Demand { max_age: None, acr_values: vec!["mfa".into()] };
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin"), &demand);
+    let to = redirected(browser.keep(WIKI, started));
+    assert!(to.query_pairs().any(|(name, value)| name == "acr-values" && value == "mfa"), "{to}");
+    let refusal = refused(gate.begin_at(&mut browser, &to).await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "step-up-unmet"));
+}
+
+#[tokio::test]
 async fn an_inactive_or_missing_account_is_not_let_in() {
     let gate = Gate::with(&[form(), allow()], "");
     let path = gate.folder.path().join("vestibule.toml");
