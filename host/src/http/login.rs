@@ -30,7 +30,7 @@ type Known = Extension<Asked>;
 /// A path parameter that is not UTF-8 names nothing that we have.
 type Name = Result<Path<String>, PathRejection>;
 
-/// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…&acr-values=…`
+/// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…&acr-values=…&fresh=1`
 pub(super) async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         Ok(gateway.flow.start(visitor, name, fields.find("rd"), &demand(fields)))
@@ -72,7 +72,7 @@ pub(super) async fn depart_by_form(
 pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     visit_of_a_person(&gateway, &asked, name, request, async |visitor, name, fields| {
         let missing = || Failure::BadRequest("login-not-started");
-        let Demand { max_age, acr_values: demanded_acr } = demand(fields);
+        let Demand { max_age, acr_values: demanded_acr, fresh } = demand(fields);
         let wanted = Wanted {
             application: name.to_owned(),
             then: Then::ForwardAuth {
@@ -81,7 +81,7 @@ pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name:
                 binding: fields.owned("binding").ok_or_else(missing)?,
             },
             max_age,
-            fresh: false,
+            fresh,
             silent: false,
             login_hint: None,
             acr_values: Vec::new(),
@@ -184,7 +184,7 @@ pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked):
 }
 
 fn demand(fields: &Fields<'_>) -> Demand {
-    Demand::read(fields.number("max-age"), fields.find("acr-values"))
+    Demand::read(fields.number("max-age"), fields.find("acr-values"), fields.find("fresh") == Some("1"))
 }
 
 /// Whose page a form is on.
@@ -261,8 +261,8 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
     let pages = &gateway.pages;
     let mut response = match step {
         Step::Admitted { admission, request, sid } => oidc::admitted(gateway, asked, &admission, &request, &sid),
-        Step::AskIdentifier { login, application, error } => {
-            pages.identifier(asked, &Form { login: &login, application: &application, error })
+        Step::AskIdentifier { login, application, identifier, error } => {
+            pages.identifier(asked, &Form { login: &login, application: &application, error }, &identifier)
         }
         Step::Choose { login, application, choices } => {
             pages.chooser(asked, &Form { login: &login, application: &application, error: None }, &choices)

@@ -86,8 +86,8 @@ impl Pages {
     }
 
     /// Asks for a username or an email address.
-    pub(super) fn identifier(&self, asked: &Asked, form: &Form<'_>) -> Response {
-        self.page(asked, "identifier.html", self.form(asked, form, ""))
+    pub(super) fn identifier(&self, asked: &Asked, form: &Form<'_>, identifier: &str) -> Response {
+        self.page(asked, "identifier.html", context! { identifier, ..self.form(asked, form, "") })
     }
 
     /// Asks which upstream.
@@ -126,7 +126,7 @@ impl Pages {
         let said = self.words.reason.get(code).or_else(|| self.words.class.get(class));
         let (title, text) = said.map_or(("That did not work", ""), |said| (&said.title, &said.text));
         let again = again.map(Url::as_str);
-        self.page(asked, "failure.html", context! { title, text, code, again, request => &*asked.id })
+        self.page(asked, "failure.html", context! { title, text, code, class, again, request => &*asked.id })
     }
 
     fn form(&self, asked: &Asked, form: &Form<'_>, tail: &str) -> Value {

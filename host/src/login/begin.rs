@@ -144,7 +144,8 @@ impl Login {
             && identifier.len() <= IDENTIFIER_BYTES_MAX
             && !identifier.chars().any(char::is_control);
         if !sound {
-            return Ok(ask_identifier(&pending, Some(FormError::Identifier), Vec::new()));
+            let typed = identifier.chars().filter(|c| !c.is_control()).take(IDENTIFIER_BYTES_MAX).collect();
+            return Ok(ask_identifier(&pending, typed, Some(FormError::Identifier), Vec::new()));
         }
         pending.identifier = Some(identifier.to_owned());
         match self.parts.generations.by_number(pending.generation) {

@@ -121,7 +121,7 @@ impl Login {
                 Ok(AccessVerdict::Pass) => {}
                 Ok(AccessVerdict::Reauthenticate(StepUp { acr_values, max_age, .. })) => {
                     let max_age = max_age.map(|seconds| seconds.max(REAUTHENTICATION_MIN_S));
-                    return Ok(Check::Reauthenticate(Demand { max_age, acr_values }));
+                    return Ok(Check::Reauthenticate(Demand { max_age, acr_values, fresh: false }));
                 }
                 Ok(AccessVerdict::Deny(reason)) => {
                     let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: None };

@@ -122,17 +122,19 @@ pub struct Demand {
     pub max_age: Option<u32>,
     /// One of these must be the identity's `acr`, where there are any.
     pub acr_values: Vec<String>,
+    /// The person is to be asked anew, and may be somebody else this time.
+    pub fresh: bool,
 }
 
 impl Demand {
-    /// What the query says: `max-age` in seconds, `acr-values` separated by blanks.
+    /// What the query says: `max-age` in seconds, `acr-values` separated by blanks, `fresh`.
     #[must_use]
-    pub fn read(max_age: Option<u32>, acr_values: Option<&str>) -> Self {
+    pub fn read(max_age: Option<u32>, acr_values: Option<&str>, fresh: bool) -> Self {
         let values = acr_values.unwrap_or_default().split(' ').filter(|value| !value.is_empty());
-        Self { max_age, acr_values: values.take(ACR_VALUES_MAX).map(str::to_owned).collect() }
+        Self { max_age, acr_values: values.take(ACR_VALUES_MAX).map(str::to_owned).collect(), fresh }
     }
 
-    /// Is nothing demanded?
+    /// Is nothing more demanded of a live session?
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.max_age.is_none() && self.acr_values.is_empty()
@@ -142,7 +144,8 @@ impl Demand {
     fn query(&self) -> Vec<(&'static str, String)> {
         let max_age = self.max_age.map(|seconds| ("max-age", seconds.to_string()));
         let acr_values = (!self.acr_values.is_empty()).then(|| ("acr-values", self.acr_values.join(" ")));
-        max_age.into_iter().chain(acr_values).collect()
+        let fresh = self.fresh.then(|| ("fresh", "1".to_owned()));
+        max_age.into_iter().chain(acr_values).chain(fresh).collect()
     }
 }
 

@@ -105,10 +105,11 @@ impl Login {
             }
             Direction::AskIdentifier => {
                 // Asked again with an identifier in hand: it is one that leads nowhere.
-                let error = pending.identifier.take().map(|_| FormError::Identifier);
+                let typed = pending.identifier.take();
+                let error = typed.as_ref().map(|_| FormError::Identifier);
                 pending.stage = Stage::Identifier;
                 let cookies = turn.keep(pending)?;
-                ask_identifier(pending, error, cookies)
+                ask_identifier(pending, typed.unwrap_or_default(), error, cookies)
             }
             Direction::Choose(offered) => {
                 let choices = offered.iter().map(|redirect| choice(turn, &redirect.upstream)).collect();
@@ -356,11 +357,14 @@ fn choice(turn: &Turn<'_>, id: &str) -> Choice {
     Choice { id: id.to_owned(), name: name.to_owned() }
 }
 
-pub(super) fn ask_identifier(pending: &Pending, error: Option<FormError>, cookies: Vec<SetCookie>) -> Answer {
-    Answer::with(
-        Step::AskIdentifier { login: pending.id.clone(), application: pending.application.clone(), error },
-        cookies,
-    )
+pub(super) fn ask_identifier(
+    pending: &Pending,
+    identifier: String,
+    error: Option<FormError>,
+    cookies: Vec<SetCookie>,
+) -> Answer {
+    let (login, application) = (pending.id.clone(), pending.application.clone());
+    Answer::with(Step::AskIdentifier { login, application, identifier, error }, cookies)
 }
 
 fn no_route() -> Denial {

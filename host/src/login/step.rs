@@ -37,6 +37,8 @@ pub enum Step {
         login: String,
         /// The application's id, for the form's address.
         application: String,
+        /// To be filled in already.
+        identifier: String,
         /// What was wrong with what was typed before.
         error: Option<FormError>,
     },

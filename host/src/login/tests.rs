@@ -164,11 +164,11 @@ impl Gate {
             application: "wiki".into(),
             then: Then::ForwardAuth { from: part("from"), return_to: part("rd"), binding: part("binding") },
             max_age: query.get("max-age").and_then(|text| text.parse().ok()),
-            fresh: false,
+            fresh: query.contains_key("fresh"),
             silent: false,
             login_hint: None,
             acr_values: vec![],
-            demanded_acr: Demand::read(None, query.get("acr-values").map(String::as_str)).acr_values,
+            demanded_acr: Demand::read(None, query.get("acr-values").map(String::as_str), false).acr_values,
         };
         let begun = self.login.begin(&browser.visitor(GATE), wanted).await;
         browser.keep(GATE, begun)
@@ -693,10 +693,12 @@ async fn a_guarded_path_wants_a_recent_proof_and_a_fresh_login_gives_it() {
     gate.clock.advance(301);
     session_of(gate.check(&mut browser, "/Home").await);
     match gate.check(&mut browser, "/admin/users").await {
-        Check::Reauthenticate(demand) => assert_eq!(demand, Demand { max_age: Some(300), acr_values: vec![] }),
+        Check::Reauthenticate(demand) => {
+            assert_eq!(demand, Demand { max_age: Some(300), acr_values: vec![], fresh: false })
+        }
         check => panic!("{check:?}"),
     }
-    let demand = Demand { max_age: Some(300), acr_values: vec![] };
+    let demand = Demand { max_age: Some(300), acr_values: vec![], fresh: false };
     // Single sign-on is not recent enough either: the password is asked for.
     let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin/users"), &demand);
     let to = redirected(browser.keep(WIKI, started));
@@ -835,12 +837,30 @@ async fn a_demand_stays_through_a_step_up_that_asks_for_something_else() {
     // A form of our own is no way around what an application's policy demanded.
     let gate = Gate::new(&[form(), allow()]);
     let mut browser = Browser::default();
-    let demand = Demand { max_age: None, acr_values: vec!["mfa".into()] };
+    let demand = Demand { max_age: None, acr_values: vec!["mfa".into()], fresh: false };
     let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/admin"), &demand);
     let to = redirected(browser.keep(WIKI, started));
     assert!(to.query_pairs().any(|(name, value)| name == "acr-values" && value == "mfa"), "{to}");
     let refusal = refused(gate.begin_at(&mut browser, &to).await);
     assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "step-up-unmet"));
+}
+
+#[tokio::test]
+async fn whoever_was_refused_may_come_back_as_somebody_else() {
+    let gate = Gate::new(&[form(), deny()]);
+    let mut browser = Browser::default();
+    let refusal = refused(gate.prove(&mut browser).await);
+    let again = refusal.again.expect("a way on");
+    assert_eq!(
+        again.as_str(),
+        "https://wiki.example.org/vestibule/start/wiki?rd=https%3A%2F%2Fwiki.example.org%2F&fresh=1"
+    );
+    // Not by single sign-on, and not by what the upstream remembers: the form is there again.
+    let demand = Demand { fresh: true, ..Demand::default() };
+    let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some("/"), &demand);
+    let to = redirected(browser.keep(WIKI, started));
+    assert!(to.query_pairs().any(|(name, value)| name == "fresh" && value == "1"), "{to}");
+    form_of(gate.begin_at(&mut browser, &to).await);
 }
 
 #[tokio::test]

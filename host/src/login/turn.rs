@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     audit::Event,
-    config::{Application, Config},
+    config::{Application, Config, HandOver},
     decision::{Claim, Context, Denial, DenyCode, Value},
     policy::Generation,
     session::{CookieError, SetCookie, Slot, Sso},
@@ -187,7 +187,7 @@ impl<'a> Turn<'a> {
             request: self.visitor.request.clone(),
             login: pending.map(|pending| pending.id.clone()),
             application: application.map(|application| application.id.clone()),
-            again: application.map(|application| application.url.clone()),
+            again: application.map(|application| way_on(application, class)),
             request_of: pending.and_then(|pending| pending.request().map(str::to_owned)),
         }
     }
@@ -240,6 +240,19 @@ impl From<Refusal> for Answer {
 impl Answer {
     pub(super) fn with(step: Step, cookies: Vec<SetCookie>) -> Self {
         Self { step, cookies }
+    }
+}
+
+/// Where a person goes on from a no: to the application; whoever may not enter, over a new login,
+/// since the one that is remembered would end in the same no.
+fn way_on(application: &Application, class: Class) -> url::Url {
+    match (&application.hand_over, class) {
+        (HandOver::ForwardAuth(_), Class::Denied) => target::address(
+            &application.url,
+            &["vestibule", "start", &application.id],
+            &[("rd", application.url.as_str()), ("fresh", "1")],
+        ),
+        _ => application.url.clone(),
     }
 }
 

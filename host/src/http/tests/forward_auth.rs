@@ -106,8 +106,9 @@ async fn a_person_is_sent_to_log_in_and_a_script_is_told_so() {
 
 #[tokio::test]
 async fn a_policy_that_wants_a_fresh_login_gets_one() {
-    let harness =
-        Harness::checking(Box::new(|_, _| Check::Reauthenticate(Demand { max_age: Some(300), acr_values: vec![] })));
+    let harness = Harness::checking(Box::new(|_, _| {
+        Check::Reauthenticate(Demand { max_age: Some(300), acr_values: vec![], fresh: false })
+    }));
     let read = harness.verify("wiki", "/admin", &[]).await;
     assert_eq!(read.status, StatusCode::UNAUTHORIZED);
     assert!(read.header("x-vestibule-start").unwrap().ends_with("&max-age=300"));

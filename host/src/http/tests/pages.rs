@@ -30,8 +30,13 @@ fn leave(delay: u32) -> Step {
 
 fn every_page() -> Vec<fn() -> Step> {
     vec![
-        || Step::AskIdentifier { login: EVIL.into(), application: "wiki".into(), error: Some(FormError::Identifier) },
-        || Step::AskIdentifier { login: "l1".into(), application: EVIL.into(), error: None },
+        || Step::AskIdentifier {
+            login: EVIL.into(),
+            application: "wiki".into(),
+            identifier: EVIL.into(),
+            error: Some(FormError::Identifier),
+        },
+        || Step::AskIdentifier { login: "l1".into(), application: EVIL.into(), identifier: String::new(), error: None },
         || Step::Choose {
             login: "l1".into(),
             application: "wiki".into(),
