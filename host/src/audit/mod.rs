@@ -37,6 +37,9 @@ pub enum Kind {
     /// A request of a live session was decided by the `access` hook.
     #[serde(rename = "decision.access")]
     Access,
+    /// An upstream, or our own form, did not prove who is there.
+    #[serde(rename = "authentication.refused")]
+    AuthenticationRefused,
     /// A login was decided.
     #[default]
     #[serde(rename = "decision.login")]
@@ -167,6 +170,23 @@ impl Audit {
             ..Event::default()
         })?;
         Ok(audit)
+    }
+
+    /// A log on a disk that is full as soon as somebody says so.
+    #[cfg(test)]
+    pub(crate) fn on_a_disk(full: Arc<std::sync::atomic::AtomicBool>, clock: Arc<dyn Clock>) -> Self {
+        struct Disk(Arc<std::sync::atomic::AtomicBool>);
+        impl writer::Store for Disk {
+            fn append(&mut self, _: &[u8], _: &chain::End) -> std::io::Result<()> {
+                let is_full = self.0.load(std::sync::atomic::Ordering::Relaxed);
+                if is_full { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+            }
+            fn undo(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let writer = Writer::new(Box::new(Disk(full)), chain::End::genesis());
+        Self { writer, redactor: Redactor::new(Arc::new(|_: &str| String::new()), false), clock }
     }
 
     /// Appends one event; returns when it is durable (with `sync`) or written (without).

@@ -11,6 +11,7 @@ use super::{
     turn::Turn,
 };
 use crate::{
+    audit::Kind,
     config::{Upstream, UpstreamKind},
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
     identity::VerifiedIdentity,
@@ -80,6 +81,7 @@ impl Login {
             }
             Err(error) => {
                 tracing::warn!(request = %visitor.request, login = pending.id, upstream, %error, "no proof");
+                self.record_refused(&turn, &pending, upstream, error.code, None).await;
                 Err(turn.refusal(Class::Upstream, error.code, Some(&pending)))
             }
         }
@@ -123,6 +125,7 @@ impl Login {
             }
             Err(error) => {
                 tracing::info!(request = %visitor.request, login = pending.id, %error, "no proof");
+                self.record_refused(&turn, &pending, upstream, error.code, Some(username)).await;
                 Ok(Answer::with(
                     Step::LocalForm {
                         login: pending.id.clone(),
@@ -134,6 +137,25 @@ impl Login {
                 ))
             }
         }
+    }
+
+    /// Records that nobody was proved. The answer is a no whatever becomes of the record.
+    async fn record_refused(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        upstream: &str,
+        code: &str,
+        username: Option<&str>,
+    ) {
+        let mut event = turn.event(Kind::AuthenticationRefused);
+        event.login = Some(pending.id.clone());
+        event.tenant = turn.config.applications.get(&pending.application).map(|known| known.tenant.clone());
+        event.application = Some(pending.application.clone());
+        event.upstream = Some(upstream.to_owned());
+        event.input = username.map(|username| serde_json::json!({ "username": username }));
+        event.outcome = Some(serde_json::json!({ "code": code }));
+        let _ = turn.record(event).await;
     }
 
     /// An identity was proved, just now: decide.

@@ -69,6 +69,15 @@ impl Login {
                 // copied before the login is worth nothing after it.
                 if let Some(old) = turn.lenient(slot.open::<Session>(keys, jar))? {
                     self.revoked.end(&old.id, old.expires(), turn.now);
+                    let mut event = turn.event(Kind::SessionEnded);
+                    event.granted = true;
+                    event.login = Some(old.login);
+                    event.tenant = Some(old.tenant);
+                    event.application = Some(old.application);
+                    event.upstream = Some(old.identity.upstream.clone());
+                    event.session = Some(old.id);
+                    event.identity = Some(old.identity);
+                    turn.record(event).await.map_err(|denial| turn.denied(&denial, None))?;
                 }
                 let mut cookies = slot
                     .seal(keys, jar, &*session, session.cookie_max_age(turn.now))

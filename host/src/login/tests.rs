@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
@@ -89,6 +89,12 @@ impl Gate {
 
     /// `rest` follows the sections that every test has.
     fn with(chain: &[Guest], rest: &str) -> Self {
+        Self::recording(chain, rest, |config, clock| {
+            Audit::open(config, clock, Arc::new(|_: &str| "somebody".to_owned())).unwrap()
+        })
+    }
+
+    fn recording(chain: &[Guest], rest: &str, audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit) -> Self {
         let folder = TempDir::new().unwrap();
         let mut policies = String::new();
         for (index, guest) in chain.iter().enumerate() {
@@ -129,7 +135,7 @@ impl Gate {
         fs::write(&path, text).unwrap();
         let config = config::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let clock = Arc::new(ManualClock::at(testing::NOW));
-        let audit = Audit::open(&config.audit, clock.clone(), Arc::new(|_: &str| "somebody".to_owned())).unwrap();
+        let audit = audit(&config.audit, clock.clone());
         let upstreams = Upstreams::new(&config.fetch, clock.clone()).unwrap();
         let generations = Arc::new(Generations::open(config, engine(|_| {}), clock.clone(), Box::new(|_| {})));
         assert_eq!(generations.current().unavailable(), BTreeMap::new());
@@ -310,6 +316,9 @@ async fn admits_who_knows_the_password_and_carries_the_session_to_the_applicatio
         Step::LocalForm { error, .. } => assert_eq!(error, Some(FormError::Credentials)),
         step => panic!("{step:?}"),
     }
+    let refused = gate.recorded("authentication.refused");
+    assert_eq!((refused.len(), &refused[0]["outcome"]["code"]), (1, &json!("credentials-refused")));
+    assert!(!refused[0].to_string().contains("\"ann\""), "{}", refused[0]);
     let to = redirected(gate.password(&mut browser, &login, PASSWORD).await);
     assert_eq!(to.origin(), Url::parse(WIKI).unwrap().origin());
     assert_eq!(to.path(), "/vestibule/enter/wiki");
@@ -861,6 +870,42 @@ async fn whoever_was_refused_may_come_back_as_somebody_else() {
     let to = redirected(browser.keep(WIKI, started));
     assert!(to.query_pairs().any(|(name, value)| name == "fresh" && value == "1"), "{to}");
     form_of(gate.begin_at(&mut browser, &to).await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_denied() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let full = Arc::new(AtomicBool::new(false));
+    let disk = Arc::clone(&full);
+    let gate = Gate::recording(&[form(), allow(), reauthenticate(300)], "", |_, clock| Audit::on_a_disk(disk, clock));
+    let unavailable = |refusal: Refusal| {
+        assert_eq!((refusal.class, refusal.code.as_str()), (Class::Unavailable, "audit-unavailable"));
+    };
+    let mut browser = Browser::default();
+    // The way to the form.
+    full.store(true, Ordering::Relaxed);
+    unavailable(refused(gate.begin(&mut browser, "/").await));
+    // The decision.
+    full.store(false, Ordering::Relaxed);
+    let login = form_of(gate.begin(&mut browser, "/").await);
+    full.store(true, Ordering::Relaxed);
+    unavailable(refused(gate.password(&mut browser, &login, PASSWORD).await));
+    assert!(!browser.names(GATE).contains(&"__Host-vestibule-sso"), "no single sign-on comes of it");
+    // The session.
+    full.store(false, Ordering::Relaxed);
+    let to = redirected(gate.prove(&mut browser).await);
+    full.store(true, Ordering::Relaxed);
+    unavailable(refused(gate.enter(&mut browser, &to).await));
+    assert!(matches!(gate.check(&mut browser, "/").await, Check::NoSession { .. }));
+    // A request that a policy is asked about.
+    full.store(false, Ordering::Relaxed);
+    let mut browser = Browser::default();
+    gate.log_in(&mut browser).await;
+    full.store(true, Ordering::Relaxed);
+    match gate.check(&mut browser, "/admin/users").await {
+        Check::Refused(refusal) => unavailable(refusal),
+        check => panic!("{check:?}"),
+    }
 }
 
 #[tokio::test]
