@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use output::{Exit, Output};
+use output::{Exit, Failure, Output};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -64,7 +64,10 @@ enum Command {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     let output = Output::new(cli.json);
     let exit = match cli.command {
         Command::Accounts(command) => accounts::run(&command, &output),
@@ -80,6 +83,21 @@ pub fn main() -> ExitCode {
         failure.exit
     })
     .into()
+}
+
+/// Help, the version, or what is wrong with the command line.
+fn misread(error: &clap::Error) -> ExitCode {
+    // What could not be read cannot say whether JSON is wanted: it is looked for by hand.
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && error.use_stderr() {
+        let message = error.to_string();
+        let message = message.trim().trim_start_matches("error: ").lines().next().unwrap_or_default();
+        Output::new(true).failure(&Failure::text(Exit::CommandLine, message));
+        return Exit::CommandLine.into();
+    }
+    // Where even that cannot be printed, the exit code says it.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 impl From<Exit> for ExitCode {

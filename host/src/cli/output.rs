@@ -16,6 +16,8 @@ pub(super) enum Exit {
     Done = 0,
     /// A check, a test or a verification failed.
     Failed = 1,
+    /// The command line is wrong.
+    CommandLine = 2,
     /// The configuration is refused.
     Configuration = 64,
     /// Something that is needed is not there.

@@ -158,9 +158,17 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
         Some(other) => other.to_string(),
     };
     let mut rows = Vec::new();
-    for key in ["name", "version", "description", "hooks", "reads", "facts", "may-grant", "access-paths", "fuel"] {
+    for key in ["name", "version", "description", "hooks", "reads", "facts", "may-grant", "access-paths"] {
+        // What the settings name comes on top: JSON pointers to where they name it.
+        let from = format!("{key}-from-settings");
+        let named = manifest.get(&from).and_then(Value::as_array).filter(|pointers| !pointers.is_empty());
         rows.push(vec![key.to_owned(), text(manifest.get(key))]);
+        if named.is_some() {
+            rows.push(vec![String::new(), format!("and what the settings name at {}", text(manifest.get(&from)))]);
+        }
     }
+    let fuel = manifest.get("fuel").filter(|fuel| !fuel.is_null());
+    rows.push(vec!["fuel".to_owned(), fuel.map_or_else(|| "the operator's limit".to_owned(), |fuel| text(Some(fuel)))]);
     for key in ["imports", "exports", "cases", "bytes", "digest"] {
         rows.push(vec![key.to_owned(), text(json.get(key))]);
     }

@@ -30,6 +30,17 @@ fn a_configuration_that_is_right_passes_the_check() {
 }
 
 #[test]
+fn a_command_line_that_is_wrong_is_told_in_json_too() {
+    let gateway = Gateway::new();
+    for arguments in [&["check", "--json", "--nope"][..], &["--json", "chek"], &["audit", "verify", "--json"]] {
+        let (code, output, _) = gateway.run(arguments);
+        let told: serde_json::Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+        assert_eq!((code, &told["ok"]), (2, &serde_json::Value::Bool(false)), "{output}");
+        assert!(told["error"].as_str().is_some_and(|error| !error.is_empty()), "{output}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
     let gateway = folder();
     let text = fs::read_to_string(gateway.path("vestibule.toml")).unwrap();
