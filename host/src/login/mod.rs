@@ -26,6 +26,7 @@
 
 mod begin;
 mod complete;
+mod contracts;
 mod decide;
 mod directory;
 mod enter;
