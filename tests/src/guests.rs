@@ -105,7 +105,9 @@ fn interfaces(module: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
             }
             Payload::ExportSection(section) => {
                 exports.extend(section.into_iter().filter_map(|export| {
-                    export.expect("an export").name.split_once('#').map(|(interface, _)| interface.to_owned())
+                    // What frees an answer belongs to the function that gave it.
+                    let name = export.expect("an export").name.trim_start_matches("cabi_post_");
+                    name.split_once('#').map(|(interface, _)| interface.to_owned())
                 }));
             }
             _ => {}
