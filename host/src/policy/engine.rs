@@ -80,6 +80,7 @@ pub(crate) struct Side {
     pub(crate) linker: Linker<Guest>,
     /// Stands for compiler, settings and processor: native code is good for just these.
     pub(crate) compatibility: [u8; 32],
+    config: Config,
 }
 
 impl Engine {
@@ -92,10 +93,10 @@ impl Engine {
         check(limits)?;
         let mut config = base(limits);
         config.cranelift_opt_level(OptLevel::None);
-        let configure = Side::new(&config)?;
+        let configure = Side::new(config.clone())?;
         config.cranelift_opt_level(OptLevel::Speed);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-        let decide = Side::new(&config)?;
+        let decide = Side::new(config)?;
         let features = decide.engine.get_wasm_features();
 
         let tick = (limits.deadline / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
@@ -167,8 +168,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Side {
-    fn new(config: &Config) -> Result<Self, EngineError> {
-        let engine = wasmtime::Engine::new(config).map_err(EngineError::Wasmtime)?;
+    fn new(config: Config) -> Result<Self, EngineError> {
+        let engine = wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(EngineError::Wasmtime)?;
         let mut hasher = Sha256Hasher(digest::Context::new(&digest::SHA256));
@@ -177,7 +178,26 @@ impl Side {
         for (to, from) in compatibility.iter_mut().zip(hasher.0.finish().as_ref()) {
             *to = *from;
         }
-        Ok(Self { engine, linker, compatibility })
+        Ok(Self { engine, linker, compatibility, config })
+    }
+
+    /// The native code of `wasm`, in the form that is kept in the cache.
+    ///
+    /// Compiles in an engine of its own: an engine keeps the compiler's working memory, some
+    /// ten megabytes for each thread that compiled, for as long as it lives.
+    pub(crate) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        wasmtime::Engine::new(&self.config)?.precompile_component(wasm)
+    }
+
+    /// The component whose native code is `code`.
+    ///
+    /// # Safety
+    ///
+    /// `code` came from [`Side::compile`], here or before an authenticated cache.
+    #[expect(unsafe_code, reason = "native code is trusted: whoever calls this says where it came from")]
+    pub(crate) unsafe fn component(&self, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
+        // SAFETY: passed on to the caller.
+        unsafe { wasmtime::component::Component::deserialize(&self.engine, code) }
     }
 }
 

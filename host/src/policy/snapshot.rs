@@ -133,15 +133,14 @@ pub(crate) fn native(
     if let Some(component) = cached(engine, side, key) {
         return Ok(component);
     }
-    let component = wasmtime::component::Component::new(&side.engine, wasm)
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    if let Some(cache) = engine.cache() {
-        let stored = component.serialize().map_err(std::io::Error::other).and_then(|code| cache.store(key, &code));
-        if let Err(error) = stored {
-            tracing::warn!(%error, "failed to keep native code in the cache");
-        }
+    let code = side.compile(wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    if let Some(Err(error)) = engine.cache().map(|cache| cache.store(key, &code)) {
+        tracing::warn!(%error, "failed to keep native code in the cache");
     }
-    Ok(component)
+    #[expect(unsafe_code, reason = "native code is trusted; this gateway just compiled it")]
+    // SAFETY: the same side compiled it, two statements ago.
+    let component = unsafe { side.component(&code) };
+    component.map_err(|error| LoadError::Compile(format!("{error:#}")))
 }
 
 /// The native code under `key`, if the cache has it.
@@ -150,7 +149,7 @@ pub(crate) fn cached(engine: &Engine, side: &Side, key: &CacheKey) -> Option<was
     #[expect(unsafe_code, reason = "native code is trusted; the cache gave back what this gateway stored")]
     // SAFETY: the cache authenticated the very bytes that are loaded here: this gateway's
     // compiler made them, and nobody changed them since.
-    let component = unsafe { wasmtime::component::Component::deserialize(&side.engine, &code) };
+    let component = unsafe { side.component(&code) };
     component.inspect_err(|error| tracing::warn!(%error, "failed to use native code from the cache")).ok()
 }
 
