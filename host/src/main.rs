@@ -7,9 +7,9 @@ fn main() -> ExitCode {
     vestibule::cli::main()
 }
 
-/// Compiling a policy takes some hundred megabytes for a moment. Left to itself, glibc takes
-/// that for the program's habit, raises its threshold, and keeps what was freed in each
-/// thread's arena for ever.
+/// Compiling a policy takes much memory for a moment. Left to itself, glibc takes that for
+/// the program's habit, raises its threshold, and keeps what was freed in each thread's
+/// arena for ever.
 fn give_memory_back_early() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "the standard library has no mallopt")]

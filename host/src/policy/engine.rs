@@ -183,8 +183,8 @@ impl Side {
 
     /// The native code of `wasm`, in the form that is kept in the cache.
     ///
-    /// Compiles in an engine of its own: an engine keeps the compiler's working memory, some
-    /// ten megabytes for each thread that compiled, for as long as it lives.
+    /// Compiles in an engine of its own: an engine keeps the compiler's working memory for as
+    /// long as it lives, which is most of what a gateway would hold.
     pub(crate) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
         wasmtime::Engine::new(&self.config)?.precompile_component(wasm)
     }
