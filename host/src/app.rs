@@ -139,12 +139,16 @@ impl App {
                 }
             })
         };
-        let router = http::router(http::Parts {
+        let router = Arc::new(http::Router::new(http::Parts {
             login: Arc::clone(&self.login),
             passports: Passports::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
             provider: Provider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
-        });
-        server::serve(&self.config.server, listener, router, stop).await;
+        }));
+        let answer = move |peer, request| {
+            let router = Arc::clone(&router);
+            async move { router.answer(Some(peer), request).await }
+        };
+        server::serve(&self.config.server, listener, answer, stop).await;
         reloads.abort();
         // The watch waits for its thread, which may be building a generation.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;

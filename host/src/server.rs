@@ -1,6 +1,6 @@
-//! Sockets: accepts connections, within limits, and hands their requests to a service.
+//! Sockets: accepts connections, within limits, and hands on their requests.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
@@ -12,7 +12,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tower::{Service, ServiceExt as _};
 
 use crate::{config::Server, http::Peer};
 
@@ -27,28 +26,28 @@ const GRACE: Duration = Duration::from_secs(10);
 /// hyper's own minimum for the buffer that holds a request head.
 const HEAD_BUFFER_MIN: usize = 8192;
 
-/// Serves `service` on `listener` until `stop` comes true, then lets the requests under way
-/// end.
-pub async fn serve<S, B>(config: &Server, listener: TcpListener, service: S, stop: impl Future<Output = ()>)
+/// Serves on `listener` what `answer` says, until `stop` comes true; then lets the requests under
+/// way end.
+pub async fn serve<A, F, B>(config: &Server, listener: TcpListener, answer: A, stop: impl Future<Output = ()>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    serve_within(config, listener, service, stop, HEAD_TIMEOUT).await;
+    serve_within(config, listener, answer, stop, HEAD_TIMEOUT).await;
 }
 
-async fn serve_within<S, B>(
+async fn serve_within<A, F, B>(
     config: &Server,
     listener: TcpListener,
-    service: S,
+    answer: A,
     stop: impl Future<Output = ()>,
     head_timeout: Duration,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -92,7 +91,11 @@ async fn serve_within<S, B>(
         };
         // Small answers go out at once.
         let _ = stream.set_nodelay(true);
-        let service = with_peer(service.clone(), peer);
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let answered = answer(Peer(peer), request);
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
         let (builder, watcher) = (Arc::clone(&builder), graceful.watcher());
         tokio::spawn(async move {
             if !matches!(tokio::time::timeout(head_timeout, speaks(&stream)).await, Ok(true)) {
@@ -133,27 +136,6 @@ async fn speaks(stream: &TcpStream) -> bool {
     }
 }
 
-/// Puts the peer's address in each request of a connection.
-fn with_peer<S, B>(
-    service: S,
-    peer: SocketAddr,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response<B>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Response<B>, Infallible>> + Send,
-> + Clone
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: hyper::body::Body,
-{
-    service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        service.clone().oneshot(request)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::Empty;
@@ -167,11 +149,9 @@ mod tests {
         let config = crate::config::parse(text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = tower::service_fn(|_: Request<Incoming>| async {
-            Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
-        });
+        let answer = |_, _| async { Response::new(Empty::<bytes::Bytes>::new()) };
         tokio::spawn(async move {
-            serve_within(&config.server, listener, service, std::future::pending(), Duration::from_millis(200)).await;
+            serve_within(&config.server, listener, answer, std::future::pending(), Duration::from_millis(200)).await;
         });
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: a", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
             let mut stream = TcpStream::connect(address).await.unwrap();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::{HeaderNames, UnsafeValue, encode, encode_list, oidc::subject};
@@ -34,7 +34,8 @@ const ASSERTION_TYPE: &str = "vestibule-assertion+jwt";
 /// What goes to an application with each request of one session.
 #[derive(Debug)]
 pub struct Passport {
-    /// The identity headers: each configured one, empty where there is nothing to say.
+    /// The identity headers: each configured one, empty where there is nothing to say. And
+    /// `Cache-Control: no-store`.
     pub headers: HeaderMap,
     names: Arc<HeaderNames>,
     renew_at: u64,
@@ -129,6 +130,7 @@ impl Passports {
         let user = username(profile).or(email).ok_or(PassportError::Nameless)?;
         let name = full_name(profile);
         let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let values = [
             (&names.user, encode(user)?),
             (&names.email, encode(email.unwrap_or_default())?),

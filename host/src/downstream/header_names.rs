@@ -81,10 +81,11 @@ impl HeaderNames {
     }
 
     /// Each header with an empty value: what goes with a request that passes without an
-    /// identity, so that a proxy overwrites what the client sent.
+    /// identity, so that a proxy overwrites what the client sent. And `Cache-Control: no-store`.
     #[must_use]
     pub fn blank(&self) -> HeaderMap {
-        self.iter().map(|name| (name.clone(), HeaderValue::from_static(""))).collect()
+        let names = self.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
+        names.chain([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]).collect()
     }
 
     /// Does the client speak for the gateway?
@@ -182,8 +183,10 @@ mod tests {
     #[test]
     fn an_empty_name_is_not_sent() {
         assert_eq!(names().iter().count(), 4);
-        assert_eq!(names().blank().len(), 4);
-        assert!(names().blank().values().all(HeaderValue::is_empty));
+        let mut blank = names().blank();
+        assert_eq!(blank.remove(header::CACHE_CONTROL).unwrap(), "no-store");
+        assert_eq!(blank.len(), 4);
+        assert!(blank.values().all(HeaderValue::is_empty));
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         application: &'a str,
         request: &'a AccessRequest,
     ) -> Eventually<'a, Check>;
+    fn check_at_once(&self, visitor: &Visitor, application: &str, request: &AccessRequest) -> Option<Check>;
     fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url>;
     fn depart<'a>(&'a self, visitor: &'a Visitor, application: &'a str, rd: Option<&'a str>) -> Eventually<'a, Answer>;
     fn logout<'a>(
@@ -103,6 +104,10 @@ impl Flow for Arc<Login> {
         request: &'a AccessRequest,
     ) -> Eventually<'a, Check> {
         Box::pin(Login::check(self, visitor, application, request))
+    }
+
+    fn check_at_once(&self, visitor: &Visitor, application: &str, request: &AccessRequest) -> Option<Check> {
+        Login::check_at_once(self, visitor, application, request)
     }
 
     fn start_url(&self, visitor: &Visitor, application: &str, rd: &str, demand: &Demand) -> Option<Url> {

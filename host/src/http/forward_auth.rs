@@ -7,10 +7,8 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::Body,
-    extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request},
     response::Response,
 };
 use url::Url;
@@ -19,7 +17,7 @@ use super::{
     error::{Failure, found},
     gateway::{Asked, Behind, Gateway, facts},
     login::append_cookies,
-    middleware::ForProxy,
+    middleware::Reader,
     origin::{OriginError, Original},
 };
 use crate::{
@@ -48,25 +46,102 @@ enum Verdict {
     Rewrite(String),
 }
 
-/// `/vestibule/verify/{application}`
-pub(super) async fn verify(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(asked): Extension<Asked>,
-    application: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    let (parts, _body) = request.into_parts();
-    let scheme = asked.settings.config.server.public_url.scheme();
-    let headers = Arc::new(parts.headers);
-    let original = Original::by_nginx(&headers, scheme);
-    match judge(&gateway, &asked, application, &headers, original).await {
+/// What a proxy asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    kind: Kind,
+    /// As it stands in the path; no id of ours is percent-encoded.
+    application: String,
+}
+
+/// In which words a proxy asks and is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `/vestibule/verify/{application}`
+    Verify,
+    /// `/vestibule/forward/{application}`
+    Forward,
+}
+
+impl Question {
+    /// Reads a request's path; none where it asks for something else.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        let (kind, application) = path.strip_prefix("/vestibule/")?.split_once('/')?;
+        let kind = match kind {
+            "verify" => Kind::Verify,
+            "forward" => Kind::Forward,
+            _ => return None,
+        };
+        let is_one = !application.is_empty() && !application.contains('/');
+        is_one.then(|| Self { kind, application: application.to_owned() })
+    }
+
+    /// The route, for the log.
+    pub(super) const fn route(&self) -> &'static str {
+        match self.kind {
+            Kind::Verify => "/vestibule/verify/{application}",
+            Kind::Forward => "/vestibule/forward/{application}",
+        }
+    }
+
+    /// Answers it. The request's body, if there is any, is not read.
+    pub(super) async fn answer<B>(&self, gateway: &Gateway, asked: &Asked, request: Request<B>) -> (Response, Reader) {
+        let headers = Arc::new(request.into_parts().0.headers);
+        let verdict = self.judge(gateway, asked, &headers).await;
+        match self.kind {
+            Kind::Verify => verify(asked, verdict),
+            Kind::Forward => forward(gateway, asked, is_background(&headers), verdict),
+        }
+    }
+
+    async fn judge(&self, gateway: &Gateway, asked: &Asked, headers: &Arc<HeaderMap>) -> Result<Verdict, Failure> {
+        let application = self.application.as_str();
+        let behind = asked.settings.behind.get(application).ok_or(Failure::UnknownApplication)?;
+        if !asked.reach.trusted {
+            tracing::warn!(application, "a peer that server.trusted-proxies does not name asked about a request");
+            return Err(Failure::UntrustedProxy);
+        }
+        if let Some(forgery) = behind.names.forged(headers) {
+            return Err(Failure::BadRequest(forgery.code()));
+        }
+        let scheme = asked.settings.config.server.public_url.scheme();
+        let original = match self.kind {
+            Kind::Verify => Original::by_nginx(headers, scheme, &behind.origins),
+            Kind::Forward => Original::by_forwarding(headers, scheme, &behind.origins),
+        };
+        let original = original.map_err(|error| {
+            if error == OriginError::Missing {
+                tracing::warn!(
+                    application,
+                    "the proxy does not say which request it asks about: see docs/forward-auth.md"
+                );
+            }
+            Failure::BadRequest(error.code())
+        })?;
+        if original.path.is_rearranged() {
+            // The proxy sends the bytes that it got, and we cannot decide about others.
+            return match original.method.as_str() {
+                "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
+                _ => Err(Failure::BadRequest("path-not-canonical")),
+            };
+        }
+        if original.method == Method::OPTIONS.as_str() && behind.forward_auth.pass_options {
+            return Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() });
+        }
+        check(gateway, asked, application, behind, headers, original).await
+    }
+}
+
+/// For nginx.
+fn verify(asked: &Asked, verdict: Result<Verdict, Failure>) -> (Response, Reader) {
+    let response = match verdict {
         Ok(Verdict::Pass { headers, cookies }) => {
             let mut response = pass(headers, &cookies);
             number_cookies(response.headers_mut(), &cookies);
-            response
+            return (response, Reader::Proxy);
         }
         Ok(Verdict::LogIn { start, cookies }) => {
-            let mut response = Failure::NotLoggedIn.bare(&asked);
+            let mut response = Failure::NotLoggedIn.bare(asked);
             if let Some(start) = start.and_then(|start| HeaderValue::try_from(String::from(start)).ok()) {
                 response.headers_mut().insert(START, start);
             }
@@ -74,74 +149,35 @@ pub(super) async fn verify(
             number_cookies(response.headers_mut(), &cookies);
             response
         }
-        Ok(Verdict::Rewrite(_)) => Failure::BadRequest("path-not-canonical").bare(&asked),
-        Err(failure) => failure.bare(&asked),
-    }
+        Ok(Verdict::Rewrite(_)) => Failure::BadRequest("path-not-canonical").bare(asked),
+        Err(failure) => failure.bare(asked),
+    };
+    (response, Reader::Browser)
 }
 
-/// `/vestibule/forward/{application}`
-pub(super) async fn forward(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(asked): Extension<Asked>,
-    application: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    let (parts, _body) = request.into_parts();
-    let scheme = asked.settings.config.server.public_url.scheme();
-    let headers = Arc::new(parts.headers);
-    let original = Original::by_forwarding(&headers, scheme);
-    let is_background = is_background(&headers);
-    match judge(&gateway, &asked, application, &headers, original).await {
-        Ok(Verdict::Pass { headers, cookies }) => pass(headers, &cookies),
+/// For a proxy that hands on what it hears.
+fn forward(
+    gateway: &Gateway,
+    asked: &Asked,
+    is_background: bool,
+    verdict: Result<Verdict, Failure>,
+) -> (Response, Reader) {
+    let response = match verdict {
+        Ok(Verdict::Pass { headers, cookies }) => return (pass(headers, &cookies), Reader::Proxy),
         Ok(Verdict::LogIn { start: Some(start), cookies }) if !is_background => {
             let mut response = found(start.as_str());
             append_cookies(response.headers_mut(), &cookies);
             response
         }
         Ok(Verdict::LogIn { cookies, .. }) => {
-            let mut response = Failure::NotLoggedIn.bare(&asked);
+            let mut response = Failure::NotLoggedIn.bare(asked);
             append_cookies(response.headers_mut(), &cookies);
             response
         }
         Ok(Verdict::Rewrite(to)) => found(&to),
-        Err(failure) => failure.page(&gateway, &asked),
-    }
-}
-
-/// What both have in common.
-async fn judge(
-    gateway: &Gateway,
-    asked: &Asked,
-    application: Result<Path<String>, PathRejection>,
-    headers: &Arc<HeaderMap>,
-    original: Result<Original<'_>, OriginError>,
-) -> Result<Verdict, Failure> {
-    let Path(application) = application.map_err(|_| Failure::UnknownApplication)?;
-    let behind = asked.settings.behind.get(&application).ok_or(Failure::UnknownApplication)?;
-    if !asked.reach.trusted {
-        tracing::warn!(application, "a peer that server.trusted-proxies does not name asked about a request");
-        return Err(Failure::UntrustedProxy);
-    }
-    if let Some(forgery) = behind.names.forged(headers) {
-        return Err(Failure::BadRequest(forgery.code()));
-    }
-    let original = original.map_err(|error| {
-        if error == OriginError::Missing {
-            tracing::warn!(application, "the proxy does not say which request it asks about: see docs/forward-auth.md");
-        }
-        Failure::BadRequest(error.code())
-    })?;
-    if original.path.is_rearranged() {
-        // The proxy sends the bytes that it got, and we cannot decide about others.
-        return match original.method.as_str() {
-            "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
-            _ => Err(Failure::BadRequest("path-not-canonical")),
-        };
-    }
-    if original.method == Method::OPTIONS.as_str() && behind.forward_auth.pass_options {
-        return Ok(Verdict::Pass { headers: behind.names.blank(), cookies: Vec::new() });
-    }
-    check(gateway, asked, &application, behind, headers, original).await
+        Err(failure) => failure.page(gateway, asked),
+    };
+    (response, Reader::Browser)
 }
 
 async fn check(
@@ -152,22 +188,26 @@ async fn check(
     headers: &Arc<HeaderMap>,
     original: Original<'_>,
 ) -> Result<Verdict, Failure> {
-    let request = AccessRequest {
+    let request = Arc::new(AccessRequest {
         method: original.method.clone(),
         host: original.host().to_owned(),
         path: original.path.as_str().to_owned(),
-    };
+    });
     let facts = {
-        let (request, headers) = (request.clone(), Arc::clone(headers));
+        let (request, headers) = (Arc::clone(&request), Arc::clone(headers));
         Facts::later(move || facts(&request.method, &request.host, &request.path, &headers))
     };
-    let visitor = asked.visitor_with(headers, Some(original.origin.clone()), facts)?;
+    let visitor = asked.visitor_with(headers, Some(Arc::clone(&original.origin)), facts)?;
     let start = |demand: &Demand| {
         let start = gateway.flow.start_url(&visitor, application, &original.url(), demand);
         start.or_else(|| behind.start.clone())
     };
-    match gateway.flow.check(&visitor, application, &request).await {
-        Check::Anonymous => Ok(Verdict::Pass { headers: behind.names.blank(), cookies: Vec::new() }),
+    let check = match gateway.flow.check_at_once(&visitor, application, &request) {
+        Some(check) => check,
+        None => gateway.flow.check(&visitor, application, &request).await,
+    };
+    match check {
+        Check::Anonymous => Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() }),
         Check::Live { session, cookies } => {
             let lifetime = behind.forward_auth.assertion_lifetime;
             match gateway.passports.of(&session, &behind.names, &asked.settings.issuer, lifetime) {
@@ -184,11 +224,10 @@ async fn check(
     }
 }
 
+/// `headers` say already that nobody is to keep the answer.
 fn pass(headers: HeaderMap, cookies: &[SetCookie]) -> Response {
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = headers;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(ForProxy);
     append_cookies(response.headers_mut(), cookies);
     response
 }

@@ -12,7 +12,13 @@ use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header, request};
 use url::Url;
 
-use super::{error::Failure, flow::Flow, origin, pages::Pages, peer::Reach};
+use super::{
+    error::Failure,
+    flow::Flow,
+    origin::{self, KnownOrigins},
+    pages::Pages,
+    peer::Reach,
+};
 use crate::{
     config::{Config, ForwardAuth, HandOver},
     decision::{Claim, Value},
@@ -79,6 +85,10 @@ pub(super) struct Behind {
     pub(super) names: Arc<HeaderNames>,
     /// Where a login starts for somebody who came from nowhere that we know.
     pub(super) start: Option<Url>,
+    /// What goes with a request that passes without an identity.
+    pub(super) blank: HeaderMap,
+    /// The application's origins, read once.
+    pub(super) origins: KnownOrigins,
 }
 
 impl Settings {
@@ -90,7 +100,10 @@ impl Settings {
                 Ok(names) => {
                     let start = application.url.join(&format!("/vestibule/start/{id}")).ok();
                     let forward_auth = forward_auth.clone();
-                    behind.insert(id.clone(), Behind { forward_auth, names: Arc::new(names), start });
+                    let origins = KnownOrigins::of(application);
+                    let blank = names.blank();
+                    let names = Arc::new(names);
+                    behind.insert(id.clone(), Behind { forward_auth, names, start, blank, origins });
                 }
                 // Without names no request of this application passes.
                 Err(error) => tracing::error!(application = %id, %error, "the application is refused to everybody"),
@@ -119,21 +132,21 @@ impl Asked {
     /// The browser behind a request to a page.
     pub(super) fn visitor(&self, parts: &request::Parts) -> Result<Visitor, Failure> {
         let origin = origin::visited(self.reach, &parts.headers, self.settings.config.server.public_url.scheme());
-        let host = origin.as_ref().map(origin::host_of).unwrap_or_default();
+        let host = origin.as_ref().map(|origin| origin::host_of(origin)).unwrap_or_default();
         let facts = facts(parts.method.as_str(), host, parts.uri.path(), &parts.headers);
-        self.visitor_with(&parts.headers, origin, Facts::later(move || facts.clone()))
+        self.visitor_with(&parts.headers, origin.map(Arc::new), Facts::later(move || facts.clone()))
     }
 
     /// The browser behind a request whose host and facts are known.
     pub(super) fn visitor_with(
         &self,
         headers: &HeaderMap,
-        origin: Option<Url>,
+        origin: Option<Arc<Url>>,
         facts: Facts,
     ) -> Result<Visitor, Failure> {
         let cookies = Jar::parse(headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes()))
             .map_err(|_| Failure::BadRequest("cookies-unreadable"))?;
-        Ok(Visitor { request: self.id.to_string(), address: self.reach.address, origin, cookies, facts })
+        Ok(Visitor { request: Arc::clone(&self.id), address: self.reach.address, origin, cookies, facts })
     }
 }
 
@@ -186,6 +199,8 @@ fn may_hold_credential(name: &str) -> bool {
     !is_harmless && PARTS.iter().any(|part| name.contains(part))
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Ids of requests: unique within a run of the gateway, and telling nothing.
 struct Ids {
     seed: u64,
@@ -206,7 +221,13 @@ impl Ids {
         id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         id ^= id >> 31;
-        format!("{id:016x}").into()
+        // No more than one allocation: each request takes an id.
+        let mut text = [0; 16];
+        for (place, byte) in text.iter_mut().enumerate() {
+            let digit = (id >> (60 - 4 * place)) & 0xf;
+            *byte = HEX.get(digit as usize).copied().unwrap_or_default();
+        }
+        Arc::from(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -241,7 +241,7 @@ async fn submit(
         let Path(name) = name.map_err(|_| Failure::NotFound)?;
         let visitor = asked.visitor(&parts)?;
         let origin = match site {
-            Site::Application => visitor.origin.as_ref(),
+            Site::Application => visitor.origin.as_deref(),
             Site::Gateway => Some(&asked.settings.config.server.public_url),
         };
         form::is_our_own(&parts.headers, origin)?;

@@ -1,56 +1,74 @@
 //! What happens around every route: an id, a span, limits, and headers that protect the
 //! browser.
 
-use std::{any::Any, sync::Arc, time::Instant};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
-    body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::Response,
 };
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::{
     error::Failure,
-    gateway::Gateway,
+    gateway::{Asked, Gateway},
     peer::{Peer, Reach},
 };
 
-/// Marks the answer of a route that panicked.
-#[derive(Clone, Copy, Debug)]
-struct Crashed;
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Browser,
+    /// A proxy, and no browser: headers that protect one would only cost each request of each
+    /// application.
+    Proxy,
+}
 
-/// Marks an answer that a proxy reads and no browser gets: headers that protect a browser
-/// would only cost each request of each application.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ForProxy;
-
-/// Around each route.
-pub(super) async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+/// Around each route that axum has found.
+pub(super) async fn around(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    let asked = gateway.asked(|config| Reach::of(peer, request.headers(), &config.server.trusted_proxies));
     // The route, not the path: a path may hold what must not be logged.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let span = tracing::info_span!("request", id = %asked.id, method = method(&request), route);
+    guard(&gateway, peer, route, request, async move |mut request: Request, asked| {
+        request.extensions_mut().insert(asked);
+        (next.run(request).await, Reader::Browser)
+    })
+    .await
+}
+
+/// Around `run`, which answers a request of `peer`.
+pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
+    gateway: &Gateway,
+    peer: Option<Peer>,
+    route: &str,
+    request: Request<B>,
+    run: impl FnOnce(Request<B>, Asked) -> F,
+) -> Response {
+    let begun = Instant::now();
+    let asked = gateway.asked(|config| Reach::of(peer, request.headers(), &config.server.trusted_proxies));
+    let span = tracing::info_span!("request", id = %asked.id, method = method(request.method()), route);
     let config = Arc::clone(&asked.settings.config);
     let secure = asked.settings.is_secure();
 
-    let mut response = if header_bytes(request.headers()) > config.server.header_bytes_max {
-        Failure::HeadersTooLarge.page(&gateway, &asked)
+    let (mut response, reader) = if header_bytes(request.headers()) > config.server.header_bytes_max {
+        (Failure::HeadersTooLarge.page(gateway, &asked), Reader::Browser)
     } else {
-        request.extensions_mut().insert(asked.clone());
-        let run = tokio::time::timeout(config.server.request_timeout, next.run(request));
-        match run.instrument(span.clone()).await {
-            Ok(response) if response.extensions().get::<Crashed>().is_some() => Failure::Crashed.page(&gateway, &asked),
-            Ok(response) => response,
-            Err(_) => Failure::TimedOut.page(&gateway, &asked),
+        // A route that panics is a failure of its own: the other requests notice nothing.
+        let run = AssertUnwindSafe(run(request, asked.clone())).catch_unwind();
+        match tokio::time::timeout(config.server.request_timeout, run).instrument(span.clone()).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(panic)) => {
+                crashed(&*panic);
+                (Failure::Crashed.page(gateway, &asked), Reader::Browser)
+            }
+            Err(_) => (Failure::TimedOut.page(gateway, &asked), Reader::Browser),
         }
     };
-    if response.extensions().get::<ForProxy>().is_none() {
+    if reader == Reader::Browser {
         protect(response.headers_mut(), secure);
     }
     let _entered = span.enter();
@@ -63,14 +81,11 @@ pub(super) async fn around(State(gateway): State<Arc<Gateway>>, mut request: Req
     response
 }
 
-/// A route panicked: the other requests notice nothing, and nobody sees what it said.
-pub(super) fn crashed(panic: Box<dyn Any + Send>) -> Response {
+/// A route panicked, and nobody sees what it said.
+fn crashed(panic: &(dyn Any + Send)) {
     // A formatted message may hold what must not be logged; a literal cannot.
     let message = panic.downcast_ref::<&'static str>().copied().unwrap_or("not shown");
     tracing::error!(message, "a route panicked");
-    let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Crashed);
-    response
 }
 
 /// Headers that every answer has, unless its route set one of its own.
@@ -99,8 +114,8 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 /// A method that nobody registered is a client's text.
-fn method(request: &Request) -> &'static str {
-    match request.method().as_str() {
+fn method(method: &Method) -> &'static str {
+    match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
         "POST" => "POST",

@@ -23,4 +23,4 @@ mod router;
 mod tests;
 
 pub use peer::Peer;
-pub use router::{Parts, router};
+pub use router::{Parts, Router};

@@ -4,17 +4,22 @@
 //! is refused: a client that adds a second `X-Original-URI` to the proxy's own must not get
 //! to choose which of them counts.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 use url::Url;
 
 use super::peer::Reach;
-use crate::downstream::{CanonicalPath, PathError};
+use crate::{
+    config::Application,
+    downstream::{CanonicalPath, PathError},
+};
 
 /// The request that a proxy asks about.
 #[derive(Debug)]
 pub(super) struct Original<'h> {
     /// Scheme, host and port.
-    pub(super) origin: Url,
+    pub(super) origin: Arc<Url>,
     /// In upper case.
     pub(super) method: String,
     /// The path, read in the one way.
@@ -47,17 +52,17 @@ impl OriginError {
 impl<'h> Original<'h> {
     /// What nginx asks about: `X-Original-URI` (or `X-Original-URL`, as ingress-nginx has
     /// it) and `X-Original-Method`.
-    pub(super) fn by_nginx(headers: &'h HeaderMap, scheme: &str) -> Result<Self, OriginError> {
+    pub(super) fn by_nginx(headers: &'h HeaderMap, scheme: &str, known: &KnownOrigins) -> Result<Self, OriginError> {
         let uri = single(headers, "x-original-uri")?;
         let url = single(headers, "x-original-url")?;
         let method = single(headers, "x-original-method")?.ok_or(OriginError::Missing)?;
         match (uri, url) {
-            (Some(target), None) => Self::read(headers, scheme, method, target),
+            (Some(target), None) => Self::read(headers, scheme, known, method, target),
             (None, Some(url)) => {
                 let (scheme, rest) = url.split_once("://").ok_or(OriginError::Unreadable)?;
                 let start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
                 let (host, target) = rest.split_at_checked(start).ok_or(OriginError::Unreadable)?;
-                let origin = origin(scheme, host).ok_or(OriginError::Unreadable)?;
+                let origin = known.read(scheme, host).ok_or(OriginError::Unreadable)?;
                 Self::assemble(origin, method, target)
             }
             (None, None) => Err(OriginError::Missing),
@@ -66,22 +71,32 @@ impl<'h> Original<'h> {
     }
 
     /// What Traefik and Caddy ask about: `X-Forwarded-Uri` and `X-Forwarded-Method`.
-    pub(super) fn by_forwarding(headers: &'h HeaderMap, scheme: &str) -> Result<Self, OriginError> {
+    pub(super) fn by_forwarding(
+        headers: &'h HeaderMap,
+        scheme: &str,
+        known: &KnownOrigins,
+    ) -> Result<Self, OriginError> {
         let target = single(headers, "x-forwarded-uri")?.ok_or(OriginError::Missing)?;
         let method = single(headers, "x-forwarded-method")?.ok_or(OriginError::Missing)?;
-        Self::read(headers, scheme, method, target)
+        Self::read(headers, scheme, known, method, target)
     }
 
-    fn read(headers: &'h HeaderMap, scheme: &str, method: &str, target: &'h str) -> Result<Self, OriginError> {
+    fn read(
+        headers: &'h HeaderMap,
+        scheme: &str,
+        known: &KnownOrigins,
+        method: &str,
+        target: &'h str,
+    ) -> Result<Self, OriginError> {
         let scheme = single(headers, "x-forwarded-proto")?.unwrap_or(scheme);
         let host = match single(headers, "x-forwarded-host")? {
             Some(host) => host,
             None => single(headers, header::HOST.as_str())?.ok_or(OriginError::Missing)?,
         };
-        Self::assemble(origin(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
+        Self::assemble(known.read(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
     }
 
-    fn assemble(origin: Url, method: &str, target: &'h str) -> Result<Self, OriginError> {
+    fn assemble(origin: Arc<Url>, method: &str, target: &'h str) -> Result<Self, OriginError> {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(OriginError::Unreadable);
         }
@@ -120,6 +135,34 @@ pub(super) fn visited(reach: Reach, headers: &HeaderMap, scheme: &str) -> Option
 pub(super) fn host_of(origin: &Url) -> &str {
     let host = origin.host_str().unwrap_or_default();
     host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The origins of an application, in the spelling that browsers send. Reading an address takes
+/// longer than all else that is done for a request.
+#[derive(Debug, Default)]
+pub(super) struct KnownOrigins(Vec<(String, Arc<Url>)>);
+
+impl KnownOrigins {
+    pub(super) fn of(application: &Application) -> Self {
+        let listed = application.hosts.iter().filter_map(|host| Url::parse(host).ok());
+        let read = |url: Url| {
+            let text = url.origin().ascii_serialization();
+            let (scheme, host) = text.split_once("://")?;
+            origin(scheme, host).map(|origin| (text, Arc::new(origin)))
+        };
+        Self(std::iter::once(application.url.clone()).chain(listed).filter_map(read).collect())
+    }
+
+    /// As [`origin`], which it is spared where the spelling is a known one.
+    fn read(&self, scheme: &str, host: &str) -> Option<Arc<Url>> {
+        let is_same = |text: &str| {
+            text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).is_some_and(|known| known == host)
+        };
+        match self.0.iter().find(|(text, _)| is_same(text)) {
+            Some((_, origin)) => Some(Arc::clone(origin)),
+            None => origin(scheme, host).map(Arc::new),
+        }
+    }
 }
 
 /// An origin from its parts; nothing that merely looks like a host gets through.
@@ -165,7 +208,7 @@ mod tests {
 
     fn nginx(more: &[(&str, &str)]) -> Result<(String, String, String), OriginError> {
         let headers = headers(&[&NGINX, more].concat());
-        let original = Original::by_nginx(&headers, "https")?;
+        let original = Original::by_nginx(&headers, "https", &KnownOrigins::default())?;
         Ok((original.method.clone(), original.host().to_owned(), original.path.as_str().to_owned()))
     }
 
@@ -173,7 +216,10 @@ mod tests {
     fn a12_knows_method_host_and_path_without_the_query() {
         assert_eq!(nginx(&[]), Ok(("GET".into(), "app.example.com".into(), "/admin".into())));
         let headers = headers(&NGINX);
-        assert_eq!(Original::by_nginx(&headers, "https").unwrap().url(), "https://app.example.com/admin?x=/public");
+        assert_eq!(
+            Original::by_nginx(&headers, "https", &KnownOrigins::default()).unwrap().url(),
+            "https://app.example.com/admin?x=/public"
+        );
     }
 
     #[test]
@@ -196,11 +242,19 @@ mod tests {
     fn a21_refuses_a_request_that_the_proxy_does_not_describe() {
         for missing in ["x-original-uri", "x-original-method", "host"] {
             let rest: Vec<_> = NGINX.iter().copied().filter(|(name, _)| *name != missing).collect();
-            assert_eq!(Original::by_nginx(&headers(&rest), "https").unwrap_err(), OriginError::Missing, "{missing}");
+            assert_eq!(
+                Original::by_nginx(&headers(&rest), "https", &KnownOrigins::default()).unwrap_err(),
+                OriginError::Missing,
+                "{missing}"
+            );
         }
         for method in ["", "GET /", "G\u{e9}T", "GET,POST"] {
             let headers = headers(&[("host", "a"), ("x-forwarded-uri", "/"), ("x-forwarded-method", method)]);
-            assert_eq!(Original::by_forwarding(&headers, "https").unwrap_err(), OriginError::Unreadable, "{method}");
+            assert_eq!(
+                Original::by_forwarding(&headers, "https", &KnownOrigins::default()).unwrap_err(),
+                OriginError::Unreadable,
+                "{method}"
+            );
         }
     }
 
@@ -210,7 +264,11 @@ mod tests {
             ["PRIVATE.Example.COM", "private.example.com:8443", "private.example.com.", "Private.example.com.:443"]
         {
             let headers = headers(&[("host", host), ("x-forwarded-uri", "/"), ("x-forwarded-method", "GET")]);
-            assert_eq!(Original::by_forwarding(&headers, "https").unwrap().host(), "private.example.com", "{host}");
+            assert_eq!(
+                Original::by_forwarding(&headers, "https", &KnownOrigins::default()).unwrap().host(),
+                "private.example.com",
+                "{host}"
+            );
         }
     }
 
@@ -221,7 +279,7 @@ mod tests {
             ["", "a b", "a@b", "a/b", "a%2eb", "a\\b", "a#b", "a?b", "ex\u{430}mple.com", ":80", "a:b", "[::1", list]
         {
             let headers = headers(&[("host", host), ("x-forwarded-uri", "/"), ("x-forwarded-method", "GET")]);
-            assert!(Original::by_forwarding(&headers, "https").is_err(), "{host}");
+            assert!(Original::by_forwarding(&headers, "https", &KnownOrigins::default()).is_err(), "{host}");
         }
     }
 
@@ -240,7 +298,7 @@ mod tests {
             ("x-original-url", "https://App.example.com:8443/a/../b?c=d"),
             ("x-original-method", "POST"),
         ]);
-        let original = Original::by_nginx(&headers, "https").unwrap();
+        let original = Original::by_nginx(&headers, "https", &KnownOrigins::default()).unwrap();
         assert_eq!(original.origin.as_str(), "https://app.example.com:8443/");
         assert_eq!(original.canonical_url(), "https://app.example.com:8443/b?c=d");
         assert!(original.path.is_rearranged());

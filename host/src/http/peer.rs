@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 
 use crate::config::Network;
 
-/// The other end of the connection, put in a request's extensions by whoever accepted it.
+/// The other end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 

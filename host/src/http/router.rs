@@ -1,17 +1,16 @@
 //! Every route of the gateway, on one page.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use axum::{
-    Router,
-    routing::{any, get, post},
+    http::Request,
+    response::Response,
+    routing::{get, post},
 };
+use bytes::Bytes;
+use tower::ServiceExt as _;
 
-use super::{
-    forward_auth::{forward, verify},
-    gateway::Gateway,
-    login, middleware, oidc,
-};
+use super::{Peer, forward_auth::Question, gateway::Gateway, login, middleware, oidc};
 use crate::{
     downstream::{Passports, oidc::Provider},
     login::Login,
@@ -27,23 +26,55 @@ pub struct Parts {
     pub provider: Provider,
 }
 
-/// The gateway as a service.
+/// The gateway, as it answers requests.
 ///
-/// Whoever serves it puts a [`super::Peer`] in each request's extensions; a request
-/// without one comes from nowhere and is trusted with nothing. It also limits how many
-/// header bytes are read, how long that may take, and how many connections there are.
-pub fn router(parts: Parts) -> Router {
-    routes(Gateway::new(parts.login, parts.passports, parts.provider))
+/// Whoever serves it limits how many header bytes are read, how long that may take, and how
+/// many connections there are.
+pub struct Router {
+    gateway: Arc<Gateway>,
+    rest: axum::Router,
+}
+
+impl Router {
+    /// The routes of a gateway.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self::of(Gateway::new(parts.login, parts.passports, parts.provider))
+    }
+
+    pub(super) fn of(gateway: Gateway) -> Self {
+        let gateway = Arc::new(gateway);
+        Self { rest: rest(&gateway), gateway }
+    }
+
+    /// Answers a request of `peer`; one of nobody comes from nowhere, and is trusted with
+    /// nothing.
+    pub async fn answer<B>(&self, peer: Option<Peer>, mut request: Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        // What a proxy asks about each request of an application goes no further: the way
+        // through axum's routes would be a good part of what such an answer costs.
+        if let Some(question) = Question::of(request.uri().path()) {
+            let answer = async |request, asked| question.answer(&self.gateway, &asked, request).await;
+            return middleware::guard(&self.gateway, peer, question.route(), request, answer).await;
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        match self.rest.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
 }
 
 /// Two hosts' routes. Behind a reverse proxy, `/vestibule/` of each application's host
-/// leads here; all else is on the gateway's own host.
-pub(super) fn routes(gateway: Gateway) -> Router {
-    let gateway = Arc::new(gateway);
-    Router::new()
-        // An application's host; asked by its proxy for each request.
-        .route("/vestibule/verify/{application}", any(verify))
-        .route("/vestibule/forward/{application}", any(forward))
+/// leads here; all else is on the gateway's own host. `/vestibule/verify/{application}` and
+/// `/vestibule/forward/{application}` are [`Question`]s.
+fn rest(gateway: &Arc<Gateway>) -> axum::Router {
+    axum::Router::new()
         // An application's host; visited by browsers.
         .route("/vestibule/start/{application}", get(login::start))
         .route("/vestibule/enter/{application}", get(login::enter))
@@ -60,8 +91,6 @@ pub(super) fn routes(gateway: Gateway) -> Router {
         .merge(oidc::routes())
         .fallback(login::not_found)
         .method_not_allowed_fallback(login::method_not_allowed)
-        // The last one added is the first one met.
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(middleware::crashed))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), middleware::around))
-        .with_state(gateway)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), middleware::around))
+        .with_state(Arc::clone(gateway))
 }

@@ -192,7 +192,7 @@ impl Login {
             times,
             max_age: pending.max_age,
             may_step_up: pending.step_ups < turn.config.login.step_ups_max && !pending.silent,
-            request: turn.visitor.request.clone(),
+            request: turn.visitor.request.to_string(),
             warnings,
         };
         let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));

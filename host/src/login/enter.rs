@@ -28,6 +28,17 @@ struct Note {
     expires: u64,
 }
 
+/// A request, as far as it can be judged without a guest.
+enum Sight {
+    /// There is nobody to ask.
+    Plain(Check),
+    /// Of a live session, on a path about which a policy wants to be asked.
+    Guarded(Arc<Session>),
+    /// Of nobody, who has the note that the login is left to the application. What clears the
+    /// session's cookies, if it is not so here.
+    Stranger(Vec<SetCookie>),
+}
+
 impl Login {
     pub(super) async fn do_enter(&self, visitor: &Visitor, application: &str, ticket: &str) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
@@ -109,40 +120,79 @@ impl Login {
         let turn = Turn::new(self, visitor);
         let application = turn.application(application)?;
         let origin = turn.origin(application)?;
-        let session = match self.live(&turn, application, &origin)? {
-            Ok(session) => session,
-            Err(cookies) if self.is_left_to_application(&turn, application, &origin)? => {
-                // Nobody cannot be asked about: a guarded path stays shut.
-                if turn.generation.asks_access(&application.id, &request.path) {
-                    return Err(turn.refusal(Class::Denied, "identity-required", None));
-                }
-                // The note says that it was so for some path; whether it is for this one, the
-                // policy alone knows.
-                if !self.leaves_to_application(&turn, application, &origin, request).await {
-                    return Ok(Check::NoSession { cookies });
-                }
-                return Ok(Check::Anonymous);
+        match self.sight(&turn, application, &origin, request)? {
+            Sight::Plain(check) => Ok(check),
+            // The note says that it was so for some path; whether it is for this one, the policy
+            // alone knows.
+            Sight::Stranger(cookies) => {
+                Ok(match self.leaves_to_application(&turn, application, &origin, request).await {
+                    true => Check::Anonymous,
+                    false => Check::NoSession { cookies },
+                })
             }
-            Err(cookies) => return Ok(Check::NoSession { cookies }),
-        };
-        if turn.generation.asks_access(&application.id, &request.path) {
-            match self.ask_access(&turn, application, &session, request).await {
-                Ok(AccessVerdict::Pass) => {}
+            Sight::Guarded(session) => match self.ask_access(&turn, application, &session, request).await {
+                Ok(AccessVerdict::Pass) => self.pass(&turn, application, &origin, session),
                 Ok(AccessVerdict::Reauthenticate(StepUp { acr_values, max_age, .. })) => {
                     let max_age = max_age.map(|seconds| seconds.max(REAUTHENTICATION_MIN_S));
-                    return Ok(Check::Reauthenticate(Demand { max_age, acr_values, fresh: false }));
+                    Ok(Check::Reauthenticate(Demand { max_age, acr_values, fresh: false }))
                 }
                 Ok(AccessVerdict::Deny(reason)) => {
                     let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: None };
-                    return Err(of_session(turn.denied(&denial, None), &session));
+                    Err(of_session(turn.denied(&denial, None), &session))
                 }
-                Err(denial) => return Err(of_session(turn.denied(&denial, None), &session)),
-            }
+                Err(denial) => Err(of_session(turn.denied(&denial, None), &session)),
+            },
         }
+    }
+
+    pub(super) fn do_check_at_once(
+        &self,
+        visitor: &Visitor,
+        application: &str,
+        request: &AccessRequest,
+    ) -> Result<Option<Check>, Refusal> {
+        let turn = Turn::new(self, visitor);
+        let application = turn.application(application)?;
+        let origin = turn.origin(application)?;
+        Ok(match self.sight(&turn, application, &origin, request)? {
+            Sight::Plain(check) => Some(check),
+            Sight::Guarded(_) | Sight::Stranger(_) => None,
+        })
+    }
+
+    /// What can be said of a request without asking anybody.
+    fn sight(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        origin: &Url,
+        request: &AccessRequest,
+    ) -> Result<Sight, Refusal> {
+        let is_guarded = || turn.generation.asks_access(&application.id, &request.path);
+        match self.live(turn, application, origin)? {
+            Ok(session) if is_guarded() => Ok(Sight::Guarded(session)),
+            Ok(session) => self.pass(turn, application, origin, session).map(Sight::Plain),
+            Err(cookies) if !self.is_left_to_application(turn, application, origin)? => {
+                Ok(Sight::Plain(Check::NoSession { cookies }))
+            }
+            // Nobody cannot be asked about: a guarded path stays shut.
+            Err(_) if is_guarded() => Err(turn.refusal(Class::Denied, "identity-required", None)),
+            Err(cookies) => Ok(Sight::Stranger(cookies)),
+        }
+    }
+
+    /// Lets a request pass, with a new cookie where the old one has grown old.
+    fn pass(
+        &self,
+        turn: &Turn<'_>,
+        application: &Application,
+        origin: &Url,
+        session: Arc<Session>,
+    ) -> Result<Check, Refusal> {
         let cookies = match session.renewed(turn.now) {
             None => Vec::new(),
-            Some(renewed) => Slot::session(&turn.config.session, &origin, &application.id)
-                .seal(&self.parts.keys, &visitor.cookies, &renewed, renewed.cookie_max_age(turn.now))
+            Some(renewed) => Slot::session(&turn.config.session, origin, &application.id)
+                .seal(&self.parts.keys, &turn.visitor.cookies, &renewed, renewed.cookie_max_age(turn.now))
                 .map_err(|error| turn.unsealable(&error, None))?,
         };
         Ok(Check::Live { session, cookies })

@@ -80,12 +80,12 @@ const ID_TOKENS_MAX: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
     /// The request's id, as in the log and on the error page.
-    pub request: String,
+    pub request: Arc<str>,
     /// The browser's address, where it is known: the peer's own, or what a trusted proxy said.
     pub address: Option<IpAddr>,
     /// Scheme, host and port that the browser asked for: `Host`, or what a trusted proxy
     /// said. Matters on an application's host; on the gateway's own, `public-url` counts.
-    pub origin: Option<Url>,
+    pub origin: Option<Arc<Url>>,
     /// The cookies.
     pub cookies: Jar,
     /// `request.host`, `request.path`, `request.method` and `header.NAME`; never a
@@ -266,6 +266,12 @@ impl Login {
     /// this request pass?
     pub async fn check(&self, visitor: &Visitor, application: &str, request: &AccessRequest) -> Check {
         self.do_check(visitor, application, request).await.unwrap_or_else(Check::Refused)
+    }
+
+    /// The same without waiting, as most requests can be answered; none where a guest must be
+    /// asked, which is what [`Login::check`] then does.
+    pub fn check_at_once(&self, visitor: &Visitor, application: &str, request: &AccessRequest) -> Option<Check> {
+        self.do_check_at_once(visitor, application, request).unwrap_or_else(|refusal| Some(Check::Refused(refusal)))
     }
 
     /// Where [`Login::start`] is for this request: `{origin}/vestibule/start/{app}?rd=…`.

@@ -5,7 +5,7 @@
 //! only to refuse what no honest link has.
 
 use percent_encoding::percent_decode_str;
-use url::{Host, Origin, Url};
+use url::{Host, Url};
 
 use crate::config::{Application, HandOver};
 
@@ -15,7 +15,7 @@ const TARGET_BYTES_MAX: usize = 2048;
 /// Is `url` on one of the application's own hosts, where its sessions live: the origin of
 /// `url`, and what `hosts` lists?
 pub(super) fn is_own(application: &Application, url: &Url) -> bool {
-    is_plain(url) && (url.origin() == application.url.origin() || is_listed(application, &application.hosts, url))
+    is_plain(url) && (is_same_origin(url, &application.url) || is_listed(application, &application.hosts, url))
 }
 
 /// May `url` be a target of `application`? Its own hosts may, and what `allowed-targets`
@@ -26,10 +26,17 @@ pub(super) fn is_allowed(application: &Application, url: &Url) -> bool {
 
 /// An address that a browser goes to, with nothing in it that could deceive.
 fn is_plain(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none()
-        && matches!(url.origin(), Origin::Tuple(..))
+    matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && url.has_host()
+}
+
+/// Scheme, host and port are the same (RFC 6454 §5). No other scheme than http and https has an
+/// origin to compare.
+fn is_same_origin(left: &Url, right: &Url) -> bool {
+    matches!(left.scheme(), "http" | "https")
+        && left.scheme() == right.scheme()
+        && left.has_host()
+        && left.host() == right.host()
+        && left.port_or_known_default() == right.port_or_known_default()
 }
 
 /// A list holds origins, and `.example.com` for every host below that.
@@ -37,7 +44,7 @@ fn is_listed(application: &Application, list: &[String], url: &Url) -> bool {
     list.iter().any(|listed| match listed.strip_prefix('.') {
         // A subdomain may not be weaker than the application itself.
         Some(parent) => (url.scheme() == "https" || url.scheme() == application.url.scheme()) && is_below(url, parent),
-        None => Url::parse(listed).is_ok_and(|listed| listed.origin() == url.origin()),
+        None => Url::parse(listed).is_ok_and(|listed| is_same_origin(&listed, url)),
     })
 }
 
@@ -52,7 +59,7 @@ pub(super) fn read(application: &Application, base: &Url, text: &str) -> Option<
 pub(super) fn read_after_logout(application: Option<&Application>, public_url: &Url, text: &str) -> Option<Url> {
     let base = application.map_or(public_url, |application| &application.url);
     let url = parse(base, text)?;
-    let own = url.origin() == public_url.origin();
+    let own = is_same_origin(&url, public_url);
     let of_application = |application: &Application| is_allowed(application, &url) || is_registered(application, &url);
     (own || application.is_some_and(of_application)).then_some(url)
 }
@@ -86,6 +93,11 @@ pub(super) fn origin_of(url: &Url) -> Url {
     origin
 }
 
+/// Is it no more than scheme, host and port?
+pub(super) fn is_origin(url: &Url) -> bool {
+    url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+}
+
 /// An address of ours: `path` below the origin of `base`, with a query.
 pub(super) fn address(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     let mut url = origin_of(base);
@@ -117,7 +129,7 @@ fn parse(base: &Url, text: &str) -> Option<Url> {
         Url::parse(text).ok()?
     } else if text.starts_with('/') && !text.starts_with("//") {
         let url = base.join(text).ok()?;
-        if url.origin() != base.origin() {
+        if !is_same_origin(&url, base) {
             return None;
         }
         url

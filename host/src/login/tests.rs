@@ -249,7 +249,7 @@ impl Browser {
         Visitor {
             request: "request-1".into(),
             address: "192.0.2.1".parse().ok(),
-            origin: Url::parse(origin).ok(),
+            origin: Url::parse(origin).ok().map(Arc::new),
             cookies: Jar::parse([header.as_bytes()]).unwrap(),
             facts: Facts::default(),
         }

@@ -47,12 +47,12 @@ impl<'a> Turn<'a> {
     }
 
     /// The origin on which the browser is, where it is one of the application's.
-    pub(super) fn origin(&self, application: &Application) -> Result<url::Url, Refusal> {
+    pub(super) fn origin(&self, application: &Application) -> Result<Arc<url::Url>, Refusal> {
         self.visitor
             .origin
             .as_ref()
             .filter(|origin| target::is_own(application, origin))
-            .map(target::origin_of)
+            .map(|origin| if target::is_origin(origin) { Arc::clone(origin) } else { target::origin_of(origin).into() })
             .ok_or_else(|| self.refusal(Class::BadRequest, "host-not-allowed", None))
     }
 
@@ -146,7 +146,7 @@ impl<'a> Turn<'a> {
     /// May this `state` be used? Once.
     pub(super) fn use_state(&self, state: &str, expires: u64) -> bool {
         let mut used = self.login.used_states.lock().unwrap_or_else(PoisonError::into_inner);
-        !used.contains(&state.to_owned(), self.now) && used.insert(state.to_owned(), (), expires, self.now).is_ok()
+        !used.contains(state, self.now) && used.insert(state.to_owned(), (), expires, self.now).is_ok()
     }
 
     /// Overlooks a cookie that is none of ours, and refuses one that is an attack on our
@@ -184,7 +184,7 @@ impl<'a> Turn<'a> {
         Refusal {
             class,
             code,
-            request: self.visitor.request.clone(),
+            request: self.visitor.request.to_string(),
             login: pending.map(|pending| pending.id.clone()),
             application: application.map(|application| application.id.clone()),
             again: application.map(|application| way_on(application, class)),
@@ -224,7 +224,7 @@ impl<'a> Turn<'a> {
     pub(super) fn event(&self, kind: crate::audit::Kind) -> Event {
         Event {
             kind,
-            request: Some(self.visitor.request.clone()),
+            request: Some(self.visitor.request.to_string()),
             address: self.visitor.address.map(|address| address.to_string()),
             ..Event::default()
         }

@@ -2,8 +2,6 @@
 //!
 //! A filter before the policy, not a decision: it may ask once too often, never too seldom.
 
-use std::borrow::Cow;
-
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::{
@@ -46,25 +44,25 @@ impl AccessPaths {
 
     /// Is the policy to be asked about `path`?
     pub(crate) fn cover(&self, path: &str) -> bool {
-        if self.written.is_match(path) {
+        if !self.written.is_empty() && self.written.is_match(path) {
             return true;
         }
         if self.named.is_empty() {
             return false;
         }
-        let bare = without_parameters(path);
-        let covers = |path: &str| self.named.is_match(path) || self.named.is_match(path.trim_end_matches('/'));
-        covers(path) || covers(&bare)
+        let covers = |path: &str| {
+            let bare = path.trim_end_matches('/');
+            self.named.is_match(path) || bare.len() < path.len() && self.named.is_match(bare)
+        };
+        // A path is asked about once for each way to read it, and most have one only.
+        covers(path) || path.contains(';') && covers(&without_parameters(path))
     }
 }
 
 /// `path` without `;…` in each segment.
-fn without_parameters(path: &str) -> Cow<'_, str> {
-    if !path.contains(';') {
-        return Cow::Borrowed(path);
-    }
+fn without_parameters(path: &str) -> String {
     let segments: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
-    Cow::Owned(segments.join("/"))
+    segments.join("/")
 }
 
 fn refuse(error: &globset::Error) -> ManifestError {

@@ -5,7 +5,7 @@
 //! is believed only up to the configured limit. Every cookie is host-only, `HttpOnly` and
 //! `SameSite=Lax`, and on https has the prefix `__Host-` (RFC 6265bis §4.1.3.2).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use cookie::{Cookie, SameSite, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
@@ -128,7 +128,7 @@ impl fmt::Debug for SetCookie {
 }
 
 /// One cookie of ours: its name, its host and what it is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     name: String,
     host: String,
@@ -141,31 +141,31 @@ impl Slot {
     /// An application's session, on that application's host.
     #[must_use]
     pub fn session(config: &config::Session, origin: &Url, application: &str) -> Self {
-        Self::new(config, origin, Purpose::Session, &format!("app-{application}"))
+        Self::new(config, origin, Purpose::Session, format_args!("app-{application}"))
     }
 
     /// The note that an application does the login itself, on that application's host.
     #[must_use]
     pub fn anonymous(config: &config::Session, origin: &Url, application: &str) -> Self {
-        Self::new(config, origin, Purpose::EnterBinding, &format!("open-{application}"))
+        Self::new(config, origin, Purpose::EnterBinding, format_args!("open-{application}"))
     }
 
     /// What ties a login to the browser that began it, on an application's host.
     #[must_use]
     pub fn binding(config: &config::Session, origin: &Url) -> Self {
-        Self::new(config, origin, Purpose::EnterBinding, "enter")
+        Self::new(config, origin, Purpose::EnterBinding, format_args!("enter"))
     }
 
     /// The single sign-on session, on the gateway's own host.
     #[must_use]
     pub fn sso(config: &config::Session, public_url: &Url) -> Self {
-        Self::new(config, public_url, Purpose::Sso, "sso")
+        Self::new(config, public_url, Purpose::Sso, format_args!("sso"))
     }
 
     /// A pending login, on the gateway's own host.
     #[must_use]
     pub fn pending(config: &config::Session, public_url: &Url, login: &str) -> Self {
-        Self::new(config, public_url, Purpose::PendingLogin, &format!("login-{login}"))
+        Self::new(config, public_url, Purpose::PendingLogin, format_args!("login-{login}"))
     }
 
     /// The ids of the pending logins that the browser says it has, each once.
@@ -178,7 +178,7 @@ impl Slot {
         ids
     }
 
-    fn new(config: &config::Session, origin: &Url, purpose: Purpose, what: &str) -> Self {
+    fn new(config: &config::Session, origin: &Url, purpose: Purpose, what: fmt::Arguments<'_>) -> Self {
         let secure = origin.scheme() == "https";
         let prefix = if secure { "__Host-" } else { "" };
         Self {
@@ -252,7 +252,7 @@ impl Slot {
 
     /// Puts the pieces together. At most `pieces_max` are looked for, whatever the first
     /// one says.
-    pub(super) fn gather(&self, jar: &Jar) -> Result<Option<String>, CookieError> {
+    pub(super) fn gather<'j>(&self, jar: &'j Jar) -> Result<Option<Cow<'j, str>>, CookieError> {
         let Some(first) = jar.one(&self.name)? else { return Ok(None) };
         let (count, piece) = first.split_once('.').ok_or(CookieError::Incomplete)?;
         if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -266,9 +266,9 @@ impl Slot {
         if count == 0 {
             return Err(CookieError::Incomplete);
         }
-        let mut sealed = piece.to_owned();
+        let mut sealed = Cow::Borrowed(piece);
         for index in 1..count {
-            sealed.push_str(jar.one(&self.piece_name(index))?.ok_or(CookieError::Incomplete)?);
+            sealed.to_mut().push_str(jar.one(&self.piece_name(index))?.ok_or(CookieError::Incomplete)?);
         }
         Ok(Some(sealed))
     }
@@ -285,7 +285,7 @@ impl Slot {
         if index == 0 { self.name.clone() } else { format!("{}.{index}", self.name) }
     }
 
-    pub(super) fn binding_text(&self) -> String {
+    fn binding_text(&self) -> String {
         format!("{}|{}", self.name, self.host)
     }
 

@@ -2,6 +2,7 @@
 //! process, and nothing here grows without limit.
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeSet, HashMap},
     hash::Hash,
 };
@@ -54,7 +55,10 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
 
     /// Is `key` remembered?
     #[must_use]
-    pub fn contains(&self, key: &K, now: u64) -> bool {
+    pub fn contains<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: u64) -> bool
+    where
+        K: Borrow<Q>,
+    {
         self.entries.get(key).is_some_and(|(expires, _)| now < *expires)
     }
 

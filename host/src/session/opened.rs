@@ -1,15 +1,16 @@
 //! Sessions whose cookies were opened a moment ago. A browser sends the same cookie with each
 //! request; opening it each time would be most of what a request costs.
 //!
-//! What is remembered is what the key ring opened: the cookie's exact text, its name and its
-//! host, by their SHA-256. Whether a session still lives is asked each time, by the caller.
+//! What is remembered is what the key ring opened, with the cookie's exact text, name and host.
+//! It is found by the text's end, where the tag of the AEAD is (RFC 8439 §2.8), and counts only if
+//! the whole of it is the same: who does not know the tag learns nothing from how long that takes,
+//! and who knows it has the cookie. Whether a session still lives is asked each time, by the caller.
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
 };
-
-use aws_lc_rs::digest;
 
 use super::{CookieError, Jar, Session, Slot};
 use crate::keys::KeyRing;
@@ -20,13 +21,23 @@ const SHARDS: usize = 16;
 /// Sessions that are remembered at most. One takes a few kilobytes.
 const OPENED_MAX: usize = 2048;
 
-/// SHA-256 of a cookie's text, its name and its host.
-type Print = [u8; digest::SHA256_OUTPUT_LEN];
+/// How much of a cookie's end it is found by: the tag's 16 bytes are 22 characters of it.
+const END_BYTES: usize = 32;
+
+/// A cookie that was opened, and what was in it.
+#[derive(Debug)]
+struct Entry {
+    sealed: Box<str>,
+    slot: Slot,
+    session: Arc<Session>,
+}
 
 /// A bounded memory of opened sessions, for one key ring.
 #[derive(Debug, Default)]
 pub struct Opened {
-    shards: [Mutex<HashMap<Print, Arc<Session>>>; SHARDS],
+    hasher: RandomState,
+    /// By the hash of the cookie's end; of two with one hash the later one stays.
+    shards: [Mutex<HashMap<u64, Entry>>; SHARDS],
 }
 
 impl Opened {
@@ -37,36 +48,30 @@ impl Opened {
     /// As [`Slot::open`].
     pub fn open(&self, slot: &Slot, keys: &KeyRing, jar: &Jar, now: u64) -> Result<Option<Arc<Session>>, CookieError> {
         let Some(sealed) = slot.gather(jar)? else { return Ok(None) };
-        let print = print(&slot.binding_text(), &sealed);
-        let shard = self.shards.get(usize::from(print[0]) % SHARDS);
+        let text = sealed.as_bytes();
+        let end = self.hasher.hash_one(text.get(text.len().saturating_sub(END_BYTES)..).unwrap_or_default());
+        let shard = usize::try_from(end).ok().and_then(|end| self.shards.get(end % SHARDS));
         let mut opened = shard.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(session) = opened.as_ref().and_then(|opened| opened.get(&print)) {
-            return Ok(Some(Arc::clone(session)));
+        if let Some(entry) = opened.as_ref().and_then(|opened| opened.get(&end))
+            && *entry.sealed == *sealed
+            && entry.slot == *slot
+        {
+            return Ok(Some(Arc::clone(&entry.session)));
         }
         let session: Arc<Session> = Arc::new(slot.unseal(keys, &sealed)?);
         if let Some(opened) = &mut opened {
             if opened.len() >= OPENED_MAX / SHARDS {
-                opened.retain(|_, session| session.is_live(now));
+                opened.retain(|_, entry| entry.session.is_live(now));
             }
             // Full of what lives: forgetting all is rare, and costs each one opening.
             if opened.len() >= OPENED_MAX / SHARDS {
                 opened.clear();
             }
-            opened.insert(print, Arc::clone(&session));
+            let session = Arc::clone(&session);
+            opened.insert(end, Entry { sealed: sealed.into(), slot: slot.clone(), session });
         }
         Ok(Some(session))
     }
-}
-
-fn print(binding: &str, sealed: &str) -> Print {
-    let mut context = digest::Context::new(&digest::SHA256);
-    // The length first, so that no two pairs run together.
-    context.update(&(binding.len() as u64).to_le_bytes());
-    context.update(binding.as_bytes());
-    context.update(sealed.as_bytes());
-    let mut print = Print::default();
-    print.copy_from_slice(context.finish().as_ref());
-    print
 }
 
 #[cfg(test)]
@@ -137,8 +142,17 @@ mod tests {
         let (opened, slot) = (Opened::default(), slot("https://wiki.example.com"));
         let cookie = sent(&slot, &session());
         opened.open(&slot, &testing::keys(), &jar(&cookie), NOW).unwrap().unwrap();
-        for other in [format!("{cookie}A"), cookie[..cookie.len() - 1].to_owned(), cookie.replacen(".v1.", ".v1.x", 1)]
-        {
+        let middle = cookie.len() / 2;
+        let flipped = if cookie.as_bytes()[middle] == b'A' { "B" } else { "A" };
+        for other in [
+            format!("{cookie}A"),
+            cookie[..cookie.len() - 1].to_owned(),
+            cookie.replacen(".v1.", ".v1.x", 1),
+            // All but one character is that of the one which was opened, its end above all.
+            format!("{}{flipped}{}", &cookie[..middle], &cookie[middle + 1..]),
+            format!("{}{}", &cookie[..middle], &cookie[middle + 1..]),
+            format!("{}{}", &cookie[..cookie.find('=').unwrap() + 1], &cookie[cookie.len() - END_BYTES..]),
+        ] {
             assert!(opened.open(&slot, &testing::keys(), &jar(&other), NOW).is_err(), "{other}");
         }
     }

@@ -33,6 +33,6 @@ impl Revoked {
     /// Was `id` ended?
     #[must_use]
     pub fn has(&self, id: &str, now: u64) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&id.to_owned(), now)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(id, now)
     }
 }

@@ -38,6 +38,35 @@ async fn a_live_session_passes_with_every_identity_header() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_guest_must_be_asked_about_waits_for_its_answer() {
+    let harness = Harness::live();
+    assert_eq!(harness.verify("wiki", "/guarded/x", &[]).await.status, StatusCode::OK);
+    assert_eq!(
+        harness.asked(),
+        ["check wiki GET wiki.example.com /guarded/x by 192.0.2.1 on https://wiki.example.com/"]
+    );
+    let denied = Harness::checking(Box::new(|_, _| refusal(Class::Denied, "policy-denied")));
+    assert_eq!(denied.verify("wiki", "/guarded/x", &[]).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn only_a_path_of_exactly_one_application_is_a_question_of_a_proxy() {
+    let harness = Harness::live();
+    for path in ["", "/", "/wiki/", "/wiki/x", "//wiki", "/wiki//"] {
+        for kind in ["verify", "forward"] {
+            let read = harness.visit(&format!("/vestibule/{kind}{path}")).await;
+            assert_eq!(read.status, StatusCode::NOT_FOUND, "{kind}{path}");
+            assert!(read.headers.contains_key("content-security-policy"), "{kind}{path}: as any page");
+        }
+    }
+    for application in ["nobody", "Wiki", "w%69ki", "wiki%2f"] {
+        let read = harness.verify(application, "/", &[]).await;
+        assert_eq!(read.header("x-vestibule-reason"), Some("unknown-application"), "{application}");
+    }
+    assert_eq!(harness.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a16_nobody_passes_without_a_session_whoever_they_say_they_are() {
     let harness = Harness::new();
     for more in [
