@@ -46,17 +46,9 @@ enum Verdict {
     Rewrite(String),
 }
 
-/// What a proxy asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
-    kind: Kind,
-    /// As it stands in the path; no id of ours is percent-encoded.
-    application: String,
-}
-
 /// In which words a proxy asks and is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Question {
     /// `/vestibule/verify/{application}`
     Verify,
     /// `/vestibule/forward/{application}`
@@ -64,38 +56,46 @@ enum Kind {
 }
 
 impl Question {
-    /// Reads a request's path; none where it asks for something else.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    /// What a request's path asks, and about which application; none where it is no question. No
+    /// id of ours is percent-encoded.
+    pub(super) fn of(path: &str) -> Option<(Self, &str)> {
         let (kind, application) = path.strip_prefix("/vestibule/")?.split_once('/')?;
-        let kind = match kind {
-            "verify" => Kind::Verify,
-            "forward" => Kind::Forward,
+        let question = match kind {
+            "verify" => Self::Verify,
+            "forward" => Self::Forward,
             _ => return None,
         };
-        let is_one = !application.is_empty() && !application.contains('/');
-        is_one.then(|| Self { kind, application: application.to_owned() })
+        (!application.is_empty() && !application.contains('/')).then_some((question, application))
     }
 
     /// The route, for the log.
-    pub(super) const fn route(&self) -> &'static str {
-        match self.kind {
-            Kind::Verify => "/vestibule/verify/{application}",
-            Kind::Forward => "/vestibule/forward/{application}",
+    pub(super) const fn route(self) -> &'static str {
+        match self {
+            Self::Verify => "/vestibule/verify/{application}",
+            Self::Forward => "/vestibule/forward/{application}",
         }
     }
 
     /// Answers it. The request's body, if there is any, is not read.
-    pub(super) async fn answer<B>(&self, gateway: &Gateway, asked: &Asked, request: Request<B>) -> (Response, Reader) {
-        let headers = Arc::new(request.into_parts().0.headers);
-        let verdict = self.judge(gateway, asked, &headers).await;
-        match self.kind {
-            Kind::Verify => verify(asked, verdict),
-            Kind::Forward => forward(gateway, asked, is_background(&headers), verdict),
+    pub(super) async fn answer<B>(gateway: &Gateway, asked: &Asked, request: Request<B>) -> (Response, Reader) {
+        let parts = request.into_parts().0;
+        let Some((question, application)) = Self::of(parts.uri.path()) else {
+            return (Failure::NotFound.page(gateway, asked), Reader::Browser);
+        };
+        let verdict = question.judge(gateway, asked, application, &parts.headers).await;
+        match question {
+            Self::Verify => verify(asked, verdict),
+            Self::Forward => forward(gateway, asked, is_background(&parts.headers), verdict),
         }
     }
 
-    async fn judge(&self, gateway: &Gateway, asked: &Asked, headers: &Arc<HeaderMap>) -> Result<Verdict, Failure> {
-        let application = self.application.as_str();
+    async fn judge(
+        self,
+        gateway: &Gateway,
+        asked: &Asked,
+        application: &str,
+        headers: &HeaderMap,
+    ) -> Result<Verdict, Failure> {
         let behind = asked.settings.behind.get(application).ok_or(Failure::UnknownApplication)?;
         if !asked.reach.trusted {
             tracing::warn!(application, "a peer that server.trusted-proxies does not name asked about a request");
@@ -105,9 +105,9 @@ impl Question {
             return Err(Failure::BadRequest(forgery.code()));
         }
         let scheme = asked.settings.config.server.public_url.scheme();
-        let original = match self.kind {
-            Kind::Verify => Original::by_nginx(headers, scheme, &behind.origins),
-            Kind::Forward => Original::by_forwarding(headers, scheme, &behind.origins),
+        let original = match self {
+            Self::Verify => Original::by_nginx(headers, scheme, &behind.origins),
+            Self::Forward => Original::by_forwarding(headers, scheme, &behind.origins),
         };
         let original = original.map_err(|error| {
             if error == OriginError::Missing {
@@ -120,7 +120,7 @@ impl Question {
         })?;
         if original.path.is_rearranged() {
             // The proxy sends the bytes that it got, and we cannot decide about others.
-            return match original.method.as_str() {
+            return match &*original.method {
                 "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
                 _ => Err(Failure::BadRequest("path-not-canonical")),
             };
@@ -185,26 +185,26 @@ async fn check(
     asked: &Asked,
     application: &str,
     behind: &Behind,
-    headers: &Arc<HeaderMap>,
+    headers: &HeaderMap,
     original: Original<'_>,
 ) -> Result<Verdict, Failure> {
-    let request = Arc::new(AccessRequest {
-        method: original.method.clone(),
+    let request = AccessRequest {
         host: original.host().to_owned(),
         path: original.path.as_str().to_owned(),
-    });
-    let facts = {
-        let (request, headers) = (Arc::clone(&request), Arc::clone(headers));
-        Facts::later(move || facts(&request.method, &request.host, &request.path, &headers))
+        method: original.method.to_string(),
     };
-    let visitor = asked.visitor_with(headers, Some(Arc::clone(&original.origin)), facts)?;
+    let mut visitor = asked.visitor_with(headers, Some(Arc::clone(&original.origin)), Facts::default())?;
+    let check = match gateway.flow.check_at_once(&visitor, application, &request) {
+        Some(check) => check,
+        None => {
+            let (of, headers) = (request.clone(), headers.clone());
+            visitor.facts = Facts::later(move || facts(&of.method, &of.host, &of.path, &headers));
+            gateway.flow.check(&visitor, application, &request).await
+        }
+    };
     let start = |demand: &Demand| {
         let start = gateway.flow.start_url(&visitor, application, &original.url(), demand);
         start.or_else(|| behind.start.clone())
-    };
-    let check = match gateway.flow.check_at_once(&visitor, application, &request) {
-        Some(check) => check,
-        None => gateway.flow.check(&visitor, application, &request).await,
     };
     match check {
         Check::Anonymous => Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() }),

@@ -4,7 +4,7 @@
 //! is refused: a client that adds a second `X-Original-URI` to the proxy's own must not get
 //! to choose which of them counts.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::http::{HeaderMap, header};
 use url::Url;
@@ -21,7 +21,7 @@ pub(super) struct Original<'h> {
     /// Scheme, host and port.
     pub(super) origin: Arc<Url>,
     /// In upper case.
-    pub(super) method: String,
+    pub(super) method: Cow<'h, str>,
     /// The path, read in the one way.
     pub(super) path: CanonicalPath<'h>,
     /// Path and query as sent.
@@ -85,7 +85,7 @@ impl<'h> Original<'h> {
         headers: &'h HeaderMap,
         scheme: &str,
         known: &KnownOrigins,
-        method: &str,
+        method: &'h str,
         target: &'h str,
     ) -> Result<Self, OriginError> {
         let scheme = single(headers, "x-forwarded-proto")?.unwrap_or(scheme);
@@ -96,11 +96,15 @@ impl<'h> Original<'h> {
         Self::assemble(known.read(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
     }
 
-    fn assemble(origin: Arc<Url>, method: &str, target: &'h str) -> Result<Self, OriginError> {
+    fn assemble(origin: Arc<Url>, method: &'h str, target: &'h str) -> Result<Self, OriginError> {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(OriginError::Unreadable);
         }
-        Ok(Self { origin, method: method.to_ascii_uppercase(), path: CanonicalPath::of(target)?, target })
+        let method = match method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            true => Cow::Owned(method.to_ascii_uppercase()),
+            false => Cow::Borrowed(method),
+        };
+        Ok(Self { origin, method, path: CanonicalPath::of(target)?, target })
     }
 
     /// The host as policies see it: lower case, no port, no dot at the end.
@@ -209,7 +213,7 @@ mod tests {
     fn nginx(more: &[(&str, &str)]) -> Result<(String, String, String), OriginError> {
         let headers = headers(&[&NGINX, more].concat());
         let original = Original::by_nginx(&headers, "https", &KnownOrigins::default())?;
-        Ok((original.method.clone(), original.host().to_owned(), original.path.as_str().to_owned()))
+        Ok((original.method.to_string(), original.host().to_owned(), original.path.as_str().to_owned()))
     }
 
     #[test]

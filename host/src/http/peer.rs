@@ -41,9 +41,8 @@ impl Reach {
 fn rightmost_untrusted(headers: &HeaderMap, trusted_proxies: &[Network]) -> Option<IpAddr> {
     let mut first = None;
     // `rev` over the lines and over each line's hops: the nearest proxy wrote last.
-    let mut lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-    lines.reverse();
-    let hops = lines.into_iter().flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
+    let hops =
+        headers.get_all("x-forwarded-for").iter().rev().flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
     for (index, hop) in hops.enumerate() {
         let address = std::str::from_utf8(hop).ok().and_then(|hop| address(hop.trim()));
         let address = address.filter(|_| index < HOPS_MAX)?;

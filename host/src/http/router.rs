@@ -56,8 +56,8 @@ impl Router {
     {
         // What a proxy asks about each request of an application goes no further: the way
         // through axum's routes would be a good part of what such an answer costs.
-        if let Some(question) = Question::of(request.uri().path()) {
-            let answer = async |request, asked| question.answer(&self.gateway, &asked, request).await;
+        if let Some((question, _)) = Question::of(request.uri().path()) {
+            let answer = async |request, asked| Question::answer(&self.gateway, &asked, request).await;
             return middleware::guard(&self.gateway, peer, question.route(), request, answer).await;
         }
         if let Some(peer) = peer {

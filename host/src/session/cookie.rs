@@ -5,7 +5,7 @@
 //! is believed only up to the configured limit. Every cookie is host-only, `HttpOnly` and
 //! `SameSite=Lax`, and on https has the prefix `__Host-` (RFC 6265bis §4.1.3.2).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use cookie::{Cookie, SameSite, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +25,10 @@ const COOKIES_MAX: usize = 180;
 /// The cookies of one request, unopened.
 #[derive(Clone, Default)]
 pub struct Jar {
-    pairs: Vec<(String, String)>,
+    /// The `Cookie` headers, one after the other.
+    text: String,
+    /// Where in it each name and each value is.
+    spans: Vec<(Range<usize>, Range<usize>)>,
 }
 
 /// A cookie that is not what it should be.
@@ -70,31 +73,42 @@ impl Jar {
     ///
     /// Where there are more than a browser would send.
     pub fn parse<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CookieError> {
-        let mut pairs = Vec::new();
-        for header in headers {
-            let Ok(header) = std::str::from_utf8(header) else { continue };
-            for cookie in Cookie::split_parse(header).flatten() {
-                if pairs.len() >= COOKIES_MAX {
-                    return Err(CookieError::TooMany(COOKIES_MAX));
-                }
-                pairs.push((cookie.name().to_owned(), cookie.value().to_owned()));
+        let mut text = String::new();
+        for header in headers.into_iter().filter_map(|header| std::str::from_utf8(header).ok()) {
+            if !text.is_empty() {
+                text.push(';');
+            }
+            text.push_str(header);
+        }
+        let mut spans = Vec::with_capacity(4);
+        for cookie in Cookie::split_parse(text.as_str()).flatten() {
+            if spans.len() >= COOKIES_MAX {
+                return Err(CookieError::TooMany(COOKIES_MAX));
+            }
+            if let (Some(name), Some(value)) = (cookie.name_raw(), cookie.value_raw()) {
+                spans.push((span(&text, name), span(&text, value)));
             }
         }
-        Ok(Self { pairs })
+        Ok(Self { text, spans })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = |span: &Range<usize>| self.text.get(span.clone()).unwrap_or_default();
+        self.spans.iter().map(move |(name, value)| (text(name), text(value)))
     }
 
     /// The names that begin with `prefix`, without it.
     pub(super) fn names_after<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs.iter().filter_map(move |(name, _)| name.strip_prefix(prefix))
+        self.pairs().filter_map(move |(name, _)| name.strip_prefix(prefix))
     }
 
     fn has(&self, name: &str) -> bool {
-        self.pairs.iter().any(|(known, _)| known == name)
+        self.pairs().any(|(known, _)| known == name)
     }
 
     /// The one value of `name`.
     fn one(&self, name: &str) -> Result<Option<&str>, CookieError> {
-        let mut values = self.pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let mut values = self.pairs().filter(|(known, _)| *known == name).map(|(_, value)| value);
         let value = values.next();
         if values.next().is_some() {
             return Err(CookieError::Duplicate);
@@ -105,8 +119,14 @@ impl Jar {
 
 impl fmt::Debug for Jar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.pairs().map(|(name, _)| name)).finish()
     }
+}
+
+/// Where `part`, which is a piece of `text`, is in it.
+fn span(text: &str, part: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    start..start + part.len()
 }
 
 /// One `Set-Cookie` header's value.
