@@ -1,7 +1,13 @@
 //! What happens around every route: an id, a span, limits, and headers that protect the
 //! browser.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -10,6 +16,7 @@ use axum::{
     response::Response,
 };
 use futures_util::FutureExt as _;
+use tokio::time::error::Elapsed;
 use tracing::Instrument as _;
 
 use super::{
@@ -58,8 +65,8 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
         (Failure::HeadersTooLarge.page(gateway, &asked), Reader::Browser)
     } else {
         // A route that panics is a failure of its own: the other requests notice nothing.
-        let run = AssertUnwindSafe(run(request, asked.clone())).catch_unwind();
-        match tokio::time::timeout(config.server.request_timeout, run).instrument(span.clone()).await {
+        let run = pin!(AssertUnwindSafe(run(request, asked.clone())).catch_unwind().instrument(span.clone()));
+        match within(config.server.request_timeout, run).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(panic)) => {
                 crashed(&*panic);
@@ -79,6 +86,14 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
         tracing::debug!(status, micros, "answered");
     }
     response
+}
+
+/// As [`tokio::time::timeout`], but without a timer for what needs not wait.
+async fn within<F: Future>(limit: Duration, mut run: Pin<&mut F>) -> Result<F::Output, Elapsed> {
+    match run.as_mut().now_or_never() {
+        Some(output) => Ok(output),
+        None => tokio::time::timeout(limit, run).await,
+    }
 }
 
 /// A route panicked, and nobody sees what it said.
