@@ -31,13 +31,15 @@ const CONNECTIONS: usize = 16;
 const REQUESTS: usize = 40_000;
 /// Rounds; the median counts.
 const ROUNDS: usize = 5;
-/// Before the port, as the first argument: this program is to be the trivial backend.
+/// Before the port, as the first argument: this program is to be a trivial backend, which answers
+/// with the headers that the further arguments name and hold.
 const BACKEND: &str = "backend=";
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     if let Some(port) = std::env::args().nth(1).and_then(|argument| argument.strip_prefix(BACKEND).map(str::to_owned)) {
-        runtime.block_on(backend(port.parse().expect("a port")));
+        let headers: Vec<String> = std::env::args().skip(2).collect();
+        runtime.block_on(backend(port.parse().expect("a port"), &headers));
     }
     runtime.block_on(run());
 }
@@ -49,32 +51,29 @@ async fn run() {
     starts_and_memory(&mut gateway);
 
     // The proxies, one for each way, all alike but for whom they ask.
-    let trivial = port();
-    let own = std::env::current_exe().expect("this program");
-    let mut backend = Process::start(
-        "the trivial backend",
-        Command::new(own).arg(format!("{BACKEND}{trivial}")).stdout(Stdio::null()),
-    );
-    backend.wait_for_port(trivial);
-    let folders: Vec<TempDir> = (0..3).map(|_| TempDir::new().expect("a folder")).collect();
+    let (bare, backend) = trivial_backend(&[]);
+    let folders: Vec<TempDir> = (0..4).map(|_| TempDir::new().expect("a folder")).collect();
     let mut folder = folders.iter().map(TempDir::path);
     let mut proxy = |port: u16, backend: u16, ask: &str| {
         Nginx::start(folder.next().expect("a folder"), port, &nginx(port, gateway.port, backend, ask))
     };
     let with_gateway = proxy(site, gateway.port, "proxy_pass http://asked/vestibule/verify/app;");
-    let with_trivial = proxy(port(), trivial, "proxy_pass http://asked/;");
-    let with_nginx = proxy(port(), trivial, "return 204;");
+    let with_trivial = proxy(port(), bare, "proxy_pass http://asked/;");
+    let with_nginx = proxy(port(), bare, "return 204;");
 
     let cookie = log_in(site).await;
+    let (same, as_much) = trivial_backend(&identity(gateway.port, site, &cookie).await);
+    let with_as_much = proxy(port(), same, "proxy_pass http://asked/;");
     println!(
         "\na request through nginx with a session of {} bytes ({REQUESTS} requests on {CONNECTIONS} connections,",
         cookie.len()
     );
-    println!("median of {ROUNDS} rounds, the three ways in turn)");
+    println!("median of {ROUNDS} rounds, the four ways in turn)");
     let gateway_id = gateway.id().expect("a program");
     let ways = [
         ("the gateway", &with_gateway, Some(gateway_id)),
         ("a trivial backend (hyper)", &with_trivial, Some(backend.id())),
+        ("the same, fixed headers too", &with_as_much, Some(as_much.id())),
         ("nginx itself (`return 204`)", &with_nginx, None),
     ];
     let mut results: Vec<Vec<Round>> = vec![Vec::new(); ways.len()];
@@ -92,12 +91,15 @@ async fn run() {
         println!("  {name:<28} {rate:>10.0} {whole:>14.1} {asked:>14.1}");
         figures.push((whole, asked));
     }
-    if let [(whole, asked), (trivial_whole, trivial_asked), ..] = figures[..] {
-        println!(
-            "the gateway takes {:.2} times the CPU of the trivial backend, nginx included in both; {:.2} times without nginx",
-            whole / trivial_whole,
-            asked / trivial_asked
-        );
+    if let [(whole, asked), others @ ..] = &figures[..] {
+        let what = ["the trivial backend", "one that answers with the same headers, but always the same ones"];
+        for ((other_whole, other_asked), what) in others.iter().zip(what) {
+            println!(
+                "the gateway takes {:.2} times the CPU of {what}, nginx included in both; {:.2} times without nginx",
+                whole / other_whole,
+                asked / other_asked
+            );
+        }
     }
     println!("resident after that: {:.1} MiB", resident(gateway_id));
 }
@@ -270,13 +272,54 @@ async fn ask(port: u16, request: String, count: usize) {
     }
 }
 
-/// The trivial backend: says yes, and nothing else.
-async fn backend(port: u16) {
+/// Starts a trivial backend that answers with `headers`, each as `name: value`; and its port.
+fn trivial_backend(headers: &[String]) -> (u16, Process) {
+    let port = port();
+    let own = std::env::current_exe().expect("this program");
+    let mut backend = Process::start(
+        "the trivial backend",
+        Command::new(own).arg(format!("{BACKEND}{port}")).args(headers).stdout(Stdio::null()),
+    );
+    backend.wait_for_port(port);
+    (port, backend)
+}
+
+/// What the gateway answers about a request of this session.
+async fn identity(gateway: u16, site: u16, cookie: &str) -> Vec<String> {
+    let url = format!("http://127.0.0.1:{gateway}/vestibule/verify/app").parse().expect("an address");
+    let host = format!("127.0.0.1:{site}");
+    let asks = [
+        ("x-forwarded-host", host.as_str()),
+        ("x-forwarded-proto", "http"),
+        ("x-original-uri", "/board"),
+        ("x-original-method", "GET"),
+        ("cookie", cookie),
+    ];
+    let answer = Browser::new().request(hyper::Method::GET, &url, None, &asks).await;
+    assert_eq!(answer.status, 200, "not let in: {}", answer.body);
+    let own = |name: &&hyper::header::HeaderName| !["date", "content-length"].contains(&name.as_str());
+    let names = answer.headers.keys().filter(own);
+    names.map(|name| format!("{name}: {}", answer.header(name.as_str()))).collect()
+}
+
+/// A trivial backend: says yes, and nothing that it would have to find out.
+async fn backend(port: u16, headers: &[String]) {
+    let headers: hyper::HeaderMap = headers
+        .iter()
+        .map(|line| {
+            let (name, value) = line.split_once(": ").expect("a header");
+            let name = hyper::header::HeaderName::try_from(name).expect("a name");
+            (name, hyper::header::HeaderValue::try_from(value).expect("a value"))
+        })
+        .collect();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let service = service_fn(|_: Request<hyper::body::Incoming>| async {
-            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        let headers = headers.clone();
+        let service = service_fn(move |_: Request<hyper::body::Incoming>| {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            *response.headers_mut() = headers.clone();
+            async { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }

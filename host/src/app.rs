@@ -1,7 +1,7 @@
 //! The composition root: makes the parts of a gateway out of its configuration and puts
 //! them together. Nothing is decided here.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
@@ -110,6 +110,12 @@ impl App {
     #[must_use]
     pub const fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Applications that deny everybody, since a policy of theirs could not be loaded, and why.
+    #[must_use]
+    pub fn unavailable(&self) -> BTreeMap<String, String> {
+        self.generations.current().unavailable()
     }
 
     /// Binds the configured address.

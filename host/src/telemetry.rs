@@ -61,7 +61,9 @@ pub fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<impl Sub
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(filter)?;
+    // The watch's library tells of folders that went away, which is nobody's concern.
+    let quiet = if filter.contains("notify") { "" } else { ",notify=off" };
+    let filter = EnvFilter::builder().parse(format!("{filter}{quiet}"))?;
     // Colours would be control characters among those that we escape.
     let lines = layer().with_ansi(false).with_writer(OneLine(writer));
     let lines = match format {

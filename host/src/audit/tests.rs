@@ -418,6 +418,17 @@ fn finds_a_log_that_was_cut_together_with_its_tip_by_what_was_noted_elsewhere() 
 }
 
 #[test]
+fn an_emptied_log_without_its_tip_is_not_called_whole() {
+    let log = Log::filled(3);
+    fs::write(&log.path, "").unwrap();
+    assert_eq!(verify(&log.path, None).unwrap().broken, Some(Break { line: 1, why: Fault::CutAtEnd }));
+    fs::remove_file(log.tip()).unwrap();
+    let report = verify(&log.path, None).unwrap();
+    assert_eq!((report.ok, report.lines, report.tip), (false, 0, Tip::Missing));
+    assert!(report.to_string().contains("nobody says how many"), "{report}");
+}
+
+#[test]
 fn says_what_cannot_be_told_without_a_tip() {
     let log = Log::filled(2);
     fs::remove_file(log.tip()).unwrap();

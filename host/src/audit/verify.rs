@@ -126,7 +126,7 @@ impl fmt::Display for Report {
         if self.broken.is_some() {
             writeln!(f, "{} lines before it are as they were written", self.lines)?;
         }
-        if self.tip == Tip::Missing && self.lines > 0 {
+        if self.tip == Tip::Missing {
             writeln!(
                 f,
                 "there is no tip (FILE.tip); `--expect SEQ:HASH` with what was noted elsewhere stands in for it"
@@ -193,7 +193,8 @@ pub fn verify(path: &Path, expected: Option<&Expected>) -> Result<Report, AuditE
     if broken.is_none() && expected.is_some_and(|expected| expected.seq > end.seq) {
         broken = Some(Break { line: end.seq.saturating_add(1), why: Fault::NotExpected });
     }
-    let is_known = tip.is_some() || expected.is_some() || end.seq == 0;
+    // An empty log is no exception: whoever emptied it takes the tip, too.
+    let is_known = tip.is_some() || expected.is_some();
     let tip = match tip {
         None => Tip::Missing,
         Some(tip) if refuted || tip.seq > end.seq => Tip::Refuted,

@@ -2,7 +2,7 @@
 //! why.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
 };
 
@@ -12,11 +12,12 @@ use serde_json::json;
 use super::output::{Exit, Failure, Output, table};
 use crate::{
     clock::SystemClock,
-    config,
-    policy::{Engine, GenerationEvent, Generations},
+    config::{self, Diagnostics},
+    keys::KeyRing,
+    policy::{self, Engine, GenerationEvent, Generations},
 };
 
-/// Exits with 64 where the configuration is refused, with 1 where a policy is.
+/// Exits with 64 where the configuration or the key ring is refused, with 1 where a policy is.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The configuration file.
@@ -25,24 +26,39 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
-    let config = match config::load(&arguments.config) {
+    let mut config = match config::load(&arguments.config) {
         Ok(config) => config,
-        Err(problems) => {
-            let json = json!({ "ok": false, "configuration": problems });
-            output.result(problems.render(output.colours()), &json);
-            return Ok(Exit::Configuration);
-        }
+        Err(problems) => return Ok(refused(&arguments.config, &problems, output)),
     };
-    let warnings = config.warnings.clone();
+    let warnings = std::mem::take(&mut config.warnings);
+    let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).err().map(|error| error.to_string());
     output.progress(&format!("loading {} policies", config.policies.sources.len()));
     let engine =
         Engine::new(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;
     let event =
         first_event(config, engine).ok_or_else(|| Failure::text(Exit::Internal, "no generation was attempted"))?;
-    let ok = event.problems.is_empty() && event.unavailable.is_empty();
-    let json = json!({ "ok": ok, "configuration": warnings, "policies": event });
-    output.result(in_words(&warnings, &event, output), &json);
-    Ok(if ok { Exit::Done } else { Exit::Failed })
+    let ok = event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none();
+    let json = json!({ "ok": ok, "configuration": warnings, "keys": keys, "policies": event });
+    output.result(in_words(&warnings, keys.as_deref(), &event, output), &json);
+    Ok(match keys {
+        Some(_) => Exit::Configuration,
+        None if ok => Exit::Done,
+        None => Exit::Failed,
+    })
+}
+
+/// The configuration is refused; what is wrong with the policies is told along with that, as far
+/// as it says where they are.
+fn refused(path: &Path, problems: &Diagnostics, output: &Output) -> Exit {
+    let of_policies = config::policies_of(path)
+        .and_then(|policies| Some(policy::problems(&Engine::new(&policies.limits, None).ok()?, &policies)))
+        .unwrap_or_default();
+    let mut text = problems.render(output.colours());
+    for problem in &of_policies {
+        text.push_str(&format!("\n{problem}"));
+    }
+    output.result(text, &json!({ "ok": false, "configuration": problems, "policies": { "problems": of_policies } }));
+    Exit::Configuration
 }
 
 fn first_event(config: config::Config, engine: Engine) -> Option<GenerationEvent> {
@@ -53,7 +69,7 @@ fn first_event(config: config::Config, engine: Engine) -> Option<GenerationEvent
     receiver.try_recv().ok()
 }
 
-fn in_words(warnings: &config::Diagnostics, event: &GenerationEvent, output: &Output) -> String {
+fn in_words(warnings: &Diagnostics, keys: Option<&str>, event: &GenerationEvent, output: &Output) -> String {
     let mut text = String::new();
     if !warnings.is_empty() {
         text.push_str(&warnings.render(output.colours()));
@@ -74,7 +90,13 @@ fn in_words(warnings: &config::Diagnostics, event: &GenerationEvent, output: &Ou
     for (application, why) in &event.unavailable {
         text.push_str(&format!("\napplication {application} would deny everybody: {why}"));
     }
-    if event.problems.is_empty() && event.unavailable.is_empty() {
+    for note in &event.notes {
+        text.push_str(&format!("\nwarning: {note}"));
+    }
+    if let Some(keys) = keys {
+        text.push_str(&format!("\n{keys}"));
+    }
+    if event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none() {
         text.push_str("\nthe configuration and all policies are good");
     }
     text

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     // The generations are told by the demo itself, in fewer words.
-    let filter = "warn,vestibule::app=off,vestibule::policy=error";
+    let filter = "warn,vestibule::app=off,vestibule::policy=error,notify=off";
     telemetry::init(telemetry::Format::Human, filter).map_err(|error| Failure::new(Exit::Internal, &error))?;
     let options = Options { directory: arguments.directory.clone(), components: arguments.components.clone() };
     output.progress("loading the policies (compiled once, then read from the cache)");
@@ -62,6 +62,9 @@ fn in_words(ready: &Ready) -> String {
     }
     if let Some(settings) = ready.settings.get("domain-restriction") {
         text.push_str(&format!("\n  Change a rule while it runs, for example\n    {}\n", settings.display()));
+    }
+    for note in &ready.notes {
+        text.push_str(&format!("\n  Note: {note}\n"));
     }
     text.push_str(&format!("\n  Every decision is on record in\n    {}\n\n  Ctrl-C ends it.\n", ready.audit.display()));
     text

@@ -56,9 +56,7 @@ fn directory(place: &Place) -> Result<PathBuf, Failure> {
     if let Some(directory) = &place.directory {
         return Ok(directory.clone());
     }
-    config::load(&place.config)
-        .map(|config| config.keys.directory)
-        .map_err(|problems| Failure::text(Exit::Configuration, problems.to_string()))
+    config::load(&place.config).map(|config| config.keys.directory).map_err(Failure::of_configuration)
 }
 
 fn failure(error: &KeyError) -> Failure {

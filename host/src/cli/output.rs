@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::config::Diagnostics;
+
 /// How a command ends. `vestibule --help` documents the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -33,6 +35,8 @@ pub(super) enum Exit {
 pub(super) struct Failure {
     pub(super) exit: Exit,
     message: String,
+    /// What is wrong with the configuration, where it is that.
+    configuration: Option<Diagnostics>,
 }
 
 impl Failure {
@@ -49,12 +53,17 @@ impl Failure {
             }
             source = cause.source();
         }
-        Self { exit, message }
+        Self { exit, message, configuration: None }
+    }
+
+    /// The configuration is refused.
+    pub(super) fn of_configuration(problems: Diagnostics) -> Self {
+        Self { exit: Exit::Configuration, message: String::new(), configuration: Some(problems) }
     }
 
     /// A failure in words.
     pub(super) fn text(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), configuration: None }
     }
 }
 
@@ -94,11 +103,12 @@ impl Output {
 
     /// Why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
-        if self.json {
-            let _ = writeln!(io::stdout(), "{}", json!({ "ok": false, "error": failure.message }));
-        } else {
-            let _ = writeln!(io::stderr(), "error: {}", failure.message);
-        }
+        let _ = match (&failure.configuration, self.json) {
+            (Some(problems), true) => writeln!(io::stdout(), "{}", json!({ "ok": false, "configuration": problems })),
+            (Some(problems), false) => writeln!(io::stderr(), "{}", problems.render(io::stderr().is_terminal())),
+            (None, true) => writeln!(io::stdout(), "{}", json!({ "ok": false, "error": failure.message })),
+            (None, false) => writeln!(io::stderr(), "error: {}", failure.message),
+        };
     }
 
     /// Does a person look at standard output, in colour?

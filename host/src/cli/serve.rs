@@ -26,13 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
-    let config = match config::load(&arguments.config) {
-        Ok(config) => config,
-        Err(problems) => {
-            output.result(problems.render(output.colours()), &json!({ "ok": false, "configuration": problems }));
-            return Ok(Exit::Configuration);
-        }
-    };
+    let config = config::load(&arguments.config).map_err(Failure::of_configuration)?;
     let format = match config.log.format {
         LogFormat::Human => telemetry::Format::Human,
         LogFormat::Json => telemetry::Format::Json,
@@ -41,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
     for warning in config.warnings.problems() {
         tracing::warn!(key = warning.key, line = warning.line, hint = warning.hint, "{}", warning.message);
     }
+    tracing::info!(policies = config.policies.sources.len(), "loading the policies");
     let app = App::open(config, Box::new(|_: &GenerationEvent| {})).map_err(|error| failure(&error))?;
     let output = *output;
     let runtime = runtime()?;

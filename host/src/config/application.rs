@@ -334,6 +334,11 @@ impl RawOidc {
 
 /// An origin, or a host with its subdomains.
 fn origin_or_domain(check: &mut Check<'_>, key: &str, target: &str) {
+    if let Some(below) = target.strip_prefix('*') {
+        let hint = format!("`{below}` means every host below it");
+        check.error(key, "not an origin and not a host with its subdomains", "no `*`", &hint);
+        return;
+    }
     let Some(parent) = target.strip_prefix('.') else {
         check.url(key, target, UrlUse::Origin);
         return;

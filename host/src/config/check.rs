@@ -2,7 +2,7 @@
 //! problems, and the checks of single values (URLs, paths, networks, ids, secrets).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
     net::IpAddr,
     ops::Range,
@@ -108,8 +108,10 @@ pub(super) struct Check<'a> {
     env: Environment<'a>,
     /// Where each key's value is, by the key's path.
     pub(super) spans: BTreeMap<String, Range<usize>>,
-    /// Where secrets are.
+    /// What must not be shown.
     pub(super) hidden: Vec<Range<usize>>,
+    /// The keys of secrets, wherever those are.
+    pub(super) secrets: BTreeSet<String>,
     /// The files that were read for a value.
     pub(super) named_files: NamedFiles,
     problems: Vec<Diagnostic>,
@@ -140,6 +142,7 @@ impl<'a> Check<'a> {
             env,
             spans: BTreeMap::new(),
             hidden: Vec::new(),
+            secrets: BTreeSet::new(),
             named_files: NamedFiles::default(),
             problems: Vec::new(),
         }
@@ -350,7 +353,7 @@ impl<'a> Check<'a> {
     pub(super) fn text(&mut self, key: &str, text: &Text) -> Option<String> {
         let value = match text {
             Text::Here(text) => {
-                if self.spans.get(key).is_some_and(|span| self.is_hidden(span)) && readable_by_others(self.file) {
+                if self.secrets.contains(key) && readable_by_others(self.file) {
                     let hint = "chmod o-r, or take it from `{ file = \"…\" }` or `{ env = \"…\" }`";
                     self.warn(key, "a secret stands in a file that everybody may read", hint);
                 }
@@ -366,7 +369,7 @@ impl<'a> Check<'a> {
             }
             Text::File(file) => {
                 let path = self.path(&format!("{key}.file"), file);
-                if readable_by_others(&path) && self.spans.get(key).is_some_and(|span| self.is_hidden(span)) {
+                if readable_by_others(&path) && self.secrets.contains(key) {
                     let message = format!("everybody may read {}", path.display());
                     self.warn(key, message, "chmod o-r");
                 }
@@ -410,6 +413,24 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
+    }
+}
+
+/// The address that `url` names without asking anybody: its own, or this machine's.
+pub(super) fn literal_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Domain(_) if is_loopback(url) => Some(std::net::Ipv4Addr::LOCALHOST.into()),
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(IpAddr::from(address).to_canonical()),
+    }
+}
+
+/// An address within a house (RFC 1918, RFC 4193, RFC 3927, loopback).
+pub(super) const fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

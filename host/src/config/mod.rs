@@ -115,6 +115,20 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     }
 }
 
+/// The `[policies]` of a configuration that is refused, as far as they can be read: what is wrong
+/// with them can be told along with the rest.
+#[must_use]
+pub fn policies_of(path: &Path) -> Option<Policies> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut check = Check::new(path, &text, &|_| None);
+    let (mut tree, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        return None;
+    }
+    structure::check(&mut check, &schema(), tree.get_mut());
+    read(&mut check, tree).map(|raw| raw.policies.check(&mut check))
+}
+
 /// The configuration's JSON Schema, made from the raw structs.
 #[must_use]
 pub fn schema() -> serde_json::Value {
@@ -176,6 +190,10 @@ impl Raw {
         for (id, raw) in self.applications {
             references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
             references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            if raw.chain.as_ref().is_some_and(Vec::is_empty) {
+                let hint = "name at least one policy that says `allow`, such as `domain-restriction`";
+                check.warn(&format!("applications.{id}.chain"), "an empty chain lets nobody in", hint);
+            }
             if let Some(application) = raw.check(check, &id) {
                 applications.insert(id, application);
             }
@@ -186,6 +204,7 @@ impl Raw {
                 check.error(&key, "there are no local accounts", "", "add `[accounts]` with `file`");
             }
         }
+        warn_of_closed_addresses(check, &fetch, &upstreams);
         let server = server?;
         warn_of_unheard_proxies(check, &server, &applications);
         one_client_each(check, &applications);
@@ -218,7 +237,9 @@ fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String
         if !known.contains(name) {
             let expected = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let expected = if expected.is_empty() { String::new() } else { format!("one of {expected}") };
-            check.error(&key, format!("there is no `[{what}.{name}]`"), &expected, "");
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let hint = structure::nearest(name, &known).map(structure::did_you_mean).unwrap_or_default();
+            check.error(&key, format!("there is no `[{what}.{name}]`"), &expected, &hint);
         } else if !seen.insert(name) {
             check.error(&key, format!("`{name}` is named twice"), "each once", "");
         }
@@ -235,6 +256,22 @@ fn warn_of_unheard_proxies(check: &mut Check<'_>, server: &Server, applications:
         let key = format!("applications.{}.forward-auth", application.id);
         let message = "forward-auth is used, and `server.trusted-proxies` is empty: no proxy's headers are believed";
         check.warn(&key, message, "name the proxy's address, such as `trusted-proxies = [\"127.0.0.1\"]`");
+    }
+}
+
+/// Addresses within the house are not fetched unless that is allowed: each login would fail.
+fn warn_of_closed_addresses(check: &mut Check<'_>, fetch: &Fetch, upstreams: &BTreeMap<String, Upstream>) {
+    for upstream in upstreams.values() {
+        let closed = upstream.fetched().into_iter().find_map(|(key, url)| {
+            let address = check::literal_address(&url)?;
+            let is_open = !check::is_private(address) || fetch.allow_private.iter().any(|open| open.contains(address));
+            (!is_open).then_some((key, address))
+        });
+        if let Some((key, address)) = closed {
+            let message = format!("{address} is a private address, and those are not fetched unless that is allowed");
+            let hint = format!("`[fetch]` with `allow-private-addresses = [\"{address}\"]`");
+            check.warn(&format!("upstreams.{}.{key}", upstream.id), message, &hint);
+        }
     }
 }
 
@@ -273,7 +310,8 @@ fn secrets_by_sight(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-pub(super) fn digest(text: &str) -> String {
+/// sha-256 of `text`, in lower-case hex.
+pub(crate) fn digest(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

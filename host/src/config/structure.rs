@@ -75,8 +75,14 @@ impl<'w> Walk<'w, '_> {
     fn value(&mut self, schema: &'w Value, value: &mut Spanned<DeValue<'_>>, path: &str) -> bool {
         let secret = schema.get("x-secret").is_some();
         let schema = resolve(self.schema, schema);
-        if secret && let Some(span) = self.check.spans.get(path).cloned() {
-            self.check.hidden.push(span);
+        if secret {
+            self.check.secrets.insert(path.to_owned());
+            // Where a secret is may be seen; what it is may not.
+            if !names_a_place(value.get_ref())
+                && let Some(span) = self.check.spans.get(path).cloned()
+            {
+                self.check.hidden.push(span);
+            }
         }
         if schema.get("x-text").is_some() {
             return self.text(value, path);
@@ -249,12 +255,17 @@ fn first_sentence(schema: &Value) -> &str {
     text.split_once(". ").map_or(text, |(first, _)| first).lines().next().unwrap_or_default()
 }
 
-fn did_you_mean(name: &str) -> String {
+/// Is it `{ file = … }` or `{ env = … }`?
+fn names_a_place(value: &DeValue<'_>) -> bool {
+    value.as_table().is_some_and(|table| table.len() == 1 && (table.contains_key("file") || table.contains_key("env")))
+}
+
+pub(super) fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
 /// The name that `name` was probably meant to be.
-fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let wanted = plain(name);
     let (distance, found) = names.iter().map(|known| (distance(&wanted, &plain(known)), *known)).min()?;

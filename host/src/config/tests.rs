@@ -603,3 +603,50 @@ fn the_example_that_operators_start_from_passes_the_check() {
         assert!(example.contains(named) && running.contains(named.trim_start_matches("secrets/")), "{named}");
     }
 }
+
+#[test]
+fn warns_of_what_would_let_nobody_in() {
+    let warned = |text: &str| taken(text).warnings.to_string();
+    let empty = warned(&with("chain = [\"domains\"]", "chain = []"));
+    assert!(empty.contains("applications.wiki.chain") && empty.contains("lets nobody in"), "{empty}");
+    for address in ["http://127.0.0.1:8080", "https://10.1.2.3", "https://[fd00::7]", "http://localhost:8080"] {
+        let text = with("https://id.example.com", address);
+        let closed = warned(&text);
+        assert!(closed.contains("upstreams.main") && closed.contains("allow-private-addresses"), "{address}: {closed}");
+        let open =
+            format!("{text}\n[fetch]\nallow-private-addresses = [\"127.0.0.0/8\", \"10.0.0.0/8\", \"fd00::/8\"]\n");
+        assert_eq!(warned(&open), "", "{address}");
+    }
+    assert_eq!(warned(&with("https://id.example.com", "https://192.0.2.7")), "");
+}
+
+#[test]
+fn where_a_secret_is_may_be_seen_and_what_it_is_may_not() {
+    let lost = with("{ env = \"SECRET\" }", "{ file = \"secrets/nowhere\" }");
+    let shown = refused(&lost).to_string();
+    assert!(shown.contains("client-secret = { file = \"secrets/nowhere\" }"), "{shown}");
+    for hidden in ["\"hunter2\", realm = 3", "{ fil = \"hunter2\" }", "{ file = \"a\", x = \"hunter2\" }"] {
+        let shown = refused(&with("{ env = \"SECRET\" }", hidden)).to_string();
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn says_what_was_probably_meant() {
+    let shown = refused(&with("chain = [\"domains\"]", "chain = [\"domain\"]")).to_string();
+    assert!(shown.contains("did you mean `domains`?"), "{shown}");
+    let wide = with("chain = [\"domains\"]", "chain = [\"domains\"]\nallowed-targets = [\"*.example.com\"]");
+    let shown = refused(&wide).to_string();
+    assert!(shown.contains("`.example.com` means every host below it"), "{shown}");
+}
+
+#[test]
+fn the_policies_of_a_refused_configuration_can_still_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vestibule.toml");
+    std::fs::write(&file, with("public-url = \"https://login.example.com\"", "publc-url = 3")).unwrap();
+    let policies = policies_of(&file).unwrap();
+    assert_eq!(policies.sources["domains"].component, folder.path().join("policies/domain-restriction.wasm"));
+    std::fs::write(&file, "[policies\n").unwrap();
+    assert!(policies_of(&file).is_none());
+}

@@ -44,6 +44,38 @@ pub struct Upstream {
     pub allowed_tenants: Option<Vec<String>>,
 }
 
+impl Upstream {
+    /// What the gateway itself asks of it, each by its key. No URL of discovery, which is not
+    /// known yet.
+    pub(super) fn fetched(&self) -> Vec<(&'static str, Url)> {
+        let some = |key, url: &Option<Url>| url.clone().map(|url| (key, url));
+        match &self.kind {
+            UpstreamKind::Local => Vec::new(),
+            UpstreamKind::OAuth2(oauth2) => {
+                let mut urls = vec![
+                    ("token-endpoint", oauth2.token_endpoint.clone()),
+                    ("userinfo-endpoint", oauth2.userinfo_endpoint.clone()),
+                ];
+                urls.extend(some("emails-endpoint", &oauth2.emails_endpoint));
+                urls
+            }
+            UpstreamKind::Oidc(oidc) => {
+                let jwks = match &oidc.keys {
+                    Keying::JwksUri(url) => Some(("jwks-uri", url.clone())),
+                    _ => None,
+                };
+                let urls = [
+                    some("issuer", &oidc.discovery),
+                    some("token-endpoint", &oidc.endpoints.token),
+                    some("userinfo-endpoint", &oidc.endpoints.userinfo),
+                    jwks,
+                ];
+                urls.into_iter().flatten().collect()
+            }
+        }
+    }
+}
+
 /// What an upstream speaks.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are few, and each is made once")]

@@ -98,6 +98,8 @@ pub struct Ready {
     pub components: BTreeMap<String, PathBuf>,
     /// The audit log.
     pub audit: PathBuf,
+    /// What is not as one would expect.
+    pub notes: Vec<String>,
 }
 
 /// Somebody who can log in.
@@ -138,6 +140,7 @@ impl Demo {
     pub fn open(options: &Options, listeners: (Listener, Listener)) -> Result<Self, DemoError> {
         // Policies' settings are shown to a person: with whole paths.
         let directory = absolute(&options.directory)?;
+        folder::are_built(&options.components)?;
         let lock = lock(&directory)?;
         let application = listen(PREFERRED.application)?;
         let gateway = listen(PREFERRED.gateway)?;
@@ -148,9 +151,14 @@ impl Demo {
             identity_provider: port(&identity_provider)?,
         };
         let folder = folder::prepare(&directory, &options.components, ports)?;
-        let ready = ready(&folder, ports);
+        let mut ready = ready(&folder, ports);
         let identity_provider = (open(&folder.identity_provider, listeners.1)?, identity_provider);
         let gateway = (open(&folder.gateway, listeners.0)?, gateway);
+        for (application, _) in gateway.0.unavailable() {
+            ready
+                .notes
+                .push(format!("the application `{application}` denies everybody until what is wrong above is mended"));
+        }
         Ok(Self { ready, application, gateway, identity_provider, _lock: lock })
     }
 
@@ -234,7 +242,20 @@ fn ready(folder: &Folder, ports: Ports) -> Ready {
         settings: named("settings", "toml"),
         components: named("policies", "wasm"),
         audit: folder.gateway.join("audit.jsonl"),
+        notes: notes(folder, ports),
     }
+}
+
+fn notes(folder: &Folder, ports: Ports) -> Vec<String> {
+    let kept = folder.kept.iter().map(|path| format!("{} was changed by hand, and is kept", path.display()));
+    let taken = [
+        (PREFERRED.application, ports.application),
+        (PREFERRED.gateway, ports.gateway),
+        (PREFERRED.identity_provider, ports.identity_provider),
+    ];
+    let taken = taken.into_iter().filter(|(preferred, port)| preferred != port);
+    kept.chain(taken.map(|(preferred, port)| format!("port {preferred} is taken; {port} is used in its place")))
+        .collect()
 }
 
 /// The preferred port, or any other.

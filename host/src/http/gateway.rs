@@ -132,7 +132,7 @@ impl Asked {
     /// The browser behind a request to a page.
     pub(super) fn visitor(&self, parts: &request::Parts) -> Result<Visitor, Failure> {
         let origin = origin::visited(self.reach, &parts.headers, self.settings.config.server.public_url.scheme());
-        let host = origin.as_ref().map(|origin| origin::host_of(origin)).unwrap_or_default();
+        let host = origin.as_ref().map(origin::host_of).unwrap_or_default();
         let facts = facts(parts.method.as_str(), host, parts.uri.path(), &parts.headers);
         self.visitor_with(&parts.headers, origin.map(Arc::new), Facts::later(move || facts.clone()))
     }

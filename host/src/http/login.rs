@@ -20,7 +20,7 @@ use super::{
     pages::Form,
 };
 use crate::{
-    login::{Answer, Demand, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::SetCookie,
 };
@@ -94,25 +94,27 @@ pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name:
 
 /// Gateway's host: `POST /login/{application}` with `login`, and `identifier` or `upstream`.
 pub(super) async fn answer(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, _name, fields| {
+    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, name, fields| {
         let login = fields.find("login").ok_or(Failure::BadRequest("form-incomplete"))?;
-        match (fields.find("identifier"), fields.find("upstream")) {
-            (Some(identifier), None) => Ok(gateway.flow.identified(visitor, login, identifier).await),
-            (None, Some(upstream)) => Ok(gateway.flow.chosen(visitor, login, upstream).await),
-            _ => Err(Failure::BadRequest("form-incomplete")),
-        }
+        let answer = match (fields.find("identifier"), fields.find("upstream")) {
+            (Some(identifier), None) => gateway.flow.identified(visitor, login, identifier).await,
+            (None, Some(upstream)) => gateway.flow.chosen(visitor, login, upstream).await,
+            _ => return Err(Failure::BadRequest("form-incomplete")),
+        };
+        Ok(with_a_way_on(&asked, name, answer))
     })
     .await
 }
 
 /// Gateway's host: `POST /login/{application}/local` with `login`, `username`, `password`.
 pub(super) async fn local(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, _name, fields| {
+    submit(&gateway, &asked, name, request, Site::Gateway, async |visitor, name, fields| {
         let missing = || Failure::BadRequest("form-incomplete");
         let login = fields.find("login").ok_or_else(missing)?;
         let username = fields.find("username").ok_or_else(missing)?;
         let password = fields.owned("password").map(Secret::new).ok_or_else(missing)?;
-        Ok(gateway.flow.local(visitor, login, username, password).await)
+        let answer = gateway.flow.local(visitor, login, username, password).await;
+        Ok(with_a_way_on(&asked, name, answer))
     })
     .await
 }
@@ -181,6 +183,19 @@ pub(super) async fn not_found(State(gateway): Shared, Extension(asked): Known) -
 
 pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked): Known) -> Response {
     Failure::MethodNotAllowed.page(&gateway, &asked)
+}
+
+/// Of a login that is over nothing is known any more, but the form's own address still names the
+/// application: its page is where to begin again.
+fn with_a_way_on(asked: &Asked, application: &str, answer: Answer) -> Answer {
+    match answer {
+        Answer { step: Step::Refused(refusal), cookies } if refusal.again.is_none() => {
+            let known = asked.settings.config.applications.get(application);
+            let again = known.map(|application| application.url.clone());
+            Answer { step: Step::Refused(Refusal { again, ..refusal }), cookies }
+        }
+        answer => answer,
+    }
 }
 
 fn demand(fields: &Fields<'_>) -> Demand {
@@ -264,8 +279,8 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         Step::AskIdentifier { login, application, identifier, error } => {
             pages.identifier(asked, &Form { login: &login, application: &application, error }, &identifier)
         }
-        Step::Choose { login, application, choices } => {
-            pages.chooser(asked, &Form { login: &login, application: &application, error: None }, &choices)
+        Step::Choose { login, application, choices, error } => {
+            pages.chooser(asked, &Form { login: &login, application: &application, error }, &choices)
         }
         Step::Leave { to, delay: 0, .. } => see_other(to.as_str()),
         Step::Leave { to, delay, upstream, application_name } => {

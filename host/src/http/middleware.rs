@@ -81,7 +81,8 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
     let _entered = span.enter();
     let (status, micros) = (response.status().as_u16(), begun.elapsed().as_micros());
     if response.status().is_server_error() {
-        tracing::error!(status, micros, "answered");
+        // The id once more: an operator's filter may leave out the span.
+        tracing::error!(request = %asked.id, status, micros, "answered");
     } else {
         tracing::debug!(status, micros, "answered");
     }

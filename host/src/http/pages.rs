@@ -135,6 +135,7 @@ impl Pages {
             let key = match error {
                 FormError::Credentials => "credentials",
                 FormError::Identifier => "identifier",
+                FormError::Upstream => "upstream",
             };
             self.words.form.get(key).map_or("Please check what you typed.", String::as_str)
         });
@@ -201,7 +202,9 @@ mod tests {
         for class in ["bad-request", "denied", "expired", "not-found", "too-often", "unavailable", "upstream"] {
             assert!(words.class.contains_key(class), "{class}");
         }
-        assert!(words.form.contains_key("credentials") && words.form.contains_key("identifier"));
+        for error in ["credentials", "identifier", "upstream"] {
+            assert!(words.form.contains_key(error), "{error}");
+        }
         for (code, said) in words.class.iter().chain(&words.reason) {
             assert!(is_code(code) && !said.title.is_empty() && said.text.ends_with('.'), "{code}");
         }

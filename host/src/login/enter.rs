@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Answer, Check, Class, Demand, Login, Refusal, Step, Visitor, begin::Binding, decide::reasons_of, turn::Turn,
+    Answer, Check, Class, Demand, Login, Refusal, Step, Visitor,
+    begin::Binding,
+    decide::reasons_of,
+    turn::{Turn, way_on},
 };
 use crate::{
     audit::Kind,
@@ -138,9 +141,9 @@ impl Login {
                 }
                 Ok(AccessVerdict::Deny(reason)) => {
                     let denial = Denial { code: DenyCode::PolicyDenied, reason, policy: None, hook: None };
-                    Err(of_session(turn.denied(&denial, None), &session))
+                    Err(no_entry(&turn, &denial, application, &origin, request, &session))
                 }
-                Err(denial) => Err(of_session(turn.denied(&denial, None), &session)),
+                Err(denial) => Err(no_entry(&turn, &denial, application, &origin, request, &session)),
             },
         }
     }
@@ -342,8 +345,23 @@ fn settle(verdict: AccessVerdict, identity: &Identity, now: u64) -> AccessVerdic
     }
 }
 
-fn of_session(refusal: Refusal, session: &Session) -> Refusal {
-    Refusal { login: Some(session.login.clone()), application: Some(session.application.clone()), ..refusal }
+/// A no to a live session. Somebody else may be let in: the way on leads to a new login.
+fn no_entry(
+    turn: &Turn<'_>,
+    denial: &Denial,
+    application: &Application,
+    origin: &Url,
+    request: &AccessRequest,
+    session: &Session,
+) -> Refusal {
+    let refusal = turn.denied(denial, None);
+    let page = origin.join(&request.path).ok();
+    Refusal {
+        login: Some(session.login.clone()),
+        application: Some(session.application.clone()),
+        again: page.map(|page| way_on(application, refusal.class, Some((origin, &page)))),
+        ..refusal
+    }
 }
 
 #[cfg(test)]

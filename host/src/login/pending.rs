@@ -114,6 +114,14 @@ impl Pending {
         }
     }
 
+    /// The origin on which a session would begin, and the page that follows a yes.
+    pub(super) fn wanted(&self) -> Option<(&Url, &Url)> {
+        match &self.onward {
+            Onward::ForwardAuth { origin, return_to, .. } => Some((origin, return_to)),
+            Onward::Oidc { .. } => None,
+        }
+    }
+
     /// The sealed authorization request of our OIDC provider, if it asked.
     pub(super) fn request(&self) -> Option<&str> {
         match &self.onward {

@@ -115,10 +115,9 @@ impl Login {
                 let choices = offered.iter().map(|redirect| choice(turn, &redirect.upstream)).collect();
                 pending.stage = Stage::Choice { offered };
                 let cookies = turn.keep(pending)?;
-                Answer::with(
-                    Step::Choose { login: pending.id.clone(), application: pending.application.clone(), choices },
-                    cookies,
-                )
+                let (login, application) = (pending.id.clone(), pending.application.clone());
+                let error = pending.failed.last().map(|_| FormError::Upstream);
+                Answer::with(Step::Choose { login, application, choices, error }, cookies)
             }
             Direction::ApplicationForm => self.issue(turn, pending, Entry::Anonymous, turn.forget(pending))?,
             Direction::Refuse(reason) => {

@@ -50,6 +50,8 @@ pub enum Step {
         application: String,
         /// In display order.
         choices: Vec<Choice>,
+        /// An upstream could not be reached a moment ago.
+        error: Option<FormError>,
     },
     /// Go to an upstream: at once (303) where `delay` is 0, through a page otherwise.
     Leave {
@@ -97,6 +99,8 @@ pub enum FormError {
     Identifier,
     /// The username or the password is wrong; it is never said which.
     Credentials,
+    /// The upstream to which the person was sent could not be reached.
+    Upstream,
 }
 
 /// What kind of no. `http/error.rs` picks the status.

@@ -616,7 +616,10 @@ async fn one_applications_session_is_not_anothers() {
     assert!(matches!(check, Check::NoSession { .. }), "{check:?}");
     // Nor is a session good on another host, whatever the proxy there says.
     match gate.login.check(&browser.visitor("https://files.example.org/"), "wiki", &request).await {
-        Check::Refused(refusal) => assert_eq!(refusal.code, "host-not-allowed"),
+        Check::Refused(refusal) => {
+            assert_eq!(refusal.code, "host-not-allowed");
+            assert_eq!(refusal.again.unwrap().origin(), Url::parse(WIKI).unwrap().origin(), "the proper address");
+        }
         check => panic!("{check:?}"),
     }
 }
@@ -862,7 +865,7 @@ async fn whoever_was_refused_may_come_back_as_somebody_else() {
     let again = refusal.again.expect("a way on");
     assert_eq!(
         again.as_str(),
-        "https://wiki.example.org/vestibule/start/wiki?rd=https%3A%2F%2Fwiki.example.org%2F&fresh=1"
+        "https://wiki.example.org/vestibule/start/wiki?rd=https%3A%2F%2Fwiki.example.org%2FHome%3Fx%3D1&fresh=1"
     );
     // Not by single sign-on, and not by what the upstream remembers: the form is there again.
     let demand = Demand { fresh: true, ..Demand::default() };

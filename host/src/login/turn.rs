@@ -53,7 +53,10 @@ impl<'a> Turn<'a> {
             .as_ref()
             .filter(|origin| target::is_own(application, origin))
             .map(|origin| if target::is_origin(origin) { Arc::clone(origin) } else { target::origin_of(origin).into() })
-            .ok_or_else(|| self.refusal(Class::BadRequest, "host-not-allowed", None))
+            .ok_or_else(|| Refusal {
+                again: Some(application.url.clone()),
+                ..self.refusal(Class::BadRequest, "host-not-allowed", None)
+            })
     }
 
     /// What the policies hear of this request.
@@ -187,7 +190,7 @@ impl<'a> Turn<'a> {
             request: self.visitor.request.to_string(),
             login: pending.map(|pending| pending.id.clone()),
             application: application.map(|application| application.id.clone()),
-            again: application.map(|application| way_on(application, class)),
+            again: application.map(|application| way_on(application, class, pending.and_then(Pending::wanted))),
             request_of: pending.and_then(|pending| pending.request().map(str::to_owned)),
         }
     }
@@ -200,6 +203,11 @@ impl<'a> Turn<'a> {
 
     /// A no that was decided.
     pub(super) fn denied(&self, denial: &Denial, pending: Option<&Pending>) -> Refusal {
+        if let Some(policy) = denial.policy.as_ref().filter(|_| denial.code != DenyCode::PolicyDenied) {
+            // What it said may name somebody: that is in the audit alone.
+            let (request, code) = (&self.visitor.request, denial.code.name());
+            tracing::error!(%request, policy, hook = denial.hook.map(|hook| hook.name()), code, "a policy failed");
+        }
         self.refusal(class_of(denial.code), page_code(denial), pending)
     }
 
@@ -243,15 +251,15 @@ impl Answer {
     }
 }
 
-/// Where a person goes on from a no: to the application; whoever may not enter, over a new login,
-/// since the one that is remembered would end in the same no.
-fn way_on(application: &Application, class: Class) -> url::Url {
-    match (&application.hand_over, class) {
-        (HandOver::ForwardAuth(_), Class::Denied) => target::address(
-            &application.url,
-            &["vestibule", "start", &application.id],
-            &[("rd", application.url.as_str()), ("fresh", "1")],
-        ),
+/// Where a person goes on from a no: to what they wanted to see; whoever may not enter, over a new
+/// login, since the one that is remembered would end in the same no. `wanted` has the origin on
+/// which a session would begin, and the page.
+pub(super) fn way_on(application: &Application, class: Class, wanted: Option<(&url::Url, &url::Url)>) -> url::Url {
+    match (&application.hand_over, wanted) {
+        (HandOver::ForwardAuth(_), Some((origin, page))) if class == Class::Denied => {
+            target::address(origin, &["vestibule", "start", &application.id], &[("rd", page.as_str()), ("fresh", "1")])
+        }
+        (HandOver::ForwardAuth(_), Some((_, page))) => page.clone(),
         _ => application.url.clone(),
     }
 }

@@ -136,16 +136,16 @@ fn load(
         return Ok((before.clone(), true));
     }
     let component = Component::check(engine, &bytes).map_err(|error| at(&source.component, error.to_string()))?;
-    let policy =
-        LoadedPolicy::load(engine, name, &component, &settings.json).map_err(|error| settings.explain(error))?;
-    self_test(engine, name, &component, &cases, &made_of, passed)?;
+    let policy = LoadedPolicy::load(engine, name, &component, &settings.json)
+        .map_err(|error| settings.explain(error, &component))?;
+    self_test(engine, (name, &source.component), &component, &cases, &made_of, passed)?;
     Ok((Ready { policy, made_of }, false))
 }
 
 /// Runs the component's own cases, once for the same bytes.
 fn self_test(
     engine: &Engine,
-    name: &str,
+    (name, path): (&str, &Path),
     component: &Component,
     cases: &Cases,
     made_of: &MadeOf,
@@ -161,14 +161,16 @@ fn self_test(
     let mut problems: Vec<PolicyProblem> = failures
         .iter()
         .take(FAILURES_SHOWN_MAX)
-        .map(|result| PolicyProblem {
-            policy: Some(name.to_owned()),
-            file: Some(result.file.clone().into()),
-            line: Some(result.line),
-            column: None,
-            key: None,
-            message: format!("case failed: {}: {}", result.name, result.differences.join("; ")),
-            ..PolicyProblem::default()
+        .map(|result| {
+            let what = format!("{}: {}", result.name, result.differences.join("; "));
+            // A case inside the component is in no file of this machine.
+            let (file, line, message) = if Path::new(&result.file).is_absolute() {
+                (result.file.clone().into(), Some(result.line), format!("case failed: {what}"))
+            } else {
+                let place = format!("{}:{}", result.file, result.line);
+                (path.to_owned(), None, format!("its own case failed ({place}, in the component): {what}"))
+            };
+            PolicyProblem { policy: Some(name.to_owned()), file: Some(file), line, message, ..PolicyProblem::default() }
         })
         .collect();
     if failures.len() > problems.len()
@@ -218,22 +220,28 @@ impl<'a> Settings<'a> {
     }
 
     /// A load error with the places of the settings that it is about.
-    fn explain(&self, error: LoadError) -> Vec<PolicyProblem> {
-        match error {
+    fn explain(&self, error: LoadError, component: &Component) -> Vec<PolicyProblem> {
+        let own = &component.manifest().name;
+        // Settings that fit in nothing are often those of another policy.
+        let hint = (own != self.name).then(|| format!("the component calls itself `{own}`, not `{}`", self.name));
+        let mut explained: Vec<PolicyProblem> = match error {
             LoadError::Settings(problems) => problems
                 .into_iter()
                 .map(|problem| {
                     let format = self.source.settings.as_deref().map(Format::of);
                     let position = format.and_then(|format| format.locate(&self.text, &problem.pointer));
                     let key = (!problem.pointer.is_empty()).then_some(problem.pointer);
-                    self.problem(position, key, problem.message)
+                    PolicyProblem { hint: hint.clone(), ..self.problem(position, key, problem.message) }
                 })
                 .collect(),
             other => vec![PolicyProblem {
                 file: Some(self.source.component.clone()),
                 ..self.problem(None, None, other.to_string())
             }],
-        }
+        };
+        // In the order of the file, whoever found them.
+        explained.sort_by_key(|problem| (problem.line, problem.column));
+        explained
     }
 
     fn problem(&self, position: Option<Position>, key: Option<String>, message: String) -> PolicyProblem {

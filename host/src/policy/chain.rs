@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::instance::LoadedPolicy;
-use crate::decision::PolicyRef;
+use crate::decision::{Hook, PolicyRef};
 
 /// The policies of one application, in order. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,6 +29,12 @@ impl Chain {
     /// How decisions name them, in the same order.
     pub(crate) fn refs(&self) -> &Arc<[PolicyRef]> {
         &self.refs
+    }
+
+    /// Does a policy of the chain have `hook`?
+    #[must_use]
+    pub fn has(&self, hook: Hook) -> bool {
+        self.policies.iter().any(|policy| policy.manifest().hooks.contains(&hook))
     }
 
     /// Does a policy of the chain want to be asked about `path`?

@@ -33,10 +33,19 @@ pub struct SettingsProblem {
     pub message: String,
 }
 
+impl SettingsProblem {
+    /// The top-level setting that it is about.
+    pub(super) fn setting(&self) -> Option<&str> {
+        self.pointer.strip_prefix('/')?.split('/').next()
+    }
+}
+
 impl fmt::Display for SettingsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() { "/" } else { &self.pointer };
-        write!(f, "{pointer}: {}", self.message)
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        f.write_str(&self.message)
     }
 }
 
@@ -206,11 +215,14 @@ fn problems(problems: &[SettingsProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// What to do about a guest that asks for WASI.
+pub(super) const NO_WASI: &str = "Build it for wasm32-unknown-unknown and make the component with `vestibule policy \
+     build`, so that it asks for no WASI: no clock, files, network, randomness or environment";
+
 fn how_to_avoid(imports: &[String]) -> &'static str {
     let is = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
     if is("wasi:") {
-        "Build it for wasm32-unknown-unknown and make the component with `vestibule policy build`, \
-         so that it asks for no WASI"
+        NO_WASI
     } else if is("vestibule:policy/lookup") {
         "`lookup` is granted to no policy yet: decide by claims, groups and facts"
     } else {

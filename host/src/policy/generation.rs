@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{self, Config},
-    decision::{Context, Denial, DenyCode, PolicyRef, Trace},
+    decision::{Context, Denial, DenyCode, Hook, PolicyRef, Trace},
 };
 
 /// Replaced generations that are kept for logins under way; the oldest goes first. They
@@ -170,8 +170,9 @@ impl Generations {
         watched.insert(watch::absolute(&path), Some(config.digest.clone()));
         let assembly = assemble::assemble(&engine, &config.policies, &BTreeMap::new(), &passed);
         let problems = assembly.failed.values().flatten().cloned().collect();
-        let notes = config.warnings.problems().iter().map(config_note).collect();
+        let mut notes: Vec<String> = config.warnings.problems().iter().map(config_note).collect();
         let generation = Arc::new(Generation::new(1, config, assembly));
+        notes.extend(closed(&generation));
         let event = GenerationEvent {
             loaded: generation.policies.keys().cloned().collect(),
             problems,
@@ -284,6 +285,7 @@ impl Generations {
         let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
         let reused = assembly.reused.iter().cloned().collect();
         let next = Arc::new(Generation::new(before.number.saturating_add(1), config, assembly));
+        notes.extend(closed(&next));
         // A secret that was rotated is no part of the digest, which is for everybody to see.
         let same_secrets = next.config.secret_files == before.config.secret_files;
         if next.digest == before.digest && next.failed == before.failed && same_secrets {
@@ -377,6 +379,23 @@ fn chain(
         policies.push(Arc::clone(&ready.policy));
     }
     ChainState::Ready(Chain::new(policies))
+}
+
+/// What is wrong with the policies of a configuration that cannot be a generation.
+pub fn problems(engine: &Engine, policies: &config::Policies) -> Vec<PolicyProblem> {
+    let assembly = assemble::assemble(engine, policies, &BTreeMap::new(), &Passed::default());
+    assembly.failed.into_values().flatten().collect()
+}
+
+/// Applications into which nobody gets, since no policy of their chain is asked about that.
+fn closed(generation: &Generation) -> impl Iterator<Item = String> {
+    generation.chains.iter().filter_map(|(application, chain)| match chain {
+        // The configuration has said so of an empty one.
+        ChainState::Ready(chain) if !chain.policies().is_empty() && !chain.has(Hook::Admit) => Some(format!(
+            "application {application} lets nobody in: no policy of its chain has the hook `admit`, and one must say yes"
+        )),
+        _ => None,
+    })
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a

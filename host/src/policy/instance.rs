@@ -17,12 +17,12 @@ use super::{
     artifact::Component,
     cache::CacheKey,
     engine::Engine,
-    error::{LoadError, ManifestError},
+    error::{LoadError, ManifestError, SettingsProblem},
     hooks::Hooks,
     limits::{Failure, Guest},
     manifest::{self, GrantPatterns, Manifest, is_credential_claim},
     paths::AccessPaths,
-    settings::Settings,
+    settings::{self, Settings},
     snapshot::{self, Configurable},
 };
 use crate::decision::{DenyCode, Hook, PolicyRef};
@@ -102,15 +102,7 @@ impl LoadedPolicy {
             component: component.digest().to_owned(),
             settings: settings.digest.clone(),
         };
-        let configurable = {
-            let (engine, component, settings) = (engine.clone(), component.clone(), settings.json.clone());
-            engine.clone().bounded(move || {
-                let configurable = snapshot::configurable(&engine, &component)?;
-                // For what it says of the settings.
-                configurable.configure(&engine, &settings).map(drop)?;
-                Ok(Box::new(configurable))
-            })?
-        };
+        let configurable = configurable(engine, component, settings.json.clone())?;
         let hooks = Arc::clone(&configurable.hooks);
         let prepared = Prepared::Configurable { component: configurable, settings: settings.json.clone() };
         Ok(Arc::new(Self::new(engine, component, policy, &settings, prepared, hooks)?))
@@ -286,8 +278,34 @@ fn prepare(engine: &Engine, component: &Component, settings: &Settings) -> Resul
 /// Checks settings against the component's schema, within the compile timeout: both are
 /// untrusted, and together may take their time.
 fn read_settings(engine: &Engine, component: &Component, written: &Value) -> Result<Settings, LoadError> {
-    let (component, written, bytes_max) = (component.clone(), written.clone(), engine.limits().settings_bytes_max);
-    engine.bounded(move || Settings::new(component.manifest(), &written, bytes_max))
+    let held_to_schema = |written: Value| {
+        let (component, bytes_max) = (component.clone(), engine.limits().settings_bytes_max);
+        engine.bounded(move || Settings::new(component.manifest(), &written, bytes_max))
+    };
+    let mut problems = match held_to_schema(written.clone()) {
+        Err(LoadError::Settings(problems)) => problems,
+        otherwise => return otherwise,
+    };
+    // What the policy itself has against the settings to which the schema has nothing is told in
+    // the same breath.
+    let rest = held_to_schema(settings::without(written, &problems));
+    if let Some(Err(LoadError::Settings(more))) = rest.ok().map(|rest| configurable(engine, component, rest.json)) {
+        let is_new = |problem: &SettingsProblem| problems.iter().all(|known| known.setting() != problem.setting());
+        let more: Vec<_> = more.into_iter().filter(is_new).collect();
+        problems.extend(more);
+    }
+    Err(LoadError::Settings(problems))
+}
+
+/// The component, and that it takes `settings` (JSON).
+fn configurable(engine: &Engine, component: &Component, settings: String) -> Result<Box<Configurable>, LoadError> {
+    let (inner, component) = (engine.clone(), component.clone());
+    engine.bounded(move || {
+        let configurable = snapshot::configurable(&inner, &component)?;
+        // For what it says of the settings.
+        configurable.configure(&inner, &settings).map(drop)?;
+        Ok(Box::new(configurable))
+    })
 }
 
 fn wrong_type(error: &wasmtime::Error) -> LoadError {

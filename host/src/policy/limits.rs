@@ -134,6 +134,11 @@ impl Failure {
         } else {
             otherwise
         };
-        Self { code, detail: root.chars().take(DETAIL_CHARS_MAX).collect() }
+        let mut detail: String = root.chars().take(DETAIL_CHARS_MAX).collect();
+        if matches!(error.downcast_ref::<Trap>(), Some(Trap::MemoryOutOfBounds)) {
+            // A guest's stack grows down to address 0, and then beyond it.
+            detail.push_str("; perhaps its own stack is full (`vestibule policy build --stack-bytes`)");
+        }
+        Self { code, detail }
     }
 }

@@ -61,6 +61,16 @@ impl Settings {
     }
 }
 
+/// What is left of `written` without the settings that `problems` are about: so that the policy can
+/// be asked what it thinks of the others.
+pub(crate) fn without(written: &Value, problems: &[SettingsProblem]) -> Value {
+    let mut rest = written.clone();
+    if let Some(rest) = rest.as_object_mut() {
+        rest.retain(|key, _| !problems.iter().any(|problem| problem.setting() == Some(key.as_str())));
+    }
+    rest
+}
+
 /// An unknown key is a problem of that key, not of the object that it stands in.
 fn problems_of(error: &ValidationError<'_>, schema: &Value) -> Vec<SettingsProblem> {
     let pointer = error.instance_path().to_string();

@@ -69,6 +69,45 @@ fn a_settings_file_with_three_errors_is_told_all_three() {
 }
 
 #[test]
+fn what_the_policy_has_against_settings_is_told_with_what_the_schema_has() {
+    let gateway = folder();
+    gateway.write(
+        "settings/domain-restriction.toml",
+        "require-verified = \"perhaps\"\nno-such-key = 1\nallowed-domains = \"a@b\"\n",
+    );
+    let (_, said) = checked(&gateway);
+    for part in ["/require-verified", "/no-such-key", "/allowed-domains"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_hides_no_problem_of_its_policies() {
+    let gateway = folder();
+    let text = fs::read_to_string(gateway.path("vestibule.toml")).unwrap();
+    gateway.write("vestibule.toml", &text.replacen("public-url", "publc-url", 1));
+    fs::remove_file(gateway.path("settings/session-terms.toml")).unwrap();
+    let (code, said) = checked(&gateway);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("did you mean `public-url`?") && said.contains("session-terms.toml"), "{said}");
+}
+
+#[test]
+fn what_would_serve_nobody_is_told_before_it_is_served() {
+    let gateway = folder();
+    fs::rename(gateway.path("keys"), gateway.path("keys-elsewhere")).unwrap();
+    let (code, said) = checked(&gateway);
+    assert!(code == 64 && said.contains("key ring"), "{said}");
+    fs::rename(gateway.path("keys-elsewhere"), gateway.path("keys")).unwrap();
+    let text = fs::read_to_string(gateway.path("vestibule.toml")).unwrap();
+    let from = text.find("chain = [").unwrap();
+    let to = from + text[from..].find(']').unwrap() + 1;
+    gateway.write("vestibule.toml", &text.replace(&text[from..to], "chain = [\"session-terms\"]"));
+    let (code, said) = checked(&gateway);
+    assert!(code == 0 && said.contains("application app lets nobody in"), "{said}");
+}
+
+#[test]
 fn a_component_that_is_a_jpeg_is_told_so() {
     let gateway = folder();
     fs::write(gateway.path("policies/domain-restriction.wasm"), [&[0xff, 0xd8, 0xff, 0xe0][..], &[0; 64]].concat())

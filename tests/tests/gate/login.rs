@@ -1,6 +1,8 @@
 //! One login, all the way, through each proxy.
 
+use http::Method;
 use serde_json::Value;
+use url::Url;
 use vestibule_tests::browser::Browser;
 
 use crate::scene::{Scene, With};
@@ -201,6 +203,24 @@ async fn the_access_hook_is_asked_for_its_paths() {
     }
     let denied = scene.gateway.events("decision.access");
     assert!(denied.iter().any(|event| event["granted"] == false), "{denied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_behind_nginx_shows_its_reason_and_its_reference() {
+    let scene = Scene::start(With::Nginx).await;
+    let mut browser = Browser::new();
+    scene.log_in(&mut browser, "alice").await;
+    let page = browser.get(&format!("{}/hidden/page", scene.site)).await;
+    assert_eq!(page.status, 403, "{}", page.body);
+    let reference = page.body.split("Reference: ").nth(1).and_then(|rest| rest.split('.').next()).unwrap_or_default();
+    let audit = std::fs::read_to_string(scene.gateway.path("audit.jsonl")).expect("the record");
+    assert!(page.body.contains("Reason: path-hidden."), "{}", page.body);
+    assert!(reference.len() == 16 && audit.contains(&format!("\"request\":\"{reference}\"")), "{}", page.body);
+    // A script is told in a word, whichever way it says that it is one.
+    for header in [("sec-fetch-mode", "cors"), ("x-requested-with", "XMLHttpRequest")] {
+        let url = Url::parse(&scene.site).expect("an address");
+        assert_eq!(Browser::new().request(Method::GET, &url, None, &[header]).await.status, 401, "{header:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,7 @@ fn every_page() -> Vec<fn() -> Step> {
             login: "l1".into(),
             application: "wiki".into(),
             choices: vec![Choice { id: EVIL.into(), name: EVIL.into() }],
+            error: Some(FormError::Upstream),
         },
         || Step::LocalForm {
             login: "l1".into(),
@@ -177,6 +178,7 @@ async fn forms_carry_the_logins_id_and_work_without_javascript() {
             Choice { id: "main".into(), name: "Staff & Friends".into() },
             Choice { id: "guests".into(), name: "Guests".into() },
         ],
+        error: None,
     };
     let read = Harness::stepping(step).visit("/logged-out").await;
     for part in [

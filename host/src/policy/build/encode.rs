@@ -9,7 +9,11 @@ use crate::policy::{CASES_SECTION, Cases, MANIFEST_SECTION, Manifest};
 /// Encodes `module`, which carries its world in the custom section that wit-bindgen left.
 pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
     let encode = || ComponentEncoder::default().module(module)?.validate(true).encode();
-    let mut component = encode().map_err(|error| format!("{error:#}"))?;
+    let mut component = encode().map_err(|error| {
+        let error = format!("{error:#}");
+        // A module for WASI asks for it by a name that no component has.
+        if error.contains("wasi") { format!("{error}. {}", crate::policy::NO_WASI) } else { error }
+    })?;
     let mut append = |name: &str, data: Vec<u8>| {
         CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut component);
     };

@@ -82,7 +82,10 @@ pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outco
         }
         (Question::Hook(..), Outcome::Failed(failed)) => {
             if !expect.contains_key("fault") && !expect.contains_key("failed") {
-                return vec![format!("expected an answer, the hook failed: {} ({})", failed.code, failed.detail)];
+                let failure = format!("expected an answer, the hook failed: {} ({})", failed.code, failed.detail);
+                // A panic's words are there, and nowhere else.
+                let logged = failed.log.iter().map(|line| format!("it logged: {line}"));
+                return std::iter::once(failure).chain(logged).collect();
             }
             Map::from_iter([
                 ("fault".to_owned(), json!(failed.fault)),
@@ -93,7 +96,10 @@ pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outco
         (_, Outcome::Problems(problems)) => {
             return problems
                 .iter()
-                .map(|(pointer, message)| format!("the case's settings are refused: {pointer}: {message}"))
+                .map(|(pointer, message)| match pointer.as_str() {
+                    "" => format!("the case's settings are refused: {message}"),
+                    pointer => format!("the case's settings are refused: {pointer}: {message}"),
+                })
                 .collect();
         }
         (_, Outcome::NotLoaded(message)) => return vec![format!("the policy could not be loaded: {message}")],

@@ -379,6 +379,19 @@ fn a86_at_start_up_an_application_without_its_chain_denies_everybody_and_the_oth
 }
 
 #[test]
+fn tells_what_the_schema_and_what_the_policy_has_against_settings_at_once_in_the_order_of_the_file() {
+    let folder = Folder::new();
+    let (generations, ..) = folder.open();
+    folder.write("b.toml", "\nmark = \"xx\"\nmore = 1\n");
+    let event = generations.reload();
+    let told: Vec<_> = event.problems.iter().map(|problem| (problem.line, problem.key.as_deref())).collect();
+    assert_eq!(told, [(Some(2), Some("/mark")), (Some(3), Some("/more"))], "{event}");
+    // The fixture is not called what the configuration calls it.
+    let hint = "the component calls itself `fixture`, not `b`";
+    assert!(event.problems.iter().all(|problem| problem.hint.as_deref() == Some(hint)), "{event}");
+}
+
+#[test]
 fn runs_the_embedded_cases_before_a_component_decides() {
     let case = |verdict: &str| {
         format!(
@@ -393,7 +406,12 @@ fn runs_the_embedded_cases_before_a_component_decides() {
     folder.write("b.wasm", fixture::policy("0.3.0", &[("c.toml", &case("allow"))]));
     let event = generations.reload();
     assert_eq!(event.outcome, Outcome::Refused, "{event}");
-    assert!(event.to_string().contains("c.toml:1: policy b: case failed: says its mark: verdict"), "{event}");
+    assert!(
+        event
+            .to_string()
+            .contains("b.wasm: policy b: its own case failed (c.toml:1, in the component): says its mark: verdict"),
+        "{event}"
+    );
     folder.write("b.wasm", fixture::policy("0.3.0", &[("c.toml", &case("deny"))]));
     let event = generations.reload();
     assert_eq!(event.outcome, Outcome::InForce, "{event}");
