@@ -6,7 +6,10 @@
 mod reported;
 mod settings;
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use vestibule_policy::{
     log, names,
@@ -28,6 +31,8 @@ pub struct GroupMapping {
     exclude: Vec<String>,
     /// From an upstream's group (folded if the settings say so) to the index of a row, sorted.
     rows: Vec<(String, usize)>,
+    /// The first row that grants the same group, by row.
+    first: Vec<usize>,
 }
 
 impl Policy for GroupMapping {
@@ -48,7 +53,8 @@ impl Policy for GroupMapping {
             problems.add("/groups-pointer", "points into the claim `groups-claim`, which is not named");
         }
         let exclude = settings.exclude.iter().map(|name| fold(name.trim()).into_owned()).collect();
-        problems.into_result(Self { settings, include, exclude, rows })
+        let first = first_with_the_same(&settings.manual);
+        problems.into_result(Self { settings, include, exclude, rows, first })
     }
 }
 
@@ -97,22 +103,39 @@ impl GroupMapping {
     }
 
     fn is_excluded(&self, group: &str, plan: &Plan) -> bool {
+        if self.exclude.is_empty() && plan.exclude.is_empty() {
+            return false;
+        }
         let group = fold(group.trim());
         self.exclude.iter().any(|name| *name == group) || plan.exclude.iter().any(|name| fold(name.trim()) == group)
     }
 
     /// Grants the group of every row that lists a reported group, in the order of the rows.
     fn map_manually(&self, reported: &[String], plan: &mut Plan) {
-        let mut hits = BTreeSet::new();
+        if self.rows.is_empty() {
+            return;
+        }
+        let mut is_hit = vec![false; self.settings.manual.len()];
         for name in reported {
             let name = self.folded(name);
             let start = self.rows.partition_point(|(from, _)| from.as_str() < name.as_ref());
-            let rows = self.rows.iter().skip(start).take_while(|(from, _)| *from == name);
-            hits.extend(rows.map(|(_, row)| *row));
+            for (_, row) in self.rows.iter().skip(start).take_while(|(from, _)| *from == name) {
+                if let Some(is_hit) = is_hit.get_mut(*row) {
+                    *is_hit = true;
+                }
+            }
         }
-        for row in hits.into_iter().filter_map(|row| self.settings.manual.get(row)) {
-            if !self.is_excluded(&row.group, plan) {
-                plan.grant(row.group.as_str(), Reason::new("mapped", ""));
+        // Not by comparing each with all: what was granted before this policy may be much, and
+        // what it grants itself is known by its row.
+        let before = plan.grants.len();
+        let mut is_granted = vec![false; is_hit.len()];
+        plan.grants.reserve(is_hit.iter().filter(|is_hit| **is_hit).count());
+        let rows = self.settings.manual.iter().zip(&self.first).zip(&is_hit);
+        for ((row, first), _) in rows.filter(|(_, is_hit)| **is_hit) {
+            let is_known = is_granted.get_mut(*first).is_none_or(|granted| std::mem::replace(granted, true))
+                || plan.grants.iter().take(before).any(|grant| grant.group == row.group);
+            if !is_known && !self.is_excluded(&row.group, plan) {
+                plan.grants.push(Grant::new(row.group.as_str(), Reason::new("mapped", "")));
             }
         }
     }
@@ -170,6 +193,12 @@ fn check_rows(settings: &Settings, problems: &mut Problems) -> Vec<(String, usiz
     rows
 }
 
+/// For each row, the first one that grants the same group.
+fn first_with_the_same(rows: &[Row]) -> Vec<usize> {
+    let mut first = BTreeMap::new();
+    rows.iter().enumerate().map(|(index, row)| *first.entry(row.group.as_str()).or_insert(index)).collect()
+}
+
 /// The include filter.
 fn compile(settings: &Settings, problems: &mut Problems) -> Vec<Matcher> {
     let casing = if settings.fold_case { Casing::Insensitive } else { Casing::Sensitive };
@@ -220,6 +249,22 @@ mod tests {
         assert_eq!(granted[..2], ["g0", "g1"]);
         assert_eq!(granted[499..502], ["g499", "r999", "r998"]);
         assert_eq!(granted[1500], "all");
+    }
+
+    #[test]
+    fn two_rows_with_one_group_grant_it_once_where_the_first_that_is_hit_stands() {
+        let row = |group: &str, from: &str| serde_json::json!({ "group": group, "from": [from] });
+        let settings = serde_json::json!({ "manual": [row("a", "x"), row("b", "y"), row("a", "y"), row("c", "y")] });
+        let granted = |reported: &[&str], before: Plan| {
+            let case = Case::<GroupMapping>::new(settings.clone()).groups(reported.iter().copied());
+            let plan = case.plan(before).assign().unwrap();
+            plan.grants.into_iter().map(|grant| grant.group).collect::<Vec<_>>()
+        };
+        assert_eq!(granted(&["y"], Plan::default()), ["b", "a", "c"]);
+        assert_eq!(granted(&["x", "y"], Plan::default()), ["a", "b", "c"]);
+        let mut before = Plan::default();
+        before.grant("c", Reason::new("earlier", ""));
+        assert_eq!(granted(&["y"], before), ["c", "b", "a"]);
     }
 
     #[test]
