@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
     };
     let warnings = std::mem::take(&mut config.warnings);
     let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).err().map(|error| error.to_string());
-    output.progress(&format!("loading {} policies", config.policies.sources.len()));
+    output.progress("loading the policies");
     let engine =
         Engine::new(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;
     let event =

@@ -427,7 +427,7 @@ pub(super) fn literal_address(url: &Url) -> Option<IpAddr> {
 }
 
 /// An address within a house (RFC 1918, RFC 4193, RFC 3927, loopback).
-pub(super) const fn is_private(address: IpAddr) -> bool {
+pub(crate) const fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 
 use check::Check;
+pub(crate) use check::is_private;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient};
 pub use check::{Environment, NamedFiles, NetworkError};
@@ -264,7 +265,7 @@ fn warn_of_closed_addresses(check: &mut Check<'_>, fetch: &Fetch, upstreams: &BT
     for upstream in upstreams.values() {
         let closed = upstream.fetched().into_iter().find_map(|(key, url)| {
             let address = check::literal_address(&url)?;
-            let is_open = !check::is_private(address) || fetch.allow_private.iter().any(|open| open.contains(address));
+            let is_open = !is_private(address) || fetch.allow_private.iter().any(|open| open.contains(address));
             (!is_open).then_some((key, address))
         });
         if let Some((key, address)) = closed {

@@ -4,7 +4,7 @@
 //! for proxies that hand our answer to the browser: 200, a redirect, or a page. Both answer
 //! nobody but a trusted proxy, since all that they are told about the request is headers.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -21,6 +21,7 @@ use super::{
     origin::{OriginError, Original},
 };
 use crate::{
+    config::is_private,
     decision::AccessRequest,
     login::{Check, Demand, Facts},
     session::SetCookie,
@@ -99,7 +100,7 @@ impl Question {
         let behind = asked.settings.behind.get(application).ok_or(Failure::UnknownApplication)?;
         if !asked.reach.trusted {
             // Only a neighbour can be a proxy of the house; anybody else's address is their own.
-            let peer = asked.reach.address.filter(|address| is_neighbour(*address));
+            let peer = asked.reach.address.filter(|address| is_private(*address));
             let peer = peer.map_or("not of this house".to_owned(), |address| address.to_string());
             tracing::warn!(application, peer, "a peer that server.trusted-proxies does not name asked about a request");
             return Err(Failure::UntrustedProxy);
@@ -244,14 +245,6 @@ fn number_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
                 headers.insert(name, value);
             }
         }
-    }
-}
-
-/// A private address, or this machine's.
-const fn is_neighbour(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     cases::{self, Cases},
     event::PolicyProblem,
     locate::{Format, Position},
+    settings,
 };
 use crate::config::{Policies, PolicySource};
 
@@ -222,8 +223,9 @@ impl<'a> Settings<'a> {
     /// A load error with the places of the settings that it is about.
     fn explain(&self, error: LoadError, component: &Component) -> Vec<PolicyProblem> {
         let own = &component.manifest().name;
-        // Settings that fit in nothing are often those of another policy.
+        // Settings that a policy does not have are often those of another one.
         let hint = (own != self.name).then(|| format!("the component calls itself `{own}`, not `{}`", self.name));
+        let hint = |message: &str| hint.clone().filter(|_| message.starts_with(settings::NO_SUCH));
         let mut explained: Vec<PolicyProblem> = match error {
             LoadError::Settings(problems) => problems
                 .into_iter()
@@ -231,7 +233,7 @@ impl<'a> Settings<'a> {
                     let format = self.source.settings.as_deref().map(Format::of);
                     let position = format.and_then(|format| format.locate(&self.text, &problem.pointer));
                     let key = (!problem.pointer.is_empty()).then_some(problem.pointer);
-                    PolicyProblem { hint: hint.clone(), ..self.problem(position, key, problem.message) }
+                    PolicyProblem { hint: hint(&problem.message), ..self.problem(position, key, problem.message) }
                 })
                 .collect(),
             other => vec![PolicyProblem {

@@ -17,6 +17,9 @@ const PROBLEMS_MAX: usize = 100;
 /// A regular expression of a schema may compile to at most so many bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
+/// How the message about an unknown key begins.
+pub(super) const NO_SUCH: &str = "no such setting";
+
 /// Settings as the guest gets them.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -86,8 +89,8 @@ fn problems_of(error: &ValidationError<'_>, schema: &Value) -> Vec<SettingsProbl
         .map(|key| SettingsProblem {
             pointer: format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
             message: match known.as_slice() {
-                [] => "no such setting".to_owned(),
-                known => format!("no such setting; expected one of {}", known.join(", ")),
+                [] => NO_SUCH.to_owned(),
+                known => format!("{NO_SUCH}; expected one of {}", known.join(", ")),
             },
         })
         .collect()
