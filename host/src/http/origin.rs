@@ -141,8 +141,8 @@ pub(super) fn host_of(origin: &Url) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// The origins of an application, in the spelling that browsers send. Reading an address takes
-/// longer than all else that is done for a request.
+/// The origins of an application, in the spelling that browsers send: so that not each request
+/// has the same address parsed anew.
 #[derive(Debug, Default)]
 pub(super) struct KnownOrigins(Vec<(String, Arc<Url>)>);
 

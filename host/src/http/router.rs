@@ -54,8 +54,8 @@ impl Router {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        // What a proxy asks about each request of an application goes no further: the way
-        // through axum's routes would be a good part of what such an answer costs.
+        // What a proxy asks about each request of an application goes no further: axum's routes
+        // box and look up what is known here already (`benches/README.md`, `gateway`).
         if let Some((question, _)) = Question::of(request.uri().path()) {
             let answer = async |request, asked| Question::answer(&self.gateway, &asked, request).await;
             return middleware::guard(&self.gateway, peer, question.route(), request, answer).await;
