@@ -9,7 +9,7 @@ use url::Url;
 use crate::{
     config::Config,
     decision::AccessRequest,
-    login::{Answer, Check, Demand, Login, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
 };
 
@@ -52,6 +52,19 @@ pub(super) trait Flow: Send + Sync + 'static {
         rd: Option<&'a str>,
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
+    fn back_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        token: &'a str,
+    ) -> Eventually<'a, Result<(), Refusal>>;
+    fn front_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        issuer: Option<&'a str>,
+        session: Option<&'a str>,
+    ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
@@ -129,6 +142,25 @@ impl Flow for Arc<Login> {
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         Login::logged_out(self, visitor, state)
+    }
+
+    fn back_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        token: &'a str,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        Box::pin(Login::back_channel_logout(self, visitor, upstream, token))
+    }
+
+    fn front_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        issuer: Option<&'a str>,
+        session: Option<&'a str>,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        Box::pin(Login::front_channel_logout(self, visitor, upstream, issuer, session))
     }
 
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {

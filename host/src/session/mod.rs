@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use cookie::{CookieError, Jar, SetCookie, Slot};
 pub use memory::{Expiring, Full};
 pub use opened::Opened;
-pub use revoked::Revoked;
+pub use revoked::{Channel, Ended, Revoked};
 pub use sso::Sso;
 pub use ticket::{Entry, TICKET_LIFETIME_S, Ticket, TicketError, Tickets, hash};
 
