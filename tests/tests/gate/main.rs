@@ -5,6 +5,7 @@ mod attacks;
 mod bad_input;
 mod browser;
 mod login;
+mod saml;
 mod scene;
 mod swap;
 mod upstreams;
