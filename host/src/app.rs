@@ -8,8 +8,8 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     audit::{Audit, AuditError, Event, Kind},
     clock::{Clock, SystemClock},
-    config::Config,
-    downstream::{Passports, oidc::Provider},
+    config::{Config, HandOver},
+    downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     http,
     keys::{KeyError, KeyRing},
     login::{Login, Parts},
@@ -78,6 +78,10 @@ impl App {
     pub fn open(config: Config, listener: Listener) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = Arc::new(KeyRing::open(&config.keys, Arc::clone(&clock))?);
+        let speaks_saml = config.applications.values().any(|it| matches!(it.hand_over, HandOver::Saml(_)));
+        if speaks_saml && keys.certificates().next().is_none() {
+            return Err(KeyError::NoCertificate.into());
+        }
         let pseudonym = {
             let keys = Arc::clone(&keys);
             Arc::new(move |value: &str| keys.pseudonym(value))
@@ -149,6 +153,7 @@ impl App {
             login: Arc::clone(&self.login),
             passports: Passports::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
             provider: Provider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
+            identity_provider: IdentityProvider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
         }));
         let answer = move |peer, request| {
             let router = Arc::clone(&router);

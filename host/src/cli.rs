@@ -8,6 +8,7 @@ mod demo;
 mod keys;
 mod output;
 mod policy;
+mod saml;
 mod serve;
 
 use std::process::ExitCode;
@@ -57,6 +58,9 @@ enum Command {
     /// Build, inspect and test policies.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// SAML: what a service provider must know of the gateway, and the other way round.
+    #[command(subcommand)]
+    Saml(saml::Command),
     /// Run the gateway.
     Serve(serve::Arguments),
 }
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments, &output),
         Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
+        Command::Saml(command) => saml::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),
     };
     exit.unwrap_or_else(|failure| {

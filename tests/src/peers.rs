@@ -45,6 +45,32 @@ impl OpenIdProvider {
     }
 }
 
+/// A SAML service provider: python3-saml or pysaml2.
+#[derive(Debug)]
+pub struct ServiceProvider {
+    _process: Process,
+    _output: std::io::BufReader<std::process::ChildStdout>,
+    /// Its address, without a slash at the end.
+    pub base: String,
+}
+
+impl ServiceProvider {
+    /// Starts it on a free port, with a key of its own in `folder`; `settings` as
+    /// `tests/peers/sp.py` has them.
+    #[must_use]
+    pub fn start(folder: &Path, settings: &Value) -> Self {
+        let mut settings = settings.clone();
+        settings["port"] = json!(free_port());
+        settings["folder"] = json!(folder);
+        let mut command = Command::new(installed("python"));
+        command.arg(root().join("tests/peers/sp.py")).env("SP_SETTINGS", settings.to_string());
+        let (process, line, output) = Process::start_with_line("the service provider", &mut command);
+        let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
+        let base = ready["base"].as_str().expect("an address").to_owned();
+        Self { _process: process, _output: output, base }
+    }
+}
+
 /// An application: answers every request with what it was asked, as JSON.
 #[derive(Debug)]
 pub struct Application {

@@ -19,6 +19,9 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// The certificates for SAML, which service providers know by heart and which do not rotate by themselves.
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Add newest keys; older ones still open and verify what they sealed and signed.
     Rotate {
         #[command(flatten)]
@@ -26,6 +29,25 @@ pub(super) enum Command {
         /// How many older keys of each kind stay.
         #[arg(long, value_name = "NUMBER", default_value_t = 2)]
         keep: usize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CertificateCommand {
+    /// Add a certified key. It is published beside the one in use, and does not sign yet.
+    Add {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Sign with the newest certified key from now on; once more takes it back. The others stay published.
+    Switch {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Drop every certified key but the one in use.
+    Drop {
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -40,7 +62,17 @@ pub(super) struct Place {
 }
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
+    let failed = |error| failure(&error);
     let (done, path) = match command {
+        Command::Certificate(CertificateCommand::Add { place }) => {
+            ("added a certificate to", keys::add_certificate(&directory(place)?, &SystemClock).map_err(failed)?)
+        }
+        Command::Certificate(CertificateCommand::Switch { place }) => {
+            ("switched the certificate in", keys::switch_certificate(&directory(place)?).map_err(failed)?)
+        }
+        Command::Certificate(CertificateCommand::Drop { place }) => {
+            ("dropped older certificates from", keys::drop_certificates(&directory(place)?).map_err(failed)?)
+        }
         Command::Generate { place } => {
             ("made", keys::generate(&directory(place)?, &SystemClock).map_err(|error| failure(&error))?)
         }
@@ -60,6 +92,7 @@ fn directory(place: &Place) -> Result<PathBuf, Failure> {
 }
 
 fn failure(error: &KeyError) -> Failure {
-    let exit = if matches!(error, KeyError::Exists { .. }) { Exit::Failed } else { Exit::File };
+    let exit =
+        if matches!(error, KeyError::Exists { .. } | KeyError::NoNextCertificate) { Exit::Failed } else { Exit::File };
     Failure::new(exit, error)
 }

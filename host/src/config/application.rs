@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::check::{Check, Text, UrlUse, join};
+use super::{
+    check::{Check, Text, UrlUse, join},
+    service_provider::{RawSaml, ServiceProvider},
+};
 use crate::secret::Secret;
 
 /// `[applications.ID]`
@@ -45,6 +48,8 @@ pub enum HandOver {
     ForwardAuth(ForwardAuth),
     /// The application is a relying party of our OIDC provider.
     Oidc(OidcClient),
+    /// The application is a service provider, and we are its SAML identity provider.
+    Saml(Box<ServiceProvider>),
 }
 
 /// `[applications.ID.forward-auth]`
@@ -91,8 +96,8 @@ pub struct OidcClient {
     pub id_token_algorithm: String,
 }
 
-/// What is behind the gateway. It has either `[applications.ID.forward-auth]` or
-/// `[applications.ID.oidc]`.
+/// What is behind the gateway. It has one of `[applications.ID.forward-auth]`, `[applications.ID.oidc]` and
+/// `[applications.ID.saml]`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawApplication {
@@ -121,6 +126,7 @@ pub(super) struct RawApplication {
     directory: Option<String>,
     forward_auth: Option<RawForwardAuth>,
     oidc: Option<RawOidc>,
+    saml: Option<RawSaml>,
 }
 
 impl Default for RawApplication {
@@ -137,6 +143,7 @@ impl Default for RawApplication {
             directory: None,
             forward_auth: None,
             oidc: None,
+            saml: None,
         }
     }
 }
@@ -230,17 +237,24 @@ impl RawApplication {
             }
         }
         let directory = self.directory.map(|file| check.path(&join(&section, "directory"), &file));
-        let hand_over = match (self.forward_auth, self.oidc) {
-            (Some(raw), None) => Some(HandOver::ForwardAuth(raw.check(check, &join(&section, "forward-auth")))),
-            (None, Some(raw)) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
-            (None, None) => {
-                let hint = format!("add `[{section}.forward-auth]` or `[{section}.oidc]`");
+        let hand_over = match (self.forward_auth, self.oidc, self.saml) {
+            (Some(raw), None, None) => Some(HandOver::ForwardAuth(raw.check(check, &join(&section, "forward-auth")))),
+            (None, Some(raw), None) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
+            (None, None, Some(raw)) => {
+                raw.check(check, &join(&section, "saml")).map(|provider| HandOver::Saml(Box::new(provider)))
+            }
+            (None, None, None) => {
+                let hint = format!("add `[{section}.forward-auth]`, `[{section}.oidc]` or `[{section}.saml]`");
                 check.error(&section, "nothing says how the identity reaches it", "", &hint);
                 None
             }
-            (Some(_), Some(_)) => {
-                let hint = "make two applications of it";
-                check.error(&join(&section, "oidc"), "it has both `forward-auth` and `oidc`", "one of them", hint);
+            (forward_auth, oidc, saml) => {
+                let given =
+                    [("forward-auth", forward_auth.is_some()), ("oidc", oidc.is_some()), ("saml", saml.is_some())];
+                let given: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+                let message = format!("it has `{}`", given.join("` and `"));
+                let hint = "make an application of each";
+                check.error(&join(&section, given.last().unwrap_or(&"")), message, "one of them", hint);
                 None
             }
         };

@@ -258,6 +258,17 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// The domain of email addresses, or `.example.com` for every subdomain.
+    pub(super) fn email_domain(&mut self, key: &str, domain: &str) {
+        let name = domain.strip_prefix('.').unwrap_or(domain);
+        let plain =
+            |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !name.split('.').all(plain) {
+            let hint = "international names in their `xn--` form";
+            self.error(key, "not a domain", "`example.com`, or `.example.com` for every subdomain", hint);
+        }
+    }
+
     /// A network such as `10.0.0.0/8` or `::1`.
     pub(super) fn networks(&mut self, key: &str, texts: &[String]) -> Vec<Network> {
         let mut networks = Vec::new();

@@ -11,6 +11,7 @@ mod policies;
 mod presets;
 mod reference;
 mod server;
+mod service_provider;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
+pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
 
 /// The whole configuration, checked.

@@ -541,15 +541,7 @@ impl RawUpstream {
 
     fn domains(&self, check: &mut Check<'_>, section: &str) {
         for (index, domain) in self.domains.iter().flatten().enumerate() {
-            let name = domain.strip_prefix('.').unwrap_or(domain);
-            let plain = |label: &str| {
-                !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            };
-            if !name.split('.').all(plain) {
-                let key = format!("{section}.domains[{index}]");
-                let hint = "international names in their `xn--` form";
-                check.error(&key, "not a domain", "`example.com`, or `.example.com` for every subdomain", hint);
-            }
+            check.email_domain(&format!("{section}.domains[{index}]"), domain);
         }
     }
 }

@@ -73,6 +73,10 @@ pub enum DenyCode {
     ProtectedGroup,
     /// The upstream is not authoritative for the email address's domain.
     DomainNotAuthoritative,
+    /// The email address's domain is none that may be asserted to this service provider.
+    DomainNotAsserted,
+    /// The profile lacks what names the subject to this service provider.
+    NameIdMissing,
     /// The email address is malformed.
     InvalidEmail,
     /// The account belongs to another (issuer, subject).

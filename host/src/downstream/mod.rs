@@ -4,6 +4,7 @@
 //! nothing of the web framework.
 
 pub mod oidc;
+pub mod saml;
 
 mod forward_auth;
 mod header_names;

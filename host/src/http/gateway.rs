@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{Config, ForwardAuth, HandOver},
     decision::{Claim, Value},
-    downstream::{HeaderNames, Passports, oidc::Provider},
+    downstream::{HeaderNames, Passports, oidc::Provider, saml::IdentityProvider},
     login::{Facts, Visitor},
     secret::random_bytes,
     session::Jar,
@@ -33,18 +33,25 @@ pub(super) struct Gateway {
     pub(super) flow: Box<dyn Flow>,
     pub(super) passports: Passports,
     pub(super) provider: Provider,
+    pub(super) identity_provider: IdentityProvider,
     pub(super) pages: Pages,
     settings: ArcSwap<Settings>,
     ids: Ids,
 }
 
 impl Gateway {
-    pub(super) fn new(flow: impl Flow, passports: Passports, provider: Provider) -> Self {
+    pub(super) fn new(
+        flow: impl Flow,
+        passports: Passports,
+        provider: Provider,
+        identity_provider: IdentityProvider,
+    ) -> Self {
         let settings = Settings::of(flow.config());
         Self {
             flow: Box::new(flow),
             passports,
             provider,
+            identity_provider,
             pages: Pages::new(),
             settings: ArcSwap::from_pointee(settings),
             ids: Ids::new(),

@@ -18,8 +18,10 @@ use super::{
     gateway::{Asked, Gateway},
     oidc,
     pages::Form,
+    saml,
 };
 use crate::{
+    config::HandOver,
     login::{Answer, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::SetCookie,
@@ -275,7 +277,10 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
     };
     let pages = &gateway.pages;
     let mut response = match step {
-        Step::Admitted { admission, request, sid } => oidc::admitted(gateway, asked, &admission, &request, &sid),
+        Step::Admitted { admission, request, sid } => match hand_over(asked, &admission.application) {
+            Some(HandOver::Saml(_)) => saml::admitted(gateway, asked, &admission, &request, &sid),
+            _ => oidc::admitted(gateway, asked, &admission, &request, &sid),
+        },
         Step::AskIdentifier { login, application, identifier, error } => {
             pages.identifier(asked, &Form { login: &login, application: &application, error }, &identifier)
         }
@@ -292,11 +297,19 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         Step::LoggedOut => pages.logged_out(asked),
         Step::Redirect(to) => see_other(to.as_str()),
         Step::Refused(refusal) => {
-            oidc::refused(gateway, asked, &refusal).unwrap_or_else(|| Failure::Refused(refusal).page(gateway, asked))
+            let told = match refusal.application.as_deref().and_then(|id| hand_over(asked, id)) {
+                Some(HandOver::Saml(_)) => saml::refused(gateway, asked, &refusal),
+                _ => oidc::refused(gateway, asked, &refusal),
+            };
+            told.unwrap_or_else(|| Failure::Refused(refusal).page(gateway, asked))
         }
     };
     append_cookies(response.headers_mut(), &cookies);
     response
+}
+
+fn hand_over<'a>(asked: &'a Asked, application: &str) -> Option<&'a HandOver> {
+    asked.settings.config.applications.get(application).map(|application| &application.hand_over)
 }
 
 /// Each cookie in a line of its own (RFC 6265 §3).

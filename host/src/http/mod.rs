@@ -20,6 +20,7 @@ mod origin;
 mod pages;
 mod peer;
 mod router;
+mod saml;
 #[cfg(test)]
 mod tests;
 

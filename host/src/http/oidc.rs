@@ -150,7 +150,7 @@ async fn logout(State(gateway): Shared, Extension(asked): Known, request: Reques
 
 /// The parameters of a query or of a form, repeated ones included: each endpoint has its
 /// own answer to those.
-async fn parameters(
+pub(super) async fn parameters(
     asked: &Asked,
     method: &Method,
     query: Option<&str>,

@@ -18,12 +18,13 @@ use url::Url;
 
 use super::gateway::Asked;
 use crate::{
+    downstream::saml::Delivery,
     login::{Choice, FormError},
     secret::random_bytes,
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
@@ -33,6 +34,8 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("local.html", include_str!("pages/local.html")),
     ("log_out.html", include_str!("pages/log_out.html")),
     ("logged_out.html", include_str!("pages/logged_out.html")),
+    ("saml_post.html", include_str!("pages/saml_post.html")),
+    ("saml_post.js", include_str!("pages/saml_post.js")),
     ("style.css", include_str!("pages/style.css")),
 ];
 
@@ -115,6 +118,13 @@ impl Pages {
         self.page(asked, "log_out.html", context! { id, application => name, rd => rd.map(Url::as_str), back })
     }
 
+    /// Brings a SAML response to a service provider: by itself, or by its button.
+    pub(super) fn saml_post(&self, asked: &Asked, delivery: &Delivery, application: &str) -> Response {
+        let (to, response) = (delivery.to.as_str(), &delivery.response);
+        let relay_state = delivery.relay_state.as_deref();
+        self.page(asked, "saml_post.html", context! { to, response, relay_state, application })
+    }
+
     /// Says that the person is logged out.
     pub(super) fn logged_out(&self, asked: &Asked) -> Response {
         self.page(asked, "logged_out.html", context! {})
@@ -175,7 +185,7 @@ impl Pages {
 /// Nothing but this page's own style, and its script where it has one (CSP 3).
 fn policy(page: &str, nonce: &str, secure: bool) -> String {
     let own = if nonce.is_empty() { "'none'".to_owned() } else { format!("'nonce-{nonce}'") };
-    let script = if page == "delay.html" { &*own } else { "'none'" };
+    let script = if matches!(page, "delay.html" | "saml_post.html") { &*own } else { "'none'" };
     // Browsers hold the redirects that follow a form to `form-action`, too, and those lead
     // to upstreams and applications: so every site, but no `javascript:` and no `data:`.
     let sites = if secure { "https:" } else { "http: https:" };

@@ -10,9 +10,9 @@ use axum::{
 use bytes::Bytes;
 use tower::ServiceExt as _;
 
-use super::{Peer, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc};
+use super::{Peer, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
 use crate::{
-    downstream::{Passports, oidc::Provider},
+    downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     login::Login,
 };
 
@@ -24,6 +24,8 @@ pub struct Parts {
     pub passports: Passports,
     /// What has been granted to relying parties.
     pub provider: Provider,
+    /// What speaks to SAML service providers.
+    pub identity_provider: IdentityProvider,
 }
 
 /// The gateway, as it answers requests.
@@ -39,7 +41,7 @@ impl Router {
     /// The routes of a gateway.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self::of(Gateway::new(parts.login, parts.passports, parts.provider))
+        Self::of(Gateway::new(parts.login, parts.passports, parts.provider, parts.identity_provider))
     }
 
     pub(super) fn of(gateway: Gateway) -> Self {
@@ -91,6 +93,8 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         .route("/healthz", get(login::healthz))
         // The OIDC provider, for applications that are relying parties.
         .merge(oidc::routes())
+        // The SAML identity provider, for applications that are service providers.
+        .merge(saml::routes())
         .fallback(login::not_found)
         .method_not_allowed_fallback(login::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), middleware::around))

@@ -7,11 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    KeyError,
+    KeyError, certificate,
     sign::{self, ALGORITHMS},
 };
 use crate::{
@@ -34,6 +37,9 @@ pub(super) struct RingFile {
     pub(super) root: Secret<String>,
     pub(super) sealing: Vec<SealingEntry>,
     pub(super) signing: Vec<SigningEntry>,
+    /// The one in use first. A ring that was made before there was SAML has none.
+    #[serde(default)]
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -59,6 +65,29 @@ pub(super) struct SigningEntry {
     pub(super) private_key: Secret<String>,
 }
 
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct CertificateEntry {
+    created: u64,
+    /// DER in base64.
+    certificate: String,
+    /// PEM, PKCS #8.
+    #[serde(deserialize_with = "secret_in", serialize_with = "secret_out")]
+    pub(super) private_key: Secret<String>,
+}
+
+impl CertificateEntry {
+    fn generate(now: u64) -> Result<Self, KeyError> {
+        let (private_key, certificate) = certificate::generate(now)?;
+        Ok(Self { created: now, certificate: STANDARD.encode(certificate), private_key })
+    }
+
+    /// DER.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.certificate).ok()
+    }
+}
+
 /// Makes a ring in `directory`, which is created where there is none. Returns the file.
 ///
 /// # Errors
@@ -70,14 +99,20 @@ pub fn generate(directory: &Path, clock: &dyn Clock) -> Result<PathBuf, KeyError
         return Err(KeyError::Exists { path });
     }
     create_directory(directory)?;
-    let mut ring = RingFile { format: FORMAT, root: random_key()?, sealing: Vec::new(), signing: Vec::new() };
+    let mut ring = RingFile {
+        format: FORMAT,
+        root: random_key()?,
+        sealing: Vec::new(),
+        signing: Vec::new(),
+        certificates: vec![CertificateEntry::generate(clock.now())?],
+    };
     add_newest(&mut ring, clock.now())?;
     write(directory, &ring, true)?;
     Ok(path)
 }
 
 /// Adds a newest key of each kind; of the older ones, the `keep` newest of each kind stay,
-/// so that what they sealed and signed is still good.
+/// so that what they sealed and signed is still good. Certificates stay as they are.
 ///
 /// # Errors
 ///
@@ -94,6 +129,45 @@ pub fn rotate(directory: &Path, keep: usize, clock: &dyn Clock) -> Result<PathBu
             !counts || seen <= keep.saturating_add(1)
         });
     }
+    write(directory, &ring, false)?;
+    Ok(path(directory))
+}
+
+/// Adds a certified key: the one in use where there is none, the next one otherwise.
+///
+/// # Errors
+///
+/// As [`rotate`].
+pub fn add_certificate(directory: &Path, clock: &dyn Clock) -> Result<PathBuf, KeyError> {
+    let mut ring = read(directory)?;
+    ring.certificates.push(CertificateEntry::generate(clock.now())?);
+    write(directory, &ring, false)?;
+    Ok(path(directory))
+}
+
+/// From now on the newest certified key signs; the others are still published.
+///
+/// # Errors
+///
+/// As [`rotate`]; and where there is no newer key than the one in use.
+pub fn switch_certificate(directory: &Path) -> Result<PathBuf, KeyError> {
+    let mut ring = read(directory)?;
+    if ring.certificates.len() < 2 {
+        return Err(KeyError::NoNextCertificate);
+    }
+    ring.certificates.rotate_right(1);
+    write(directory, &ring, false)?;
+    Ok(path(directory))
+}
+
+/// Drops every certified key but the one in use.
+///
+/// # Errors
+///
+/// As [`rotate`].
+pub fn drop_certificates(directory: &Path) -> Result<PathBuf, KeyError> {
+    let mut ring = read(directory)?;
+    ring.certificates.truncate(1);
     write(directory, &ring, false)?;
     Ok(path(directory))
 }

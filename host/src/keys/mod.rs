@@ -4,6 +4,7 @@
 //! One root secret outlives every rotation: pseudonyms in the audit and the cache of
 //! compiled components hang on it. It is used for nothing else.
 
+mod certificate;
 mod file;
 mod seal;
 mod sign;
@@ -15,13 +16,14 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use aws_lc_rs::{hkdf, hmac};
 use serde_json::Value;
 
-pub use file::{generate, rotate};
+pub use file::{add_certificate, drop_certificates, generate, rotate, switch_certificate};
 
 use crate::{
     clock::Clock,
     config::Keys,
     secret::{NoRandomness, Secret},
 };
+use certificate::CertifiedKey;
 use seal::SealingKey;
 use sign::SigningKey;
 
@@ -39,14 +41,23 @@ pub enum Purpose {
     Session,
     /// The single sign-on cookie of the gateway's own host.
     Sso,
+    /// A request of a SAML service provider that waits for a login or a logout.
+    SamlRequest,
     /// The one-time ticket from the gateway's host to an application's.
     Ticket,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 6] =
-        [Self::AuthorizeRequest, Self::EnterBinding, Self::PendingLogin, Self::Session, Self::Sso, Self::Ticket];
+    pub const ALL: [Self; 7] = [
+        Self::AuthorizeRequest,
+        Self::EnterBinding,
+        Self::PendingLogin,
+        Self::Session,
+        Self::Sso,
+        Self::SamlRequest,
+        Self::Ticket,
+    ];
 
     /// What goes into the key's derivation. Never changed: sealed values hang on it.
     const fn label(self) -> &'static str {
@@ -56,6 +67,7 @@ impl Purpose {
             Self::PendingLogin => "pending-login",
             Self::Session => "session",
             Self::Sso => "sso",
+            Self::SamlRequest => "saml-request",
             Self::Ticket => "ticket",
         }
     }
@@ -99,6 +111,12 @@ pub enum KeyError {
         /// Where it was looked for.
         directory: PathBuf,
     },
+    /// There is nothing to switch to.
+    #[error("the key ring has no next certificate; `vestibule keys certificate add` makes one")]
+    NoNextCertificate,
+    /// The ring was made before there was SAML.
+    #[error("the key ring has no certificate for SAML; `vestibule keys certificate add` makes one")]
+    NoCertificate,
     /// The ring has no key of that algorithm.
     #[error("the key ring has no key for {algorithm}")]
     NoKey {
@@ -121,6 +139,12 @@ pub enum KeyError {
     /// A claim set could not be signed.
     #[error("failed to sign: {0}")]
     Sign(#[source] jsonwebtoken::errors::Error),
+    /// Data could not be signed.
+    #[error("failed to sign with the key for {algorithm}")]
+    SignData {
+        /// Which kind.
+        algorithm: &'static str,
+    },
     /// A JWT is not one of ours, or not any more.
     #[error("the token is not valid: {0}")]
     Token(TokenFault),
@@ -157,6 +181,8 @@ pub enum TokenFault {
 pub struct KeyRing {
     sealing: Vec<SealingKey>,
     signing: Vec<SigningKey>,
+    /// The one in use first.
+    certified: Vec<CertifiedKey>,
     pseudonym: hmac::Key,
     root: hkdf::Prk,
     clock: Arc<dyn Clock>,
@@ -194,13 +220,19 @@ impl KeyRing {
             let fault = || malformed(format!("signing[{index}] is no {} key in PEM (PKCS #8)", key.algorithm));
             signing.push(SigningKey::new(&key.algorithm, key.private_key.expose()).ok_or_else(fault)?);
         }
+        let mut certified = Vec::new();
+        for (index, key) in ring.certificates.iter().enumerate() {
+            let fault = || malformed(format!("certificates[{index}] is no RSA key with its certificate"));
+            let certificate = key.certificate().ok_or_else(fault)?;
+            certified.push(CertifiedKey::new(key.private_key.expose(), certificate).ok_or_else(fault)?);
+        }
         if sealing.is_empty() || signing.is_empty() {
             return Err(malformed("it has no keys".to_owned()));
         }
         let root = file::decode_key(&ring.root).ok_or_else(|| malformed("root is no key of 32 bytes".to_owned()))?;
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule root v1").extract(root.expose());
         let pseudonym = hmac::Key::new(hmac::HMAC_SHA256, derive(&root, "pseudonym")?.expose());
-        Ok(Self { sealing, signing, pseudonym, root, clock })
+        Ok(Self { sealing, signing, certified, pseudonym, root, clock })
     }
 
     /// Seals `data` for `purpose` and `binding` (cookie name and host, say) as text:
@@ -259,6 +291,20 @@ impl KeyRing {
     #[must_use]
     pub fn jwks(&self) -> Value {
         serde_json::json!({ "keys": self.signing.iter().map(SigningKey::jwk).collect::<Vec<_>>() })
+    }
+
+    /// Signs `data` with the certified key in use (RSASSA-PKCS1-v1_5, SHA-256).
+    ///
+    /// # Errors
+    ///
+    /// Where the ring has no certificate.
+    pub fn sign_certified(&self, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.certified.first().ok_or(KeyError::NoCertificate)?.sign(data)
+    }
+
+    /// The certificates as DER: the one in use first, then those that are published beside it.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.certified.iter().map(CertifiedKey::certificate)
     }
 
     /// A keyed hash of personal data, so that the audit can be searched for a subject that

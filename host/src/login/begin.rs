@@ -99,7 +99,7 @@ impl Login {
         let turn = Turn::new(self, visitor);
         if !self.limits.attempt(visitor.address) {
             let mut refusal = turn.refusal(Class::TooOften, "too-many-logins", None);
-            if let Then::Oidc { request } = wanted.then {
+            if let Then::Oidc { request } | Then::Saml { request } = wanted.then {
                 refusal.request_of = Some(request);
             }
             return Err(refusal);
@@ -184,6 +184,7 @@ impl Login {
 fn read_onward(application: &Application, then: &Then) -> Option<Onward> {
     match (then, &application.hand_over) {
         (Then::Oidc { request }, HandOver::Oidc(_)) => Some(Onward::Oidc { request: request.clone() }),
+        (Then::Saml { request }, HandOver::Saml(_)) => Some(Onward::Saml { request: request.clone() }),
         (Then::ForwardAuth { from, return_to, binding }, HandOver::ForwardAuth(_)) => {
             let is_hash = binding.len() == hash("").len()
                 && binding.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));

@@ -221,8 +221,8 @@ impl Login {
         }
     }
 
-    /// A yes takes effect: single sign-on on our host, and a ticket or a code to the
-    /// application.
+    /// A yes takes effect: single sign-on on our host, and a ticket, a code or an assertion to
+    /// the application.
     pub(super) fn admitted(
         &self,
         turn: &Turn<'_>,
@@ -263,7 +263,7 @@ impl Login {
                     .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
                 self.issue(turn, &pending, Entry::Session(Box::new(session)), cookies)
             }
-            Onward::Oidc { request } => {
+            Onward::Oidc { request } | Onward::Saml { request } => {
                 let request = request.clone();
                 let step = Step::Admitted { admission: Box::new(admission), request, sid };
                 Ok(Answer::with(step, cookies))

@@ -3,10 +3,10 @@
 //! every application has.
 
 use crate::{
-    config::{Application, Config, Upstream},
+    config::{Application, Config, HandOver, NameIdKind, Upstream},
     decision::{Account, Denial, DenyCode, Hook, Profile, ProvisionTerms},
     identity::{Email, VerifiedIdentity},
-    upstream::{authoritative, is_address},
+    upstream::{authoritative, is_address, is_within},
 };
 
 /// An identity counts only from an upstream that is still open to this application, and
@@ -56,6 +56,27 @@ pub(super) fn hold_profile_contracts<'c>(
         ));
     }
     Ok(upstream)
+}
+
+/// A SAML service provider is told about its own people only: of the domains that are verified
+/// there, and with a name by which it knows them.
+pub(super) fn hold_assertion_contracts(application: &Application, profile: &Profile) -> Result<(), Denial> {
+    let HandOver::Saml(provider) = &application.hand_over else { return Ok(()) };
+    let address = profile.email.as_deref();
+    let is_named = match provider.name_id {
+        NameIdKind::Email => !is_blank(&profile.email),
+        NameIdKind::Username => !is_blank(&profile.username),
+        NameIdKind::Persistent | NameIdKind::Transient => true,
+    };
+    if !is_named {
+        return Err(Denial::by_host(DenyCode::NameIdMissing, "the profile lacks what `name-id` says"));
+    }
+    // Without an address nobody can say of which domain the person is.
+    if provider.domains.is_empty() || address.is_some_and(|address| is_within(&provider.domains, address)) {
+        return Ok(());
+    }
+    let detail = format!("the address's domain is none of those that application {} has", application.id);
+    Err(Denial::by_host(DenyCode::DomainNotAsserted, detail))
 }
 
 /// May there be a new account, or this one? An application without a directory is one of

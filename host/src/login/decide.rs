@@ -8,7 +8,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    contracts::{hold_account_contracts, hold_identity_contracts, hold_profile_contracts, is_recent},
+    contracts::{
+        hold_account_contracts, hold_assertion_contracts, hold_identity_contracts, hold_profile_contracts, is_recent,
+    },
     directory::{Directories, Directory},
 };
 use crate::{
@@ -223,6 +225,7 @@ fn ask(
     }
     let profile = run.profile(identity, linked.as_ref())?;
     let upstream = hold_profile_contracts(config, &profile, identity)?;
+    hold_assertion_contracts(application, &profile)?;
     let account = find_account(directory.as_deref(), linked, &profile, identity, upstream)?;
     let rules = Rules {
         protected: application.protected_groups.clone(),

@@ -171,6 +171,11 @@ pub enum Then {
         /// The sealed request.
         request: String,
     },
+    /// A request of a SAML service provider, sealed by our identity provider, as opaque text.
+    Saml {
+        /// The sealed request.
+        request: String,
+    },
 }
 
 /// What a [`Login`] is made of.

@@ -57,6 +57,9 @@ pub(super) enum Onward {
     Oidc {
         request: String,
     },
+    Saml {
+        request: String,
+    },
 }
 
 /// For what the login waits.
@@ -110,7 +113,7 @@ impl Pending {
     pub(super) fn return_to(&self) -> Option<&str> {
         match &self.onward {
             Onward::ForwardAuth { return_to, .. } => Some(return_to.as_str()),
-            Onward::Oidc { .. } => None,
+            Onward::Oidc { .. } | Onward::Saml { .. } => None,
         }
     }
 
@@ -118,15 +121,15 @@ impl Pending {
     pub(super) fn wanted(&self) -> Option<(&Url, &Url)> {
         match &self.onward {
             Onward::ForwardAuth { origin, return_to, .. } => Some((origin, return_to)),
-            Onward::Oidc { .. } => None,
+            Onward::Oidc { .. } | Onward::Saml { .. } => None,
         }
     }
 
-    /// The sealed authorization request of our OIDC provider, if it asked.
+    /// The sealed request of a relying party or a service provider, if it asked.
     pub(super) fn request(&self) -> Option<&str> {
         match &self.onward {
             Onward::ForwardAuth { .. } => None,
-            Onward::Oidc { request } => Some(request),
+            Onward::Oidc { request } | Onward::Saml { request } => Some(request),
         }
     }
 }

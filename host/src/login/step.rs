@@ -22,11 +22,11 @@ pub struct Answer {
 /// What to do. `login` in a page's case goes into its form as a hidden field.
 #[derive(Debug)]
 pub enum Step {
-    /// An authorization request of our OIDC provider is answered with a yes.
+    /// A request of a relying party or a service provider is answered with a yes.
     Admitted {
         /// The proof.
         admission: Box<Admission>,
-        /// The sealed authorization request, as it came in.
+        /// The sealed request, as it came in.
         request: String,
         /// The single sign-on session's id: the `sid` that the application gets.
         sid: String,
@@ -138,8 +138,8 @@ pub struct Refusal {
     pub application: Option<String>,
     /// Where to begin anew, where that makes sense.
     pub again: Option<Url>,
-    /// The sealed authorization request, where our OIDC provider asked: the relying party
-    /// gets an error response.
+    /// The sealed request, where a relying party or a service provider asked: it gets an error
+    /// response.
     pub request_of: Option<String>,
 }
 

@@ -32,8 +32,13 @@ pub(super) const CONFLICT: &str = "email-conflict";
 /// and not the domain itself. A malformed address belongs to nobody.
 #[must_use]
 pub fn authoritative(upstream: &Upstream, email: &Email) -> bool {
-    let Some(domains) = &upstream.domains else { return true };
-    let Some(domain) = domain_of(&email.address) else { return false };
+    upstream.domains.as_ref().is_none_or(|domains| is_within(domains, &email.address))
+}
+
+/// Is the domain of `address` one of `domains`, compared as [`authoritative`] says?
+#[must_use]
+pub fn is_within(domains: &[String], address: &str) -> bool {
+    let Some(domain) = domain_of(address) else { return false };
     domains.iter().any(|listed| match listed.strip_prefix('.') {
         Some(parent) => ascii_domain(parent)
             .and_then(|parent| domain.strip_suffix(parent.as_str()).map(|rest| rest.len() > 1 && rest.ends_with('.')))

@@ -157,7 +157,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use email::{authoritative, is_address};
+pub use email::{authoritative, is_address, is_within};
 pub use ended::{Ended, LogoutToken, Which};
 pub use error::UpstreamError;
 pub use local::{LocalAccounts, hash_password};

@@ -22,7 +22,7 @@ pub(crate) fn find<'c>(config: &'c Config, client_id: &str) -> Option<Client<'c>
         HandOver::Oidc(registration) if registration.client_id == client_id => {
             Some(Client { application, registration })
         }
-        HandOver::Oidc(_) | HandOver::ForwardAuth(_) => None,
+        HandOver::Oidc(_) | HandOver::ForwardAuth(_) | HandOver::Saml(_) => None,
     })
 }
 

@@ -32,7 +32,7 @@ use crate::{
     clock::ManualClock,
     config::{self, Config},
     decision::{AccessRequest, Profile, SessionTerms},
-    downstream::{Passports, oidc::Provider},
+    downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
     login::{Answer, Check, Class, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
@@ -149,7 +149,8 @@ impl Harness {
             Box::new(move |claims: &Value| Ok(format!("{}.{}", count.fetch_add(1, Ordering::SeqCst), claims["exp"])));
         let passports = Passports::signing(sign, Arc::clone(&clock) as _);
         let provider = Provider::new(Arc::clone(&KEYS), Arc::clone(&clock) as _);
-        let router = Router::of(Gateway::new(Arc::clone(&script), passports, provider));
+        let identity_provider = IdentityProvider::new(Arc::clone(&KEYS), Arc::clone(&clock) as _);
+        let router = Router::of(Gateway::new(Arc::clone(&script), passports, provider, identity_provider));
         Self { router, script, clock, signed, peer: Some("10.0.0.1:40000".parse().unwrap()) }
     }
 
