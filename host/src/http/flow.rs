@@ -11,6 +11,7 @@ use crate::{
     decision::AccessRequest,
     login::{Answer, Check, Demand, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
+    session::Origin,
 };
 
 /// An answer that may have to wait for an upstream or a guest.
@@ -66,6 +67,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         session: Option<&'a str>,
     ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
+    fn lives(&self, origin: &Origin) -> bool;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
 }
@@ -165,6 +167,10 @@ impl Flow for Arc<Login> {
 
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
         Login::may_end_unasked(self, visitor, sid)
+    }
+
+    fn lives(&self, origin: &Origin) -> bool {
+        Login::lives(self, origin)
     }
 
     fn config(&self) -> Arc<Config> {

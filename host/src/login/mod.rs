@@ -61,7 +61,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Origin, Revoked, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -319,6 +319,12 @@ impl Login {
             Ok(Some(sso)) => sid == Some(sso.id.as_str()),
             Err(_) => false,
         }
+    }
+
+    /// Did nothing end what came from there: no logout here, none at the upstream?
+    #[must_use]
+    pub fn lives(&self, origin: &Origin) -> bool {
+        !self.revoked.covers(origin, self.parts.clock.now())
     }
 
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.

@@ -6,7 +6,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use super::Expiring;
+use super::{Expiring, Origin, origin::sid};
 use crate::identity::Identity;
 
 /// How many ended sessions are remembered. When there are more, those that would expire
@@ -76,21 +76,30 @@ impl Revoked {
         write(memory).insert_or_displace(ended, now, expires, now);
     }
 
+    /// Is what came from there over?
+    #[must_use]
+    pub fn covers(&self, origin: &Origin, now: u64) -> bool {
+        self.has(&origin.family, now)
+            || self.ended(&origin.issuer, &origin.subject, origin.session.as_deref(), origin.began, now)
+    }
+
     /// Did the upstream end the session with which `identity` was proved, at `began` or later?
     #[must_use]
     pub fn ended_at_upstream(&self, identity: &Identity, began: u64, now: u64) -> bool {
+        self.ended(&identity.issuer, &identity.subject, sid(identity), began, now)
+    }
+
+    fn ended(&self, issuer: &str, subject: &str, session: Option<&str>, began: u64, now: u64) -> bool {
         [&self.at_upstream, &self.by_browser].into_iter().any(|memory| {
             let memory = read(memory);
             // Asked for each request of each application, and nearly always in vain.
             if memory.is_empty() {
                 return false;
             }
-            let issuer = || identity.issuer.clone();
-            let session = identity.claims.get("sid").and_then(serde_json::Value::as_str);
             session
-                .map(|sid| Ended::Session(issuer(), sid.to_owned()))
+                .map(|sid| Ended::Session(issuer.to_owned(), sid.to_owned()))
                 .into_iter()
-                .chain([Ended::Subject(issuer(), identity.subject.clone())])
+                .chain([Ended::Subject(issuer.to_owned(), subject.to_owned())])
                 .any(|ended| memory.get(&ended, now).is_some_and(|at| began <= *at))
         })
     }

@@ -13,7 +13,7 @@ impl Scene {
     }
 
     /// Ends the browser's session at the provider, on the provider's own page.
-    async fn log_out_upstream(&self, browser: &mut Browser) {
+    pub(crate) async fn log_out_upstream(&self, browser: &mut Browser) {
         let page = browser.get(&format!("{}/session/end", self.op.issuer)).await;
         let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
         let page = browser.submit(&form.with("logout", "yes")).await;

@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod login;
 mod logout;
+mod provider;
 mod saml;
 mod scene;
 mod swap;

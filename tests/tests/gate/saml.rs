@@ -156,7 +156,9 @@ async fn a_login_reaches_the_service_provider(kind: &str) {
     let first = |name: &str| {
         let claim = format!("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/{name}");
         // pysaml2 has names of its own for the ones that it knows.
-        let found = attributes.get(&claim).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+        let found = attributes
+            .get(&claim)
+            .or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
         found.unwrap_or_else(|| panic!("no {name}: {attributes:?}"))[0].as_str().expect("a text").to_owned()
     };
     assert_eq!((first("givenname").as_str(), first("surname").as_str()), ("Alice", "Ångström"));

@@ -37,7 +37,7 @@ use crate::{
     keys::{self, KeyRing},
     login::{Answer, Check, Class, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
-    session::Session,
+    session::{Origin, Session},
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -361,6 +361,10 @@ impl Flow for Arc<Script> {
 
     fn may_end_unasked(&self, _: &Visitor, sid: Option<&str>) -> bool {
         sid.is_some()
+    }
+
+    fn lives(&self, _: &Origin) -> bool {
+        true
     }
 
     fn config(&self) -> Arc<Config> {
