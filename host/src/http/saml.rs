@@ -146,11 +146,12 @@ pub(super) fn admitted(gateway: &Gateway, asked: &Asked, admission: &Admission, 
 }
 
 /// A login for a service provider's request ended in no. What was decided is told to the service
-/// provider (SAML Profiles §4.1.4.2); all else is told to the person, who alone can do something
-/// about it. None where this is a page.
+/// provider (SAML Profiles §4.1.4.2), and so is that the upstream was not as strong as it asked
+/// for; all else is told to the person, who alone can do something about it. None where this is
+/// a page.
 pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Option<Response> {
     let sealed = refusal.request_of.as_deref()?;
-    if refusal.class != Class::Denied {
+    if refusal.class != Class::Denied && refusal.code != "acr-not-met" {
         return None;
     }
     let delivery = gateway.identity_provider.refuse(&asked.settings.config, sealed, &refusal.code).ok()?;

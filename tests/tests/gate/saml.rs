@@ -1,4 +1,4 @@
-//! Applications that are SAML service providers: python3-saml and pysaml2, with npm
+//! Applications that are SAML service providers: python3-saml, pysaml2 and node-saml, with npm
 //! `oidc-provider` upstream. `xmlsec1` judges the signatures, and the OASIS schemas the form.
 
 use std::{
@@ -15,7 +15,7 @@ use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
     peers::{OpenIdProvider, ServiceProvider},
-    process::installed,
+    process::{installed, root},
 };
 
 use crate::scene::{CHAIN, people, policies, settings};
@@ -156,7 +156,9 @@ async fn a_login_reaches_the_service_provider(kind: &str) {
     let first = |name: &str| {
         let claim = format!("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/{name}");
         // pysaml2 has names of its own for the ones that it knows.
-        let found = attributes.get(&claim).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+        let found = attributes
+            .get(&claim)
+            .or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
         found.unwrap_or_else(|| panic!("no {name}: {attributes:?}"))[0].as_str().expect("a text").to_owned()
     };
     assert_eq!((first("givenname").as_str(), first("surname").as_str()), ("Alice", "Ångström"));
@@ -196,6 +198,11 @@ async fn a_login_reaches_python3_saml() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_reaches_pysaml2() {
     a_login_reaches_the_service_provider("pysaml2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_reaches_node_saml() {
+    a_login_reaches_the_service_provider("node-saml").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,6 +249,33 @@ async fn the_metadata_is_valid_and_a_next_certificate_is_known_before_it_is_used
     assert_ne!(federation.gateway.run(&["keys", "certificate", "switch", "--directory", "keys"]).0, 0);
 }
 
+/// Seed of the walkthrough: Entra ID upstream, Atlassian Guard as the service provider.
+#[test]
+fn the_walkthrough_for_guard_passes_the_check_and_shows_what_is_copied() {
+    let gateway = Gateway::new();
+    assert_eq!(gateway.run(&["keys", "certificate", "add", "--directory", "keys"]).0, 0);
+    let text = std::fs::read_to_string(root().join("docs/saml.md")).expect("the documentation");
+    let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    settings(&gateway);
+    gateway.configure(&format!("{}{}", policies(&["domain-restriction", "attribute-mapping"]), blocks.concat()));
+    std::fs::create_dir(gateway.path("secrets")).expect("a folder");
+    gateway.write("secrets/entra", "a-secret\n");
+    let (code, output, errors) = gateway.run(&["check"]);
+    assert_eq!(code, 0, "{output}{errors}");
+    let (code, output, _) = gateway.run(&["saml", "show", "--app", "guard"]);
+    assert_eq!(code, 0);
+    for line in [
+        format!("IDP Entity ID:  {}/saml/guard/metadata", gateway.url()),
+        format!("IDP SSO URL:    {}/saml/guard/sso", gateway.url()),
+        "IDP public X.509 certificate (in use), SHA-256 ".to_owned(),
+        "-----BEGIN CERTIFICATE-----".to_owned(),
+    ] {
+        assert!(output.contains(&line), "{line}: {output}");
+    }
+    assert_eq!(gateway.run(&["saml", "show", "--app", "nobody"]).0, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_by_a_form_finds_the_session_that_is_there() {
     let federation = Federation::start("pysaml2", "").await;
@@ -270,7 +304,9 @@ async fn a_service_provider_is_told_no_and_why_in_a_word() {
     let page = Browser::new().get(&federation.url("/login?passive=1")).await;
     let told = federation.bring(&mut Browser::new(), &page).await;
     assert_eq!(told["authenticated"], false);
-    assert!(told["error"].as_str().is_some_and(|error| error.contains("NoPassive")), "{told}");
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("interaction-required")), "{told}");
+    let xml = std::fs::read_to_string(federation.keep(&told, "passive.xml")).expect("XML");
+    assert!(xml.contains("urn:oasis:names:tc:SAML:2.0:status:NoPassive"), "{xml}");
     // Denied by a policy.
     let mut browser = Browser::new();
     let told = federation.log_in(&mut browser, "mallory").await;
@@ -310,10 +346,9 @@ async fn a_logout_at_the_service_provider_ends_the_session_here_and_upstream() {
     let mut browser = Browser::new();
     assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
     let page = browser.get(&federation.url("/logout")).await;
-    // The upstream asks, in its own way.
-    let form = page.forms().into_iter().find(|form| form.fields.iter().any(|(name, _)| name == "logout"));
-    let page = match form {
-        Some(form) => browser.submit(&form).await,
+    // oidc-provider asks the person whether to log out there, too, in a form.
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&federation.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
         None => page,
     };
     assert!(page.url.as_str().starts_with(&federation.url("/slo")), "{} {}", page.url, page.body);
