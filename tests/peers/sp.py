@@ -2,7 +2,7 @@
 
 SP_SETTINGS is JSON: kind (`python3-saml` or `pysaml2`), port, folder (with `sp.key` and
 `sp.crt`), idp (the URL of the identity provider's metadata), `security`, which python3-saml
-takes as it is, and `unsolicited`, for pysaml2. Prints one line when it is ready.
+takes as it is, `unsolicited`, for pysaml2, and `host`, by which it calls itself. Prints one line when it is ready.
 
 /metadata            its own metadata
 /login?binding=post  begins a login; `force=1`, `passive=1`, `relay=…`
@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 SETTINGS = json.loads(os.environ["SP_SETTINGS"])
 PORT, FOLDER = SETTINGS["port"], pathlib.Path(SETTINGS["folder"])
-BASE = f"http://127.0.0.1:{PORT}"
+HOST = f"{SETTINGS.get('host', '127.0.0.1')}:{PORT}"
+BASE = f"http://{HOST}"
 EMAIL = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
@@ -67,7 +68,7 @@ class OneLogin:
         get = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         request = {
             "https": "off",
-            "http_host": f"127.0.0.1:{PORT}",
+            "http_host": HOST,
             "script_name": path,
             "get_data": get,
             "post_data": form,
@@ -122,7 +123,7 @@ class PySaml2:
     """pysaml2"""
 
     def __init__(self):
-        self.outstanding, self.name_id = {}, None
+        self.outstanding, self.answered = {}, None
 
     def config(self, with_idp=True):
         from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
@@ -184,13 +185,15 @@ class PySaml2:
     def acs(self, path, form):
         from saml2 import BINDING_HTTP_POST
 
+        client = self.client()
         try:
-            answer = self.client().parse_authn_request_response(
+            answer = client.parse_authn_request_response(
                 form["SAMLResponse"], BINDING_HTTP_POST, self.outstanding
             )
         except Exception as error:
             return {"authenticated": False, "error": f"{type(error).__name__}: {error}"}
-        self.name_id = answer.name_id
+        # Its memory has the session.
+        self.answered = client, answer
         return {
             "authenticated": True,
             "name_id": answer.name_id.text,
@@ -203,8 +206,15 @@ class PySaml2:
     def logout(self, path, query):
         from saml2 import BINDING_HTTP_REDIRECT
 
-        results = self.client().global_logout(
-            self.name_id, sign=True, sign_alg=RSA_SHA256, expected_binding=BINDING_HTTP_REDIRECT
+        client, answer = self.answered
+        results = client.do_logout(
+            answer.name_id,
+            [answer.issuer()],
+            reason="",
+            expire=None,
+            sign=True,
+            expected_binding=BINDING_HTTP_REDIRECT,
+            sign_alg=RSA_SHA256,
         )
         return dict(next(iter(results.values()))[1]["headers"])["Location"]
 
@@ -212,7 +222,7 @@ class PySaml2:
         from saml2 import BINDING_HTTP_REDIRECT
 
         text = parse_qs(query)["SAMLResponse"][0]
-        answer = self.client().parse_logout_request_response(text, BINDING_HTTP_REDIRECT)
+        answer = self.answered[0].parse_logout_request_response(text, BINDING_HTTP_REDIRECT)
         return {"logged_out": answer.status_ok(), "error": None}
 
 

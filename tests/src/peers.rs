@@ -77,7 +77,7 @@ impl ServiceProvider {
 }
 
 /// `sp.key` and `sp.crt` in `folder`: a ring of its own has both.
-fn make_certificate(folder: &Path) {
+pub fn make_certificate(folder: &Path) {
     let ring = folder.join("sp-keys");
     let made = Command::new(vestibule())
         .args(["keys", "generate", "--directory"])

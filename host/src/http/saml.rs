@@ -139,8 +139,8 @@ pub(super) fn admitted(gateway: &Gateway, asked: &Asked, admission: &Admission, 
     match gateway.identity_provider.grant(&asked.settings.config, admission, request, sid) {
         Ok(delivery) => deliver(gateway, asked, &admission.application, &delivery),
         Err(refused) => {
-            tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
-            Failure::BadRequest(refused.code).page(gateway, asked)
+            tracing::warn!(code = refused.code, "an admission has no use");
+            page(gateway, asked, refused)
         }
     }
 }

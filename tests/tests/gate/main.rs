@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod login;
 mod saml;
+mod saml_apache;
 mod scene;
 mod swap;
 mod upstreams;

@@ -15,7 +15,7 @@ use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
     peers::{OpenIdProvider, ServiceProvider},
-    process::{installed, root},
+    process::{installed, node, root},
 };
 
 use crate::scene::{CHAIN, people, policies, settings};
@@ -32,13 +32,19 @@ struct Federation {
 impl Federation {
     /// As an operator sets it up: the service provider's metadata is imported, `more` is added.
     async fn start(kind: &str, more: &str) -> Self {
+        Self::start_at("127.0.0.1", kind, more).await
+    }
+
+    /// With the service provider at another name of this machine: another site.
+    async fn start_at(host: &str, kind: &str, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let folder = TempDir::new().expect("a folder");
         // Rings of tests that ran before there was SAML have no certificate.
         let (code, _, errors) = gateway.run(&["keys", "certificate", "add", "--directory", "keys"]);
         assert_eq!(code, 0, "{errors}");
         let idp = format!("{}/saml/guard/metadata", gateway.url());
-        let provider = ServiceProvider::start(folder.path(), &json!({ "kind": kind, "idp": idp, "unsolicited": true }));
+        let settings_of_it = json!({ "kind": kind, "idp": idp, "unsolicited": true, "host": host });
+        let provider = ServiceProvider::start(folder.path(), &settings_of_it);
         let metadata = Browser::new().get(&format!("{}/metadata", provider.base)).await;
         gateway.write("sp.xml", &metadata.body);
         let (code, table, errors) = gateway.run(&["saml", "import", "--app", "guard", "sp.xml"]);
@@ -356,6 +362,55 @@ async fn a_logout_at_the_service_provider_ends_the_session_here_and_upstream() {
     assert_eq!(federation.gateway.events("session.ended").len(), 1);
     let page = browser.get(&federation.url("/login")).await;
     assert!(page.url.as_str().starts_with(&federation.op.issuer), "still logged in: {}", page.url);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_for_a_session_that_is_not_there_any_more_asks_the_person() {
+    let federation = Federation::start("python3-saml", "").await;
+    let mut browser = Browser::new();
+    assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
+    // Another login here, of which the service provider hears nothing.
+    let page = browser.get(&federation.url("/login?force=1")).await;
+    let form = page.forms().into_iter().next().expect("the upstream's form");
+    browser.submit(&form.with("login", "alice").with("password", "any")).await;
+    let page = browser.get(&federation.url("/logout")).await;
+    assert!(
+        page.url.as_str().starts_with(&federation.gateway.url()) && page.body.contains("Log out?"),
+        "{}",
+        page.body
+    );
+    assert!(federation.gateway.events("session.ended").is_empty());
+    let form = page.forms().into_iter().next().expect("a form");
+    let page = browser.submit(&form).await;
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&federation.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
+        None => page,
+    };
+    assert!(page.url.as_str().starts_with(&federation.url("/slo")), "{} {}", page.url, page.body);
+    assert_eq!(federation.gateway.events("session.ended").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_a_real_browser_at_a_service_provider_of_another_site() {
+    let federation = Federation::start_at("localhost", "pysaml2", "").await;
+    let told = json!({
+        "provider": federation.provider.base, "gateway": federation.gateway.url(), "issuer": federation.op.issuer,
+    });
+    let done = tokio::process::Command::new(node())
+        .arg(root().join("tests/peers/saml.mjs"))
+        .env("SAML", told.to_string())
+        .env("NODE_NO_WARNINGS", "1")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .expect("node");
+    assert!(
+        done.status.success(),
+        "{}{}\n{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+        federation.gateway.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

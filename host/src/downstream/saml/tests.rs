@@ -800,6 +800,32 @@ fn an_admission_for_one_application_is_no_assertion_for_another() {
     assert_eq!(grant("guard", &wish.sealed), Err("saml-request-expired"));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Nothing panics, nothing is taken, and nobody is sent anywhere.
+    #[test]
+    fn a67_garbage_is_refused(text in "\\PC{0,200}", cut in 0_usize..900, from in 0_usize..900, junk in "[<>&;\"'/=a-z:# \n-]{0,12}") {
+        let idp = Idp::new();
+        let _ = Inbound::redirect(&text);
+        let _ = import("guard", &text);
+        prop_assert!(matches!(idp.asked(&text), Asked::Refused(_)));
+        // A good one, damaged: no change of a signed message is taken for it.
+        let good = signed_request();
+        let (mut cut, mut from) = (cut.min(good.len()), from.min(good.len()));
+        if cut < from {
+            std::mem::swap(&mut cut, &mut from);
+        }
+        let damaged = [&good[..from], &junk, &good[cut..]].concat();
+        if damaged != good {
+            let asked = idp.asked(&damaged);
+            // Blanks within a base64 text or a tag are no change of what was signed.
+            let same = |asked: &Asked| matches!(asked, Asked::Login(wish) if !wish.fresh && !wish.silent);
+            prop_assert!(matches!(asked, Asked::Refused(_)) || same(&asked), "{damaged}");
+        }
+    }
+}
+
 #[test]
 fn metadata_has_every_certificate_and_both_bindings() {
     let idp = Idp::new();
@@ -848,6 +874,8 @@ fn a_service_providers_metadata_becomes_a_table_of_the_configuration() {
         post = names::HTTP_POST,
     );
     let table = import("guard", &xml).unwrap();
+    let explained = xml.replacen("<md:SPSSO", "<!-- this is\nan example --><md:SPSSO", 1);
+    assert_eq!(import("guard", &format!("<!-- x -->{}", explained.split_once("?>").unwrap().1)).unwrap(), table);
     let (before, _) = TEXT.split_once("[applications.guard.saml]").unwrap();
     let config = parsed(&format!("{before}{table}"));
     let HandOver::Saml(provider) = &config.applications["guard"].hand_over else { panic!("{table}") };
@@ -868,6 +896,7 @@ fn a_service_providers_metadata_becomes_a_table_of_the_configuration() {
         ("index=\"2\"", "index=\"two\""),
         ("<md:EntityDescriptor", "<!DOCTYPE x><md:EntityDescriptor"),
         ("entityID", "entityId"),
+        ("<md:SPSSODescriptor", "<!-- <md:SPSSODescriptor"),
         ("<ds:X509Certificate>", "<ds:X509Certificate>'''"),
     ] {
         assert!(import("guard", &xml.replace(from, to)).is_err(), "{to}");
