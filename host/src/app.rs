@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     audit::{Audit, AuditError, Event, Kind},
     clock::{Clock, SystemClock},
-    config::{Config, HandOver},
+    config::Config,
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     http,
     keys::{KeyError, KeyRing},
@@ -78,10 +78,7 @@ impl App {
     pub fn open(config: Config, listener: Listener) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = Arc::new(KeyRing::open(&config.keys, Arc::clone(&clock))?);
-        let speaks_saml = config.applications.values().any(|it| matches!(it.hand_over, HandOver::Saml(_)));
-        if speaks_saml && keys.certificates().next().is_none() {
-            return Err(KeyError::NoCertificate.into());
-        }
+        keys.suits(&config)?;
         let pseudonym = {
             let keys = Arc::clone(&keys);
             Arc::new(move |value: &str| keys.pseudonym(value))

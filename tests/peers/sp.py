@@ -1,8 +1,8 @@
 """A SAML service provider, with python3-saml or with pysaml2.
 
-SP_SETTINGS is JSON: kind (`python3-saml` or `pysaml2`), port, folder (for a key and a
-certificate, made here), idp (the URL of the identity provider's metadata), and `security`,
-which python3-saml takes as it is. Prints one line when it is ready.
+SP_SETTINGS is JSON: kind (`python3-saml` or `pysaml2`), port, folder (with `sp.key` and
+`sp.crt`), idp (the URL of the identity provider's metadata), `security`, which python3-saml
+takes as it is, `unsolicited`, for pysaml2, and `host`, by which it calls itself. Prints one line when it is ready.
 
 /metadata            its own metadata
 /login?binding=post  begins a login; `force=1`, `passive=1`, `relay=…`
@@ -11,42 +11,17 @@ which python3-saml takes as it is. Prints one line when it is ready.
 /slo                 takes the answer to it, and says in JSON what came of it
 """
 
-import datetime, json, os, pathlib, sys, urllib.request
+import json, os, pathlib, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 SETTINGS = json.loads(os.environ["SP_SETTINGS"])
 PORT, FOLDER = SETTINGS["port"], pathlib.Path(SETTINGS["folder"])
-BASE = f"http://127.0.0.1:{PORT}"
+HOST = f"{SETTINGS.get('host', '127.0.0.1')}:{PORT}"
+BASE = f"http://{HOST}"
 EMAIL = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
-
-
-def make_key():
-    """A key and a self-signed certificate: paths."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sp")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (FOLDER / "sp.crt").write_bytes(certificate.public_bytes(pem))
-    (FOLDER / "sp.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    )
 
 
 def idp_metadata():
@@ -93,7 +68,7 @@ class OneLogin:
         get = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         request = {
             "https": "off",
-            "http_host": f"127.0.0.1:{PORT}",
+            "http_host": HOST,
             "script_name": path,
             "get_data": get,
             "post_data": form,
@@ -148,7 +123,7 @@ class PySaml2:
     """pysaml2"""
 
     def __init__(self):
-        self.outstanding, self.name_id = {}, None
+        self.outstanding, self.answered = {}, None
 
     def config(self, with_idp=True):
         from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
@@ -201,7 +176,7 @@ class PySaml2:
         more = {"force_authn": "true"} if "force" in asked else {}
         more |= {"is_passive": "true"} if "passive" in asked else {}
         request, info = client.prepare_for_authenticate(
-            relay_state=asked.get("relay", ""), binding=binding, sign=True, sigalg=RSA_SHA256, **more
+            relay_state=asked.get("relay", ""), binding=binding, sign=True, sigalg=RSA_SHA256, digest_alg=SHA256, **more
         )
         self.outstanding[request] = "/"
         headers = dict(info.get("headers", []))
@@ -210,13 +185,15 @@ class PySaml2:
     def acs(self, path, form):
         from saml2 import BINDING_HTTP_POST
 
+        client = self.client()
         try:
-            answer = self.client().parse_authn_request_response(
+            answer = client.parse_authn_request_response(
                 form["SAMLResponse"], BINDING_HTTP_POST, self.outstanding
             )
         except Exception as error:
             return {"authenticated": False, "error": f"{type(error).__name__}: {error}"}
-        self.name_id = answer.name_id
+        # Its memory has the session.
+        self.answered = client, answer
         return {
             "authenticated": True,
             "name_id": answer.name_id.text,
@@ -229,8 +206,15 @@ class PySaml2:
     def logout(self, path, query):
         from saml2 import BINDING_HTTP_REDIRECT
 
-        results = self.client().global_logout(
-            self.name_id, sign=True, sign_alg=RSA_SHA256, expected_binding=BINDING_HTTP_REDIRECT
+        client, answer = self.answered
+        results = client.do_logout(
+            answer.name_id,
+            [answer.issuer()],
+            reason="",
+            expire=None,
+            sign=True,
+            expected_binding=BINDING_HTTP_REDIRECT,
+            sign_alg=RSA_SHA256,
         )
         return dict(next(iter(results.values()))[1]["headers"])["Location"]
 
@@ -238,11 +222,10 @@ class PySaml2:
         from saml2 import BINDING_HTTP_REDIRECT
 
         text = parse_qs(query)["SAMLResponse"][0]
-        answer = self.client().parse_logout_request_response(text, BINDING_HTTP_REDIRECT)
+        answer = self.answered[0].parse_logout_request_response(text, BINDING_HTTP_REDIRECT)
         return {"logged_out": answer.status_ok(), "error": None}
 
 
-make_key()
 PARTY = {"python3-saml": OneLogin, "pysaml2": PySaml2}[SETTINGS["kind"]]()
 
 

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::process::{Process, free_port, installed, node, root};
+use crate::process::{Process, free_port, installed, node, root, vestibule};
 
 /// npm `oidc-provider`.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl OpenIdProvider {
     }
 }
 
-/// A SAML service provider: python3-saml or pysaml2.
+/// A SAML service provider: python3-saml, pysaml2 or node-saml.
 #[derive(Debug)]
 pub struct ServiceProvider {
     _process: Process,
@@ -59,11 +59,16 @@ impl ServiceProvider {
     /// `tests/peers/sp.py` has them.
     #[must_use]
     pub fn start(folder: &Path, settings: &Value) -> Self {
+        make_certificate(folder);
         let mut settings = settings.clone();
         settings["port"] = json!(free_port());
         settings["folder"] = json!(folder);
-        let mut command = Command::new(installed("python"));
-        command.arg(root().join("tests/peers/sp.py")).env("SP_SETTINGS", settings.to_string());
+        let (program, script) = match settings["kind"].as_str() {
+            Some("node-saml") => (node(), "tests/peers/sp.mjs"),
+            _ => (installed("python"), "tests/peers/sp.py"),
+        };
+        let mut command = Command::new(program);
+        command.arg(root().join(script)).env("SP_SETTINGS", settings.to_string());
         let (process, line, output) = Process::start_with_line("the service provider", &mut command);
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
         let base = ready["base"].as_str().expect("an address").to_owned();
@@ -93,6 +98,26 @@ impl RelyingParty {
         let (process, _, output) = Process::start_with_line("openid-client", &mut command);
         Self { _process: process, _output: output, url: format!("http://127.0.0.1:{port}") }
     }
+}
+
+/// `sp.key` and `sp.crt` in `folder`: a ring of its own has both.
+pub fn make_certificate(folder: &Path) {
+    let ring = folder.join("sp-keys");
+    let made = Command::new(vestibule())
+        .args(["keys", "generate", "--directory"])
+        .arg(&ring)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("a program");
+    assert!(made.success(), "no key for the service provider");
+    let text = std::fs::read_to_string(ring.join("keyring.json")).expect("a ring");
+    let ring: Value = serde_json::from_str(&text).expect("JSON");
+    let entry = &ring["certificates"][0];
+    let der = entry["certificate"].as_str().expect("a certificate");
+    let lines: Vec<String> = der.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    std::fs::write(folder.join("sp.crt"), pem).expect("a file");
+    std::fs::write(folder.join("sp.key"), entry["private-key"].as_str().expect("a key")).expect("a file");
 }
 
 /// An application: answers every request with what it was asked, as JSON.

@@ -36,6 +36,10 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
     ("notify", &["policy"]),
+    ("bergshamra_dsig", &["downstream"]),
+    ("bergshamra_keys", &["downstream"]),
+    ("uppsala", &["downstream"]),
+    ("rcgen", &["keys"]),
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

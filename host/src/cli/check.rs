@@ -31,7 +31,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         Err(problems) => return Ok(refused(&arguments.config, &problems, output)),
     };
     let warnings = std::mem::take(&mut config.warnings);
-    let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).err().map(|error| error.to_string());
+    let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).and_then(|keys| keys.suits(&config));
+    let keys = keys.err().map(|error| error.to_string());
     output.progress("loading the policies");
     let engine =
         Engine::new(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;

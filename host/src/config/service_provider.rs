@@ -291,3 +291,98 @@ fn public_keys(check: &mut Check<'_>, key: &str, texts: &[Text]) -> Vec<Vec<u8>>
     }
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{
+        super::{Config, Diagnostics, HandOver, Severity, parse},
+        *,
+    };
+
+    fn read(lines: &str) -> Result<Config, Diagnostics> {
+        let text = format!(
+            "[server]\npublic-url = \"https://login.example.com\"\n[upstreams.main]\npreset = \"google\"\nclient-id = \"c\"\n\
+             client-secret = \"s\"\n[policies.p]\ncomponent = \"p.wasm\"\n[applications.guard]\nupstreams = [\"main\"]\n\
+             chain = [\"p\"]\nurl = \"https://acme.atlassian.net/\"\n[applications.guard.saml]\n{lines}\n"
+        );
+        parse(&text, Path::new("/etc/vestibule/vestibule.toml"), &|_| None)
+    }
+
+    /// The keys that are wrong, below `applications.guard.saml`.
+    fn errors(lines: &str) -> Vec<String> {
+        let problems = read(lines).map(|_| ()).expect_err(lines);
+        let errors = problems.problems().iter().filter(|problem| problem.severity == Severity::Error);
+        errors.map(|problem| problem.key.trim_start_matches("applications.guard.saml.").to_owned()).collect()
+    }
+
+    const GOOD: &str = "entity-id = \"urn:sp\"\nacs-urls = [\"https://sp.example.net/acs\"]\n";
+
+    #[test]
+    fn a49_an_assertion_can_be_sent_to_a_web_page_over_tls_only() {
+        for url in [
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "data:text/html,x",
+            "vbscript:x",
+            "http://sp.example.net/acs",
+            "http://127.0.0.1.example.net/acs",
+            "ftp://sp.example.net/acs",
+            "//sp.example.net/acs",
+            "/acs",
+            "https://sp.example.net@evil.example/acs",
+            "https://user:pw@sp.example.net/acs",
+            "https://sp.example.net/acs#x",
+            "https://SP.example.net/acs",
+            "https://sp.example.net/a/../acs",
+            "https://sp.example.net/acs\\n",
+            "",
+        ] {
+            let consumer = format!("entity-id = \"urn:sp\"\nacs-urls = [\"https://sp.example.net/ok\", \"{url}\"]");
+            assert_eq!(errors(&consumer), ["acs-urls[1]"], "{url}");
+            let logout = errors(&format!("{GOOD}logout-url = \"{url}\""));
+            assert!(logout.contains(&"logout-url".to_owned()), "{url}: {logout:?}");
+        }
+        for url in ["https://sp.example.net/acs?connection=saml-1", "http://127.0.0.1:3000/acs", "http://localhost/acs"]
+        {
+            assert!(read(&format!("entity-id = \"urn:sp\"\nacs-urls = [\"{url}\"]")).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_service_provider_is_told_at_its_key() {
+        for (lines, key) in [
+            ("acs-urls = [\"https://sp.example.net/acs\"]", "entity-id"),
+            ("entity-id = \"urn:sp\"", "acs-urls"),
+            ("entity-id = \"urn:sp\"\nacs-urls = []", "acs-urls"),
+            ("entity-id = \"a b\"\nacs-urls = [\"https://sp.example.net/acs\"]", "entity-id"),
+            (&format!("{GOOD}acs-indexes = [0, 1]"), "acs-indexes"),
+            (&format!("{GOOD}name-id = \"mail\""), "name-id"),
+            (&format!("{GOOD}domains = [\"@example.com\"]"), "domains[0]"),
+            (&format!("{GOOD}domains = [\"*.example.com\"]"), "domains[0]"),
+            (&format!("{GOOD}assertion-lifetime-s = 5"), "assertion-lifetime-s"),
+            (&format!("{GOOD}want-signed-requests = true"), "want-signed-requests"),
+            (&format!("{GOOD}logout-url = \"https://sp.example.net/slo\""), "logout-url"),
+            (&format!("{GOOD}sp-certificates = [\"nonsense\"]"), "sp-certificates[0]"),
+            (&format!("{GOOD}sp-certificates = [{{ file = \"no-such-file\" }}]"), "sp-certificates[0]"),
+            (&format!("{GOOD}attributes = {{ id = \"a\", email = \"a\" }}"), "attributes.email"),
+            (&format!("{GOOD}attributes = {{ id = \"a b\" }}"), "attributes.id"),
+            (
+                &format!("{GOOD}[applications.guard.oidc]\nredirect-uris = [\"https://a.example/\"]"),
+                "applications.guard.saml",
+            ),
+        ] {
+            assert_eq!(errors(lines), [key], "{lines}");
+        }
+    }
+
+    #[test]
+    fn an_idp_initiated_login_is_warned_of() {
+        let config = read(&format!("{GOOD}allow-idp-initiated = true")).unwrap();
+        assert!(config.warnings.to_string().contains("allow-idp-initiated"));
+        let HandOver::Saml(provider) = &config.applications["guard"].hand_over else { panic!("no SAML") };
+        assert_eq!((provider.acs_indexes.as_slice(), provider.name_id), (&[0][..], NameIdKind::Email));
+        assert!(!read(GOOD).unwrap().warnings.to_string().contains("allow-idp-initiated"));
+    }
+}

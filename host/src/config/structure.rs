@@ -235,6 +235,9 @@ pub(super) fn type_name(schema: &Value) -> String {
         return names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
     }
     match kind(schema) {
+        "array" if schema.get("items").is_some_and(|items| kind(items) == "integer") => {
+            "a list of whole numbers".to_owned()
+        }
         "array" => "a list of texts".to_owned(),
         "boolean" => "true or false".to_owned(),
         "integer" => {

@@ -139,18 +139,19 @@ pub(super) fn admitted(gateway: &Gateway, asked: &Asked, admission: &Admission, 
     match gateway.identity_provider.grant(&asked.settings.config, admission, request, sid) {
         Ok(delivery) => deliver(gateway, asked, &admission.application, &delivery),
         Err(refused) => {
-            tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
-            Failure::BadRequest(refused.code).page(gateway, asked)
+            tracing::warn!(code = refused.code, "an admission has no use");
+            page(gateway, asked, refused)
         }
     }
 }
 
 /// A login for a service provider's request ended in no. What was decided is told to the service
-/// provider (SAML Profiles §4.1.4.2); all else is told to the person, who alone can do something
-/// about it. None where this is a page.
+/// provider (SAML Profiles §4.1.4.2), and so is that the upstream was not as strong as it asked
+/// for; all else is told to the person, who alone can do something about it. None where this is
+/// a page.
 pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Option<Response> {
     let sealed = refusal.request_of.as_deref()?;
-    if refusal.class != Class::Denied {
+    if refusal.class != Class::Denied && refusal.code != "acr-not-met" {
         return None;
     }
     let delivery = gateway.identity_provider.refuse(&asked.settings.config, sealed, &refusal.code).ok()?;

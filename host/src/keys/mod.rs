@@ -20,7 +20,7 @@ pub use file::{add_certificate, drop_certificates, generate, rotate, switch_cert
 
 use crate::{
     clock::Clock,
-    config::Keys,
+    config::{Config, HandOver, Keys},
     secret::{NoRandomness, Secret},
 };
 use certificate::CertifiedKey;
@@ -233,6 +233,17 @@ impl KeyRing {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule root v1").extract(root.expose());
         let pseudonym = hmac::Key::new(hmac::HMAC_SHA256, derive(&root, "pseudonym")?.expose());
         Ok(Self { sealing, signing, certified, pseudonym, root, clock })
+    }
+
+    /// Has the ring what `config` needs?
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::NoCertificate`] where a SAML service provider is configured and the ring was
+    /// made before there was SAML.
+    pub fn suits(&self, config: &Config) -> Result<(), KeyError> {
+        let speaks_saml = config.applications.values().any(|it| matches!(it.hand_over, HandOver::Saml(_)));
+        if speaks_saml && self.certified.is_empty() { Err(KeyError::NoCertificate) } else { Ok(()) }
     }
 
     /// Seals `data` for `purpose` and `binding` (cookie name and host, say) as text:

@@ -334,3 +334,61 @@ fn a_ring_shows_no_key() {
     let shown = format!("{:?}", ring.ring);
     assert!(!shown.contains(json["root"].as_str().unwrap()) && !shown.contains("PRIVATE"), "{shown}");
 }
+
+#[test]
+fn a_next_certificate_is_published_before_it_signs_and_rotation_leaves_it_alone() {
+    let ring = Ring::new();
+    let directory = ring.directory();
+    let certificates =
+        || -> Vec<Vec<u8>> { open(&directory, &ring.clock).unwrap().certificates().map(<[u8]>::to_vec).collect() };
+    let first = certificates();
+    assert_eq!(first.len(), 1, "a new ring has one");
+    rotate(&directory, 0, &*ring.clock).unwrap();
+    assert_eq!(certificates(), first);
+    assert!(matches!(switch_certificate(&directory), Err(KeyError::NoNextCertificate)));
+    add_certificate(&directory, &*ring.clock).unwrap();
+    let both = certificates();
+    assert_eq!((both.len(), &both[0]), (2, &first[0]), "the first still signs");
+    switch_certificate(&directory).unwrap();
+    assert_eq!(certificates(), [both[1].clone(), both[0].clone()]);
+    switch_certificate(&directory).unwrap();
+    assert_eq!(certificates(), both, "taken back");
+    drop_certificates(&directory).unwrap();
+    assert_eq!(certificates(), first);
+}
+
+#[test]
+fn a_ring_from_before_saml_opens_and_signs_no_saml() {
+    let ring = Ring::new();
+    let file = file::path(&ring.directory());
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    json.as_object_mut().unwrap().remove("certificates");
+    fs::write(&file, json.to_string()).unwrap();
+    let old = open(&ring.directory(), &ring.clock).unwrap();
+    assert!(matches!(old.sign_certified(b"x"), Err(KeyError::NoCertificate)));
+    add_certificate(&ring.directory(), &*ring.clock).unwrap();
+    assert!(open(&ring.directory(), &ring.clock).unwrap().sign_certified(b"x").is_ok());
+}
+
+#[test]
+fn a_certificate_of_another_key_is_refused() {
+    let ring = Ring::new();
+    add_certificate(&ring.directory(), &*ring.clock).unwrap();
+    let file = file::path(&ring.directory());
+    let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    for change in [
+        json!({ "certificate": json["certificates"][1]["certificate"] }),
+        json!({ "certificate": "AAAA" }),
+        json!({ "certificate": "!" }),
+        json!({ "private-key": "x" }),
+        json!({ "private-key": json["signing"][0]["private-key"] }),
+    ] {
+        let mut changed = json.clone();
+        for (key, value) in change.as_object().unwrap() {
+            changed["certificates"][0][key] = value.clone();
+        }
+        fs::write(&file, changed.to_string()).unwrap();
+        let refused = open(&ring.directory(), &ring.clock).unwrap_err();
+        assert!(matches!(refused, KeyError::Malformed { .. }), "{refused}");
+    }
+}

@@ -214,6 +214,46 @@ mod tests {
     }
 
     #[test]
+    fn only_people_of_the_verified_domains_are_asserted_and_only_with_a_name() {
+        let application = |lines: &str| {
+            let text = format!(
+                "[server]\npublic-url = \"https://login.example.com\"\n[policies.p]\ncomponent = \"p.wasm\"\n\
+                 [upstreams.net]\npreset = \"google\"\nclient-id = \"c\"\nclient-secret = \"s\"\n[applications.guard]\n\
+                 upstreams = [\"net\"]\nchain = [\"p\"]\nurl = \"https://acme.atlassian.net/\"\n[applications.guard.saml]\n\
+                 entity-id = \"urn:guard\"\nacs-urls = [\"https://auth.example.net/acs\"]\n{lines}"
+            );
+            let mut config = crate::config::parse(&text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
+            config.applications.remove("guard").unwrap()
+        };
+        let held = |lines: &str, profile: &Profile| code(hold_assertion_contracts(&application(lines), profile));
+        let of = |email: &str| Profile { email: Some(email.into()), ..Profile::default() };
+        let domains = "domains = [\"acme.com\", \".acme.net\"]\n";
+        for inside in ["a@acme.com", "a@ACME.com", "a@eu.acme.net"] {
+            assert_eq!(held(domains, &of(inside)), None, "{inside}");
+        }
+        for outside in [
+            "a@eu.acme.com",
+            "a@acme.net",
+            "a@acme.com.evil.com",
+            "a@evilacme.com",
+            "a@acme.com@evil.com",
+            "a@evil.com",
+        ] {
+            assert_eq!(held(domains, &of(outside)), Some(DenyCode::DomainNotAsserted), "{outside}");
+            assert_eq!(held("", &of(outside)), None, "{outside}");
+        }
+        let nobody = Profile { username: Some("ann".into()), ..Profile::default() };
+        assert_eq!(held("", &nobody), Some(DenyCode::NameIdMissing));
+        assert_eq!(held("", &of(" ")), Some(DenyCode::NameIdMissing));
+        assert_eq!(held("name-id = \"username\"\n", &nobody), None);
+        assert_eq!(held("name-id = \"username\"\n", &of("a@acme.com")), Some(DenyCode::NameIdMissing));
+        assert_eq!(held("name-id = \"persistent\"\n", &Profile::default()), None);
+        // Without an address nobody can say of which domain somebody is.
+        let named = format!("name-id = \"username\"\n{domains}");
+        assert_eq!(held(&named, &nobody), Some(DenyCode::DomainNotAsserted));
+    }
+
+    #[test]
     fn a_subject_of_unknown_age_is_not_recent() {
         assert!(is_recent(None, None, 1000));
         assert!(!is_recent(None, Some(60), 1000));

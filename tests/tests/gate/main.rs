@@ -8,6 +8,7 @@ mod login;
 mod logout;
 mod provider;
 mod saml;
+mod saml_apache;
 mod scene;
 mod swap;
 mod upstreams;

@@ -1,4 +1,4 @@
-//! Applications that are SAML service providers: python3-saml and pysaml2, with npm
+//! Applications that are SAML service providers: python3-saml, pysaml2 and node-saml, with npm
 //! `oidc-provider` upstream. `xmlsec1` judges the signatures, and the OASIS schemas the form.
 
 use std::{
@@ -15,7 +15,7 @@ use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
     peers::{OpenIdProvider, ServiceProvider},
-    process::installed,
+    process::{installed, node, root},
 };
 
 use crate::scene::{CHAIN, people, policies, settings};
@@ -32,13 +32,19 @@ struct Federation {
 impl Federation {
     /// As an operator sets it up: the service provider's metadata is imported, `more` is added.
     async fn start(kind: &str, more: &str) -> Self {
+        Self::start_at("127.0.0.1", kind, more).await
+    }
+
+    /// With the service provider at another name of this machine: another site.
+    async fn start_at(host: &str, kind: &str, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let folder = TempDir::new().expect("a folder");
         // Rings of tests that ran before there was SAML have no certificate.
         let (code, _, errors) = gateway.run(&["keys", "certificate", "add", "--directory", "keys"]);
         assert_eq!(code, 0, "{errors}");
         let idp = format!("{}/saml/guard/metadata", gateway.url());
-        let provider = ServiceProvider::start(folder.path(), &json!({ "kind": kind, "idp": idp, "unsolicited": true }));
+        let settings_of_it = json!({ "kind": kind, "idp": idp, "unsolicited": true, "host": host });
+        let provider = ServiceProvider::start(folder.path(), &settings_of_it);
         let metadata = Browser::new().get(&format!("{}/metadata", provider.base)).await;
         gateway.write("sp.xml", &metadata.body);
         let (code, table, errors) = gateway.run(&["saml", "import", "--app", "guard", "sp.xml"]);
@@ -201,6 +207,11 @@ async fn a_login_reaches_pysaml2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_reaches_node_saml() {
+    a_login_reaches_the_service_provider("node-saml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_metadata_is_valid_and_a_next_certificate_is_known_before_it_is_used() {
     let mut federation = Federation::start("python3-saml", "").await;
     let metadata = Browser::new().get(&format!("{}/saml/guard/metadata", federation.gateway.url())).await;
@@ -244,6 +255,33 @@ async fn the_metadata_is_valid_and_a_next_certificate_is_known_before_it_is_used
     assert_ne!(federation.gateway.run(&["keys", "certificate", "switch", "--directory", "keys"]).0, 0);
 }
 
+/// Seed of the walkthrough: Entra ID upstream, Atlassian Guard as the service provider.
+#[test]
+fn the_walkthrough_for_guard_passes_the_check_and_shows_what_is_copied() {
+    let gateway = Gateway::new();
+    assert_eq!(gateway.run(&["keys", "certificate", "add", "--directory", "keys"]).0, 0);
+    let text = std::fs::read_to_string(root().join("docs/saml.md")).expect("the documentation");
+    let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    settings(&gateway);
+    gateway.configure(&format!("{}{}", policies(&["domain-restriction", "attribute-mapping"]), blocks.concat()));
+    std::fs::create_dir(gateway.path("secrets")).expect("a folder");
+    gateway.write("secrets/entra", "a-secret\n");
+    let (code, output, errors) = gateway.run(&["check"]);
+    assert_eq!(code, 0, "{output}{errors}");
+    let (code, output, _) = gateway.run(&["saml", "show", "--app", "guard"]);
+    assert_eq!(code, 0);
+    for line in [
+        format!("IDP Entity ID:  {}/saml/guard/metadata", gateway.url()),
+        format!("IDP SSO URL:    {}/saml/guard/sso", gateway.url()),
+        "IDP public X.509 certificate (in use), SHA-256 ".to_owned(),
+        "-----BEGIN CERTIFICATE-----".to_owned(),
+    ] {
+        assert!(output.contains(&line), "{line}: {output}");
+    }
+    assert_eq!(gateway.run(&["saml", "show", "--app", "nobody"]).0, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_by_a_form_finds_the_session_that_is_there() {
     let federation = Federation::start("pysaml2", "").await;
@@ -272,7 +310,9 @@ async fn a_service_provider_is_told_no_and_why_in_a_word() {
     let page = Browser::new().get(&federation.url("/login?passive=1")).await;
     let told = federation.bring(&mut Browser::new(), &page).await;
     assert_eq!(told["authenticated"], false);
-    assert!(told["error"].as_str().is_some_and(|error| error.contains("NoPassive")), "{told}");
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("interaction-required")), "{told}");
+    let xml = std::fs::read_to_string(federation.keep(&told, "passive.xml")).expect("XML");
+    assert!(xml.contains("urn:oasis:names:tc:SAML:2.0:status:NoPassive"), "{xml}");
     // Denied by a policy.
     let mut browser = Browser::new();
     let told = federation.log_in(&mut browser, "mallory").await;
@@ -312,10 +352,9 @@ async fn a_logout_at_the_service_provider_ends_the_session_here_and_upstream() {
     let mut browser = Browser::new();
     assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
     let page = browser.get(&federation.url("/logout")).await;
-    // The upstream asks, in its own way.
-    let form = page.forms().into_iter().find(|form| form.fields.iter().any(|(name, _)| name == "logout"));
-    let page = match form {
-        Some(form) => browser.submit(&form).await,
+    // oidc-provider asks the person whether to log out there, too, in a form.
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&federation.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
         None => page,
     };
     assert!(page.url.as_str().starts_with(&federation.url("/slo")), "{} {}", page.url, page.body);
@@ -323,6 +362,55 @@ async fn a_logout_at_the_service_provider_ends_the_session_here_and_upstream() {
     assert_eq!(federation.gateway.events("session.ended").len(), 1);
     let page = browser.get(&federation.url("/login")).await;
     assert!(page.url.as_str().starts_with(&federation.op.issuer), "still logged in: {}", page.url);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_for_a_session_that_is_not_there_any_more_asks_the_person() {
+    let federation = Federation::start("python3-saml", "").await;
+    let mut browser = Browser::new();
+    assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
+    // Another login here, of which the service provider hears nothing.
+    let page = browser.get(&federation.url("/login?force=1")).await;
+    let form = page.forms().into_iter().next().expect("the upstream's form");
+    browser.submit(&form.with("login", "alice").with("password", "any")).await;
+    let page = browser.get(&federation.url("/logout")).await;
+    assert!(
+        page.url.as_str().starts_with(&federation.gateway.url()) && page.body.contains("Log out?"),
+        "{}",
+        page.body
+    );
+    assert!(federation.gateway.events("session.ended").is_empty());
+    let form = page.forms().into_iter().next().expect("a form");
+    let page = browser.submit(&form).await;
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&federation.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
+        None => page,
+    };
+    assert!(page.url.as_str().starts_with(&federation.url("/slo")), "{} {}", page.url, page.body);
+    assert_eq!(federation.gateway.events("session.ended").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_a_real_browser_at_a_service_provider_of_another_site() {
+    let federation = Federation::start_at("localhost", "pysaml2", "").await;
+    let told = json!({
+        "provider": federation.provider.base, "gateway": federation.gateway.url(), "issuer": federation.op.issuer,
+    });
+    let done = tokio::process::Command::new(node())
+        .arg(root().join("tests/peers/saml.mjs"))
+        .env("SAML", told.to_string())
+        .env("NODE_NO_WARNINGS", "1")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .expect("node");
+    assert!(
+        done.status.success(),
+        "{}{}\n{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+        federation.gateway.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,7 +58,7 @@ pub enum Asked {
 
 /// Why there is no login: the service provider can be told, or it cannot.
 enum No {
-    Answer(Waiting, Status, &'static str),
+    Answer(Box<Waiting>, Status, &'static str),
     Refused(Refused),
 }
 
@@ -183,20 +183,20 @@ impl IdentityProvider {
         };
         // From here on the service provider is known, and is told.
         if root.attribute("ProtocolBinding").is_some_and(|binding| binding != names::HTTP_POST) {
-            return Err(No::Answer(waiting, Status::UnsupportedBinding, "protocol-binding"));
+            return Err(No::Answer(Box::new(waiting), Status::UnsupportedBinding, "protocol-binding"));
         }
         if root.child(names::ASSERTION, "Subject").map_err(Refused::from)?.is_some() {
-            return Err(No::Answer(waiting, Status::RequestUnsupported, "subject"));
+            return Err(No::Answer(Box::new(waiting), Status::RequestUnsupported, "subject"));
         }
         let policy = root.child(names::PROTOCOL, "NameIDPolicy").map_err(Refused::from)?;
         let format = policy.and_then(|policy| policy.attribute("Format"));
         if format.is_some_and(|format| !matches_name_id(format, provider)) {
-            return Err(No::Answer(waiting, Status::InvalidNameIdPolicy, "name-id-policy"));
+            return Err(No::Answer(Box::new(waiting), Status::InvalidNameIdPolicy, "name-id-policy"));
         }
         let requested = root.child(names::PROTOCOL, "RequestedAuthnContext").map_err(Refused::from)?;
         match requested.map(|requested| contexts(requested, provider)).transpose().map_err(Refused::from)? {
             None => Ok(waiting),
-            Some(None) => Err(No::Answer(waiting, Status::NoAuthnContext, "authn-context")),
+            Some(None) => Err(No::Answer(Box::new(waiting), Status::NoAuthnContext, "authn-context")),
             Some(Some(Contexts { classes, acr })) => {
                 waiting.contexts = classes;
                 waiting.demanded_acr = acr;

@@ -28,7 +28,7 @@ impl From<XmlFault> for ImportError {
     fn from(fault: XmlFault) -> Self {
         Self::Unreadable(match fault {
             XmlFault::TooLong => "it is longer than 64 KiB",
-            XmlFault::Declaration => "it has a document type, an entity, a comment or a CDATA section: take those out",
+            XmlFault::Declaration => "it has a document type, an entity or a CDATA section",
             XmlFault::Instruction => "it has a processing instruction, or is not UTF-8",
             XmlFault::Malformed => "it is not well-formed XML",
             XmlFault::Schema => "it does not follow its schema",
@@ -43,7 +43,8 @@ impl From<XmlFault> for ImportError {
 /// As [`ImportError`] says. Signatures of metadata are not checked: whoever imports it looks at
 /// what came out.
 pub fn import(application: &str, xml: &str) -> Result<String, ImportError> {
-    let tree = Tree::parse(xml)?;
+    let xml = without_comments(xml);
+    let tree = Tree::parse(&xml)?;
     let root = tree.root()?;
     if !root.is(names::METADATA, "EntityDescriptor") {
         return Err(ImportError::NoServiceProvider);
@@ -87,6 +88,20 @@ pub fn import(application: &str, xml: &str) -> Result<String, ImportError> {
         put(&mut toml, "sp-certificates", list(certificates.iter().map(|pem| format!("'''\n{pem}'''"))));
     }
     Ok(toml)
+}
+
+/// Shibboleth explains itself in one. What is left is read as strictly as a request.
+fn without_comments(xml: &str) -> String {
+    let mut parts = xml.split("<!--");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once("-->") {
+            Some((_, after)) => text.push_str(after),
+            // One that does not end is none: the reader refuses it.
+            None => text.push_str("<!--"),
+        }
+    }
+    text
 }
 
 /// Where assertions may be sent, with their indexes, the default first.

@@ -9,7 +9,7 @@
 //! `binding.rs` has how messages travel (SAML Bindings §3.4, §3.5). `xml.rs` reads, and takes
 //! much less than XML is; `write.rs` writes canonical XML and nothing else, so that `sign.rs`
 //! signs what was written; `signature.rs` checks what service providers signed, and says what
-//! the signature covers: nothing else is consumed (`docs/adr/0008-saml-and-xml.md`).
+//! the signature covers: nothing else is consumed (`docs/adr/0004-saml-and-xml.md`).
 //!
 //! Data in, data out: `http` has the routes, and `login` has the login. An assertion is made
 //! from an [`Admission`](crate::decision::Admission) only. No other module knows XML.

@@ -39,7 +39,7 @@ impl Status {
     pub(super) fn of(code: &str) -> Self {
         match code {
             "interaction-required" | "login-required" => Self::NoPassive,
-            "step-up-unmet" => Self::NoAuthnContext,
+            "acr-not-met" | "step-up-unmet" => Self::NoAuthnContext,
             _ => Self::RequestDenied,
         }
     }

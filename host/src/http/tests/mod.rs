@@ -5,6 +5,7 @@ mod browser;
 mod ended;
 mod forward_auth;
 mod pages;
+mod saml;
 
 use std::{
     net::SocketAddr,
@@ -80,6 +81,15 @@ url = "https://portal.example.com/"
 [applications.portal.oidc]
 redirect-uris = ["https://portal.example.com/callback"]
 client-secret = "another"
+
+[applications.guard]
+display-name = "The <Guard>"
+upstreams = ["main"]
+chain = ["domains"]
+url = "https://guard.example.com/"
+[applications.guard.saml]
+entity-id = "urn:guard"
+acs-urls = ["https://guard.example.com/acs?a=1&b=%22%3E"]
 "#;
 
 /// One ring for all: making its keys takes a while.
@@ -251,9 +261,16 @@ impl Flow for Arc<Script> {
     }
 
     fn begin<'a>(&'a self, visitor: &'a Visitor, wanted: Wanted) -> Eventually<'a, Answer> {
-        let Then::ForwardAuth { from, return_to, binding } = wanted.then else { panic!("not for forward-auth") };
         let (max_age, acr) = (wanted.max_age, &wanted.demanded_acr);
-        let call = format!("begin {} {from} {return_to} {binding} {max_age:?} {acr:?}", wanted.application);
+        let call = match wanted.then {
+            Then::ForwardAuth { from, return_to, binding } => {
+                format!("begin {} {from} {return_to} {binding} {max_age:?} {acr:?}", wanted.application)
+            }
+            Then::Saml { .. } => {
+                format!("begin {} fresh {} silent {}", wanted.application, wanted.fresh, wanted.silent)
+            }
+            Then::Oidc { .. } => panic!("not for OIDC"),
+        };
         Box::pin(async move { self.step(visitor, call) })
     }
 
