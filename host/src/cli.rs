@@ -10,6 +10,7 @@ mod output;
 mod policy;
 mod saml;
 mod serve;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,9 @@ enum Command {
     Saml(saml::Command),
     /// Run the gateway.
     Serve(serve::Arguments),
+    /// Administrators' tokens, for registering relying parties.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
 }
 
 /// Runs the command that the process was started with.
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command, &output),
         Command::Saml(command) => saml::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),
+        Command::Tokens(command) => tokens::run(&command, &output),
     };
     exit.unwrap_or_else(|failure| {
         output.failure(&failure);

@@ -47,6 +47,12 @@ pub enum Kind {
     /// The way to an upstream was decided.
     #[serde(rename = "decision.route")]
     Route,
+    /// A relying party was registered.
+    #[serde(rename = "client.registered")]
+    ClientRegistered,
+    /// A registered relying party was removed.
+    #[serde(rename = "client.removed")]
+    ClientRemoved,
     /// A new generation came into force.
     #[serde(rename = "generation.swapped")]
     GenerationSwapped,

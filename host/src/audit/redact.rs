@@ -99,13 +99,14 @@ const PLAIN_CLAIMS: [&str; 23] = [
 ];
 
 /// Fields of our own types that tell nothing of a person.
-const PLAIN_FIELDS: [&str; 26] = [
+const PLAIN_FIELDS: [&str; 27] = [
     "acr",
     "acrvalues",
     "added",
     "amr",
     "application",
     "choose",
+    "client",
     "dropped",
     "exclude",
     "failed",

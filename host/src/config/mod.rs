@@ -7,6 +7,7 @@ mod application;
 mod check;
 mod client;
 mod diagnostic;
+mod organization;
 mod policies;
 mod presets;
 mod reference;
@@ -33,6 +34,7 @@ pub(crate) use check::is_private;
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient};
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
@@ -68,6 +70,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// `[applications.ID]`, by id.
     pub applications: BTreeMap<String, Application>,
+    /// `[organizations.ID]`, by id.
+    pub organizations: BTreeMap<String, Organization>,
     /// The files that `{ file = … }` named, as they were read.
     pub secret_files: NamedFiles,
     /// What is worth a look although the configuration is taken.
@@ -153,6 +157,7 @@ struct Raw {
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
     applications: BTreeMap<String, application::RawApplication>,
+    organizations: BTreeMap<String, organization::RawOrganization>,
 }
 
 fn read(check: &mut Check<'_>, tree: Spanned<DeTable<'_>>) -> Option<Raw> {
@@ -201,6 +206,13 @@ impl Raw {
                 applications.insert(id, application);
             }
         }
+        let mut organizations = BTreeMap::new();
+        for (id, raw) in self.organizations {
+            client_application(check, &id, raw.client_application.as_deref(), &applications);
+            if let Some(organization) = raw.check(check, &id) {
+                organizations.insert(id, organization);
+            }
+        }
         if accounts.is_none() && !check.spans.contains_key("accounts") {
             for upstream in upstreams.values().filter(|upstream| matches!(upstream.kind, UpstreamKind::Local)) {
                 let key = format!("upstreams.{}", upstream.id);
@@ -225,6 +237,7 @@ impl Raw {
             policies,
             upstreams,
             applications,
+            organizations,
             secret_files: std::mem::take(&mut check.named_files),
             warnings: Diagnostics::default(),
         })
@@ -246,6 +259,29 @@ fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String
         } else if !seen.insert(name) {
             check.error(&key, format!("`{name}` is named twice"), "each once", "");
         }
+    }
+}
+
+/// Whoever registers is decided on by an application of the same organization.
+fn client_application(
+    check: &mut Check<'_>,
+    organization: &str,
+    id: Option<&str>,
+    applications: &BTreeMap<String, Application>,
+) {
+    let Some(id) = id else { return };
+    let key = format!("organizations.{organization}.client-application");
+    match applications.get(id) {
+        None => check.error(&key, format!("there is no `[applications.{id}]`"), "an application's id", ""),
+        Some(application) if application.tenant != organization => {
+            let hint = format!("`tenant = \"{organization}\"` in `[applications.{id}]`");
+            check.error(&key, format!("it is of the organization `{}`", application.tenant), "one of its own", &hint);
+        }
+        Some(application) if !matches!(application.hand_over, HandOver::Oidc(_)) => {
+            let hint = format!("`[applications.{id}.oidc]`");
+            check.error(&key, "it is no relying party of the OIDC provider", "one that is", &hint);
+        }
+        Some(_) => {}
     }
 }
 
@@ -312,6 +348,17 @@ fn secrets_by_sight(text: &str) -> Vec<Range<usize>> {
         start = end;
     }
     spans
+}
+
+/// Checks a redirect URI that came in at run time, as strictly as one of the configuration.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn redirect_uri(text: &str) -> Result<url::Url, String> {
+    let mut check = Check::new(Path::new(""), "", &|_| None);
+    let url = check.url("redirect_uri", text, check::UrlUse::Redirect);
+    url.ok_or_else(|| check.finish().1.problems().first().map(|problem| problem.message.clone()).unwrap_or_default())
 }
 
 /// sha-256 of `text`, in lower-case hex.

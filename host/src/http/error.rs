@@ -13,7 +13,7 @@ use axum::{
 
 use super::gateway::{Asked, Gateway};
 use crate::{
-    downstream::oidc::{TokenError, UserinfoError},
+    downstream::oidc::{RegistrationError, TokenError, UserinfoError},
     login::{Class, Refusal},
 };
 
@@ -185,6 +185,33 @@ pub(super) fn token_refused(error: Option<TokenError>) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error == TokenError::InvalidClient {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"vestibule\""));
+    }
+    response
+}
+
+/// RFC 7591 §3.2.2, with the field that is wrong.
+pub(super) fn registration_refused(error: &RegistrationError) -> Response {
+    let (status, name) = match error {
+        RegistrationError::Exists(_) => (StatusCode::CONFLICT, "client_exists"),
+        RegistrationError::Invalid { field, .. } if field.contains("redirect_uris") => {
+            (StatusCode::BAD_REQUEST, "invalid_redirect_uri")
+        }
+        RegistrationError::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_client_metadata"),
+        RegistrationError::Missing => (StatusCode::NOT_FOUND, "not_found"),
+        RegistrationError::Unauthorized => (StatusCode::UNAUTHORIZED, "invalid_token"),
+        RegistrationError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+    };
+    let mut body = serde_json::json!({ "error": name, "error_description": error.to_string() });
+    if let (RegistrationError::Invalid { field, .. }, Some(members)) = (error, body.as_object_mut()) {
+        members.insert("field".to_owned(), serde_json::json!(field));
+    }
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vestibule\""));
     }
     response
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
+    audit::Event,
     config::Config,
     decision::AccessRequest,
     login::{Answer, Check, Demand, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
@@ -68,6 +69,7 @@ pub(super) trait Flow: Send + Sync + 'static {
     ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
     fn lives(&self, origin: &Origin) -> bool;
+    fn note<'a>(&'a self, visitor: &'a Visitor, event: Event) -> Eventually<'a, bool>;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
 }
@@ -167,6 +169,10 @@ impl Flow for Arc<Login> {
 
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
         Login::may_end_unasked(self, visitor, sid)
+    }
+
+    fn note<'a>(&'a self, visitor: &'a Visitor, event: Event) -> Eventually<'a, bool> {
+        Box::pin(Login::note(self, visitor, event))
     }
 
     fn lives(&self, origin: &Origin) -> bool {

@@ -267,7 +267,7 @@ pub(super) async fn parameters(
 }
 
 /// The `Authorization` header; none where there are several or where it is no text.
-fn authorization(headers: &HeaderMap) -> Option<Option<String>> {
+pub(super) fn authorization(headers: &HeaderMap) -> Option<Option<String>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Some(None),

@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use tower::ServiceExt as _;
 
-use super::{Peer, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
+use super::{Peer, clients, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     login::Login,
@@ -93,6 +93,7 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         .route("/healthz", get(login::healthz))
         // The OIDC provider, for applications that are relying parties.
         .merge(oidc::routes())
+        .merge(clients::routes())
         // The SAML identity provider, for applications that are service providers.
         .merge(saml::routes())
         .fallback(login::not_found)

@@ -54,7 +54,7 @@ pub use facts::Facts;
 pub use step::{Answer, Check, Choice, Class, FormError, Refusal, Step};
 
 use crate::{
-    audit::Audit,
+    audit::{Audit, Event},
     clock::Clock,
     config::Config,
     decision::AccessRequest,
@@ -319,6 +319,15 @@ impl Login {
             Ok(Some(sso)) => sid == Some(sso.id.as_str()),
             Err(_) => false,
         }
+    }
+
+    /// Records what somebody did who is no subject: an administrator. False where it could not be
+    /// recorded; then it must not be done.
+    pub async fn note(&self, visitor: &Visitor, event: Event) -> bool {
+        let turn = Turn::new(self, visitor);
+        let Event { kind, .. } = event;
+        let own = turn.event(kind);
+        turn.record(Event { request: own.request, address: own.address, ..event }).await.is_ok()
     }
 
     /// Did nothing end what came from there: no logout here, none at the upstream?

@@ -7,6 +7,7 @@ mod browser;
 mod login;
 mod logout;
 mod provider;
+mod registration;
 mod saml;
 mod saml_apache;
 mod scene;

@@ -6,12 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{
-    Provider, claims,
-    client::{self, Client},
-    grants::Grant,
-    issuer, limits,
-};
+use super::{Provider, claims, client::Client, grants::Grant, issuer, limits};
 use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token, session::Origin};
 
 /// A checked authorization request; it travels sealed while the person logs in.
@@ -82,14 +77,14 @@ impl Provider {
         if matches!(repeated, Some("client_id" | "redirect_uri")) {
             return refused("repeated-parameter", "client_id and redirect_uri must be given once");
         }
-        let Some(client) = parameters.get("client_id").and_then(|id| client::find(config, organization, id)) else {
+        let Some(client) = parameters.get("client_id").and_then(|id| self.find(config, organization, id)) else {
             return refused("unknown-client", "no application has this client_id");
         };
-        let Some(redirect_uri) = parameters.get("redirect_uri").and_then(|uri| registered(client, uri)) else {
+        let Some(redirect_uri) = parameters.get("redirect_uri").and_then(|uri| registered(&client, uri)) else {
             return refused("redirect-uri-not-registered", "redirect_uri must be one of the registered ones, exactly");
         };
         let state = parameters.get("state").map(|state| (*state).to_owned());
-        match check(client, &redirect_uri, &parameters, repeated) {
+        match check(&client, &redirect_uri, &parameters, repeated) {
             Ok(request) => Asked::Login(Box::new(request)),
             Err((error, description)) => Asked::Redirect(error_url(
                 &issuer(config, organization),
@@ -178,7 +173,7 @@ impl Provider {
 const BINDING: &str = "authorize";
 
 /// The registered redirect URI that is, byte for byte, the one asked for.
-fn registered(client: Client<'_>, asked: &str) -> Option<Url> {
+fn registered(client: &Client<'_>, asked: &str) -> Option<Url> {
     client.registration.redirect_uris.iter().find(|uri| uri.as_str() == asked).cloned()
 }
 
@@ -186,7 +181,7 @@ fn registered(client: Client<'_>, asked: &str) -> Option<Url> {
 type Wrong = (&'static str, &'static str);
 
 fn check(
-    client: Client<'_>,
+    client: &Client<'_>,
     redirect_uri: &Url,
     parameters: &BTreeMap<&str, &str>,
     repeated: Option<&str>,
@@ -253,9 +248,9 @@ fn check(
 }
 
 /// RFC 7636 §4.3: S256 only, and required of clients that have no secret.
-fn challenge(client: Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<Option<String>, Wrong> {
+fn challenge(client: &Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<Option<String>, Wrong> {
     let Some(challenge) = parameters.get("code_challenge") else {
-        return if client.registration.client_secret.is_none() || parameters.contains_key("code_challenge_method") {
+        return if client.is_public() || parameters.contains_key("code_challenge_method") {
             Err(("invalid_request", "code_challenge with S256 is required"))
         } else {
             Ok(None)

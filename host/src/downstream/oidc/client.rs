@@ -1,30 +1,80 @@
 //! Relying parties as the configuration has them, and how they prove who they are.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::constant_time;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 
-use super::sha256;
+use super::{Provider, sha256};
 use crate::config::{Application, Config, HandOver, OidcClient};
 
 /// An application that is a relying party.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client<'c> {
-    /// The application.
+    /// The application whose policies decide.
     pub(crate) application: &'c Application,
     /// Its registration.
-    pub(crate) registration: &'c OidcClient,
+    pub(crate) registration: Cow<'c, OidcClient>,
+    /// sha-256 of its secret, where it was registered while the gateway runs.
+    secret: Option<[u8; 32]>,
+}
+
+impl Client<'_> {
+    /// Has it no secret?
+    pub(crate) fn is_public(&self) -> bool {
+        self.registration.client_secret.is_none() && self.secret.is_none()
+    }
 }
 
 /// The organization's relying party with this `client_id`, if there is one.
-pub(crate) fn find<'c>(config: &'c Config, organization: &str, client_id: &str) -> Option<Client<'c>> {
+fn find<'c>(config: &'c Config, organization: &str, client_id: &str) -> Option<Client<'c>> {
     let mut own = config.applications.values().filter(|application| application.tenant == organization);
     own.find_map(|application| match &application.hand_over {
         HandOver::Oidc(registration) if registration.client_id == client_id => {
-            Some(Client { application, registration })
+            Some(Client { application, registration: Cow::Borrowed(registration), secret: None })
         }
         HandOver::Oidc(_) | HandOver::ForwardAuth(_) | HandOver::Saml(_) => None,
     })
+}
+
+impl Provider {
+    /// The organization's relying party with this `client_id`: of the configuration, or registered
+    /// since. A list that cannot be read has none.
+    pub(crate) fn find<'c>(&self, config: &'c Config, organization: &str, client_id: &str) -> Option<Client<'c>> {
+        if let Some(client) = find(config, organization, client_id) {
+            return Some(client);
+        }
+        let settings = config.organizations.get(organization)?;
+        let clients = self.registered.of(&settings.clients_file);
+        let clients = clients.inspect_err(|error| tracing::error!(%error, "no registered client is known")).ok()?;
+        let registered = clients.get(client_id)?;
+        Some(Client {
+            application: config.applications.get(&settings.client_application)?,
+            registration: Cow::Owned(OidcClient {
+                client_id: registered.client_id.clone(),
+                client_secret: None,
+                redirect_uris: registered.redirect_uris.clone(),
+                post_logout_redirect_uris: registered.post_logout_redirect_uris.clone(),
+                scopes: registered.scopes.clone(),
+                id_token_algorithm: registered.id_token_signed_response_alg.clone(),
+                refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
+            }),
+            secret: match &registered.client_secret_sha256 {
+                // What is no hash is nobody's secret: it must not become a client without one.
+                Some(hash) => Some(unhex(hash).unwrap_or_default()),
+                None => None,
+            },
+        })
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// The credentials of a token request, unverified.
@@ -52,8 +102,7 @@ pub(crate) fn credentials(
     }
     let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
-    let form_decode =
-        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+    let form_decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned);
     let id = form_decode(id)?;
     if body_id.is_some_and(|body| body != id) {
         return None;
@@ -64,10 +113,10 @@ pub(crate) fn credentials(
 /// Is this secret the client's? Takes the same time for every wrong one. A public client
 /// has no secret, and must not send one.
 pub(crate) fn proves(client: &Client<'_>, secret: Option<&str>) -> bool {
-    match (&client.registration.client_secret, secret) {
+    let configured = client.registration.client_secret.as_ref();
+    match (configured.map(|expected| sha256(&[expected.expose().as_bytes()])).or(client.secret), secret) {
         (None, None) => true,
         (Some(expected), Some(given)) => {
-            let expected = sha256(&[expected.expose().as_bytes()]);
             let given = sha256(&[given.as_bytes()]);
             constant_time::verify_slices_are_equal(&expected, &given).is_ok()
         }

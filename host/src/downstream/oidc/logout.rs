@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use url::Url;
 
-use super::{Provider, Refused, client, issuer};
+use super::{Provider, Refused, issuer};
 use crate::config::Config;
 
 /// A checked logout request.
@@ -61,11 +61,11 @@ impl Provider {
         let client = match hinted.or(named) {
             None => None,
             Some(id) => Some(
-                client::find(config, organization, &id)
+                self.find(config, organization, &id)
                     .ok_or_else(|| refused("unknown-client", "no application has this client_id"))?,
             ),
         };
-        let target = match (parameters.get("post_logout_redirect_uri"), client) {
+        let target = match (parameters.get("post_logout_redirect_uri"), &client) {
             (None, _) => None,
             (Some(_), None) => {
                 return Err(refused("unknown-client", "post_logout_redirect_uri needs id_token_hint or client_id"));

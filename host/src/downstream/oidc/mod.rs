@@ -8,6 +8,7 @@
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
+//! | `/api/v1/organizations/{organization}/clients` | `registration.rs`, `registered.rs` | the words of RFC 7591 |
 //!
 //! Each organization is an issuer of its own: `https://GATEWAY/ORGANIZATION`, with all of these
 //! below it. A client, a code and a token are good in their organization only. That of
@@ -23,6 +24,8 @@ mod discovery;
 mod grants;
 mod guesses;
 mod logout;
+mod registered;
+mod registration;
 mod token;
 mod tokens;
 mod userinfo;
@@ -36,6 +39,7 @@ use aws_lc_rs::digest;
 
 pub use authorize::{Asked, AuthorizeRequest, Refused};
 pub use logout::Farewell;
+pub use registration::{Newcomer, RegistrationError};
 pub use token::{TokenError, TokenRequest};
 pub use tokens::About;
 pub use userinfo::UserinfoError;
@@ -49,6 +53,7 @@ use crate::{
 pub(super) use claims::subject;
 use grants::Grants;
 use guesses::Guesses;
+use registered::Registered;
 
 /// Names and lengths of life that the provider states and keeps.
 mod limits {
@@ -70,13 +75,20 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
     grants: Grants,
     guesses: Guesses,
+    registered: Registered,
 }
 
 impl Provider {
     /// A provider that has granted nothing yet.
     #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, clock, grants: Grants::new(limits::GRANTS_MAX), guesses: Guesses::default() }
+        Self {
+            keys,
+            clock,
+            grants: Grants::new(limits::GRANTS_MAX),
+            guesses: Guesses::default(),
+            registered: Registered::default(),
+        }
     }
 
     /// `/oidc/jwks.json`: the public keys (RFC 7517 §5).

@@ -143,7 +143,7 @@ impl Provider {
             tracing::warn!("too many wrong client secrets from one address: it is not answered for a while");
             return Err(TokenError::InvalidClient);
         }
-        client::find(config, organization, &credentials.id)
+        self.find(config, organization, &credentials.id)
             .filter(|client| client::proves(client, credentials.secret.as_deref()))
             .ok_or_else(|| {
                 self.guesses.count(request.address, &credentials.id, now);

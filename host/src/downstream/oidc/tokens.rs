@@ -50,7 +50,7 @@ impl Provider {
         let client_id = client.registration.client_id.as_str();
         match about {
             // Anybody can call itself a public client.
-            About::Introspect if client.registration.client_secret.is_none() => Err(TokenError::InvalidClient),
+            About::Introspect if client.is_public() => Err(TokenError::InvalidClient),
             About::Introspect => {
                 let living = self.living(config, organization, token).filter(|living| {
                     living.grant.client_id == client_id

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Lives, Provider, claims, client};
+use super::{Lives, Provider, claims};
 use crate::config::Config;
 
 /// Why there is no answer (RFC 6750 §3.1).
@@ -42,7 +42,7 @@ impl Provider {
             .and_then(Value::as_str)
             .and_then(|jti| self.grants.access(jti, self.clock.now()))
             .filter(|grant| {
-                let client = client::find(config, organization, &grant.client_id);
+                let client = self.find(config, organization, &grant.client_id);
                 // What came after the grant counts: a client that is gone, an upstream that it may
                 // not use any more, a logout.
                 client.is_some_and(|client| client.application.upstreams.contains(&grant.origin.upstream))

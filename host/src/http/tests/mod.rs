@@ -380,6 +380,10 @@ impl Flow for Arc<Script> {
         sid.is_some()
     }
 
+    fn note<'a>(&'a self, _: &'a Visitor, _: crate::audit::Event) -> Eventually<'a, bool> {
+        Box::pin(async { true })
+    }
+
     fn lives(&self, _: &Origin) -> bool {
         true
     }

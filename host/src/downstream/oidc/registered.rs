@@ -1,0 +1,207 @@
+//! Relying parties that were registered while the gateway runs, and the file that keeps them.
+//!
+//! A secret is kept as its hash alone: whoever reads the file can pretend to be nobody.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use io::Write as _;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// One registered relying party, as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Registration {
+    /// Unique in its organization.
+    pub(super) client_id: String,
+    /// For people.
+    pub(super) client_name: String,
+    /// `authorization_code`, and perhaps `refresh_token`.
+    pub(super) grant_types: Vec<String>,
+    /// Compared byte for byte.
+    pub(super) redirect_uris: Vec<Url>,
+    /// Compared byte for byte.
+    #[serde(default)]
+    pub(super) post_logout_redirect_uris: Vec<Url>,
+    /// What it may ask for.
+    pub(super) scopes: Vec<String>,
+    /// `client_secret_basic`, `client_secret_post` or `none`.
+    pub(super) token_endpoint_auth_method: String,
+    /// `ES256`, `RS256` or `EdDSA`.
+    pub(super) id_token_signed_response_alg: String,
+    /// sha-256 of the secret, in lower-case hex; none makes a public client.
+    pub(super) client_secret_sha256: Option<String>,
+    /// When it was registered, in seconds since 1970-01-01 UTC.
+    pub(super) client_id_issued_at: u64,
+}
+
+/// The file as it is written.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    clients: Vec<Registration>,
+}
+
+/// The file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientsError {
+    /// Not as this version writes it.
+    #[error("{path} is not a list of clients: {detail}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Could not be read or written.
+    #[error("failed to use {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The clients of one file, by id.
+pub(super) type Clients = Arc<BTreeMap<String, Registration>>;
+
+/// Of every file that was used, what it holds.
+#[derive(Debug, Default)]
+pub(super) struct Registered(RwLock<BTreeMap<PathBuf, Clients>>);
+
+impl Registered {
+    /// The clients that `path` keeps; none where there is no such file yet.
+    pub(super) fn of(&self, path: &Path) -> Result<Clients, ClientsError> {
+        if let Some(clients) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return Ok(Arc::clone(clients));
+        }
+        let clients = Arc::new(read(path)?);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::clone(&clients));
+        Ok(clients)
+    }
+
+    /// Changes the clients of `path`, in the file first. `change` says whether there is anything to
+    /// keep; two changes follow one another.
+    pub(super) fn change<T>(
+        &self,
+        path: &Path,
+        change: impl FnOnce(&mut BTreeMap<String, Registration>) -> Result<T, T>,
+    ) -> Result<T, ClientsError> {
+        self.of(path)?;
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = all.get(path).map(|clients| BTreeMap::clone(clients)).unwrap_or_default();
+        match change(&mut clients) {
+            Err(unchanged) => Ok(unchanged),
+            Ok(changed) => {
+                write(path, &clients)?;
+                all.insert(path.to_owned(), Arc::new(clients));
+                Ok(changed)
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, Registration>, ClientsError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(source) => return Err(ClientsError::File { path: path.to_owned(), source }),
+    };
+    let malformed = |detail: String| ClientsError::Malformed { path: path.to_owned(), detail };
+    let document: Document = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    if document.version != 1 {
+        return Err(malformed(format!("it is of version {}, and this gateway knows 1", document.version)));
+    }
+    Ok(document.clients.into_iter().map(|client| (client.client_id.clone(), client)).collect())
+}
+
+/// Beside the file, then in its place: whoever reads finds the old one or the new one.
+fn write(path: &Path, clients: &BTreeMap<String, Registration>) -> Result<(), ClientsError> {
+    let failed = |source| ClientsError::File { path: path.to_owned(), source };
+    let document = Document { version: 1, clients: clients.values().cloned().collect() };
+    let mut text = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.into()))?;
+    text.push(b'\n');
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn client(id: &str) -> Registration {
+        Registration {
+            client_id: id.into(),
+            client_name: id.into(),
+            grant_types: vec!["authorization_code".into()],
+            redirect_uris: vec![Url::parse("https://rp.example/cb").unwrap()],
+            post_logout_redirect_uris: vec![],
+            scopes: vec!["openid".into()],
+            token_endpoint_auth_method: "none".into(),
+            id_token_signed_response_alg: "ES256".into(),
+            client_secret_sha256: None,
+            client_id_issued_at: 1,
+        }
+    }
+
+    fn add(registered: &Registered, path: &Path, id: &str) -> Result<bool, ClientsError> {
+        registered.change(path, |clients| {
+            if clients.contains_key(id) {
+                return Err(false);
+            }
+            clients.insert(id.to_owned(), client(id));
+            Ok(true)
+        })
+    }
+
+    #[test]
+    fn what_is_registered_survives_a_restart_in_a_file_of_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clients.json");
+        let registered = Registered::default();
+        assert!(registered.of(&path).unwrap().is_empty());
+        assert!(add(&registered, &path, "a").unwrap() && add(&registered, &path, "b").unwrap());
+        assert!(!add(&registered, &path, "a").unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = Registered::default().of(&path).unwrap();
+        assert_eq!(again.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clients.json");
+        for text in ["", "{", "[]", r#"{"version":2,"clients":[]}"#, r#"{"version":1,"clients":[{"client_id":"a"}]}"#] {
+            fs::write(&path, text).unwrap();
+            let registered = Registered::default();
+            assert!(matches!(registered.of(&path), Err(ClientsError::Malformed { .. })), "{text}");
+            assert!(add(&registered, &path, "a").is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_change_that_could_not_be_kept_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/clients.json");
+        let registered = Registered::default();
+        assert!(matches!(add(&registered, &path, "a"), Err(ClientsError::File { .. })));
+        assert!(registered.of(&path).unwrap().is_empty());
+    }
+}
