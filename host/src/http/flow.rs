@@ -52,6 +52,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         rd: Option<&'a str>,
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
+    fn may_attempt(&self, visitor: &Visitor) -> bool;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
@@ -129,6 +130,10 @@ impl Flow for Arc<Login> {
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         Login::logged_out(self, visitor, state)
+    }
+
+    fn may_attempt(&self, visitor: &Visitor) -> bool {
+        Login::may_attempt(self, visitor)
     }
 
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
