@@ -8,6 +8,7 @@ use vestibule_policy::{
     prelude::{
         self as sdk, Admit as _, AssignGroups as _, FillProfile as _, LimitSession as _, Policy, Provision as _,
     },
+    provision::Granted,
     session::Terms,
     testing,
 };
@@ -104,8 +105,9 @@ impl Native {
         black_box(self.admit.decide(context, identity, account)).expect("the rule decides");
         let profile = self.profile.fill(context, identity, account, sdk_default()).expect("there is a profile");
         let plan = self.groups.assign(context, identity, account, &profile, sdk_default()).expect("there is a plan");
-        black_box(self.provision.permit(context, identity, account, &profile, &plan)).expect("there are terms");
-        let groups: Vec<String> = plan.grants.into_iter().map(|grant| grant.group).collect();
+        let granted: Vec<_> = plan.grants.into_iter().map(Into::into).collect();
+        black_box(self.provision.permit(context, identity, account, &profile, &granted)).expect("there are terms");
+        let groups: Vec<String> = granted.into_iter().map(|granted: Granted| granted.group).collect();
         let maximum = Terms { lifetime: 28_800, idle: 3_600, remember: false };
         black_box(self.session.limit(context, identity, &groups, maximum)).expect("there is a session");
     }

@@ -4,13 +4,16 @@
 //
 // Prints one JSON line, {"issuer":…}, when it is ready. With `login_hint=auto:NAME` it signs
 // NAME in without a page; otherwise it shows its own sign-in page, where any password does.
-// POST /_test/accounts with a JSON object replaces the accounts.
+// POST /_test/accounts with a JSON object replaces the accounts. GET /_test/logouts tells the
+// logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
 const settings = JSON.parse(process.env.OP_SETTINGS ?? '{}');
 let accounts = settings.accounts ?? {};
+const logouts = [];
+const sids = {};
 
 const server = http.createServer();
 await new Promise((ready) => server.listen(settings.port ?? 0, '127.0.0.1', ready));
@@ -57,8 +60,15 @@ const provider = new Provider(issuer, {
     return grant;
   },
   features: {
+    backchannelLogout: { enabled: true },
     devInteractions: { enabled: true },
     rpInitiatedLogout: { enabled: true },
+  },
+  // Its own connects to no loopback address, where everything is in the tests.
+  fetch: (url, { method, headers, body, signal } = {}) => {
+    const token = new URLSearchParams(String(body ?? '')).get('logout_token');
+    if (token) logouts.push(token);
+    return fetch(url, { method, headers, body, signal });
   },
   enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
   ttl: { Session: 86400, Interaction: 3600, Grant: 86400, IdToken: 3600, AccessToken: 3600, AuthorizationCode: 60 },
@@ -75,6 +85,10 @@ provider.use(async (context, next) => {
   await next();
 });
 
+provider.on('authorization.success', ({ oidc: { client, session } }) => {
+  sids[session.accountId] = session.sidFor(client.clientId);
+});
+
 const handle = provider.callback();
 server.on('request', (request, response) => {
   if (request.method === 'POST' && request.url === '/_test/accounts') {
@@ -86,6 +100,8 @@ server.on('request', (request, response) => {
     });
     return;
   }
+  if (request.url === '/_test/logouts') return void response.end(JSON.stringify(logouts));
+  if (request.url === '/_test/sids') return void response.end(JSON.stringify(sids));
   handle(request, response);
 });
 console.log(JSON.stringify({ issuer }));

@@ -76,6 +76,30 @@ impl ServiceProvider {
     }
 }
 
+/// A relying party: npm `openid-client`.
+#[derive(Debug)]
+pub struct RelyingParty {
+    _process: Process,
+    _output: std::io::BufReader<std::process::ChildStdout>,
+    /// Its own address, without a slash at the end.
+    pub url: String,
+}
+
+impl RelyingParty {
+    /// Starts it on `port` with further `settings`, which `tests/peers/rp.mjs` names.
+    #[must_use]
+    pub fn start(port: u16, mut settings: Value) -> Self {
+        settings["port"] = json!(port);
+        let mut command = Command::new(node());
+        command
+            .arg(root().join("tests/peers/rp.mjs"))
+            .env("NODE_NO_WARNINGS", "1")
+            .env("RP_SETTINGS", settings.to_string());
+        let (process, _, output) = Process::start_with_line("openid-client", &mut command);
+        Self { _process: process, _output: output, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
 /// `sp.key` and `sp.crt` in `folder`: a ring of its own has both.
 pub fn make_certificate(folder: &Path) {
     let ring = folder.join("sp-keys");

@@ -5,6 +5,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -43,11 +47,26 @@ pub fn node() -> PathBuf {
     if own.exists() { own } else { PathBuf::from("node") }
 }
 
-/// A port that was free a moment ago.
+/// A port for a program that is started later, and handed out to nobody else.
+///
+/// Not one of those that the system gives to a connection or to a listener on port 0: between
+/// this call and the program's start, another test would get it.
+///
+/// # Panics
+///
+/// Where no port is left.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
+    const FIRST: u16 = 12_000;
+    const MANY: u16 = 20_000;
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Test programs that run one after the other begin at different ones: a port that was just
+    // closed may still be in use.
+    let next = NEXT.get_or_init(|| AtomicU16::new((std::process::id().wrapping_mul(97) % u32::from(MANY)) as u16));
+    (0..MANY)
+        .map(|_| FIRST + next.fetch_add(1, Ordering::Relaxed) % MANY)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("a free port")
 }
 
 /// A running program; dropped, it ends.

@@ -164,9 +164,9 @@ macro_rules! __export_hook {
                 identity: $crate::types::Identity,
                 account: Option<$crate::types::Account>,
                 profile: $crate::types::Profile,
-                plan: $crate::types::Plan,
+                granted: ::std::vec::Vec<$crate::provision::Granted>,
             ) -> Result<$crate::provision::Terms, $crate::types::Fault> {
-                let given = ::core::mem::ManuallyDrop::new((context, identity, account, profile, plan));
+                let given = ::core::mem::ManuallyDrop::new((context, identity, account, profile, granted));
                 LOADED.ask(|policy| {
                     <$policy as $crate::Provision>::permit(
                         policy, &given.0, &given.1, given.2.as_ref(), &given.3, &given.4,

@@ -105,7 +105,7 @@ pub trait Provision: Policy {
         identity: &Identity,
         account: Option<&Account>,
         profile: &Profile,
-        plan: &Plan,
+        granted: &[provision::Granted],
     ) -> Result<provision::Terms, Fault>;
 }
 

@@ -57,7 +57,7 @@ pub mod groups {
 
 /// May an account be created, updated, reactivated?
 pub mod provision {
-    pub use crate::bindings::provision::exports::vestibule::policy::provision::{Terms, Update};
+    pub use crate::bindings::provision::exports::vestibule::policy::provision::{Granted, Terms, Update};
 }
 
 /// For how long, and on what terms.

@@ -346,7 +346,9 @@ impl<P: Provision> Case<P> {
     ///
     /// The policy's fault.
     pub fn permit(self) -> Result<provision::Terms, Fault> {
-        self.policy().permit(&self.context, &self.identity, self.account.as_ref(), &self.profile, &self.plan)
+        let policy = self.policy();
+        let granted: Vec<_> = self.plan.grants.into_iter().map(Into::into).collect();
+        policy.permit(&self.context, &self.identity, self.account.as_ref(), &self.profile, &granted)
     }
 }
 

@@ -7,7 +7,7 @@ pub use crate::bindings::base::{
         Value,
     },
 };
-use crate::{route, session};
+use crate::{provision, route, session};
 
 impl Reason {
     /// A reason: `code` in kebab-case, `detail` for the administrator's eyes.
@@ -40,6 +40,12 @@ impl Grant {
     /// The grant of `group`, and why.
     pub fn new(group: impl Into<String>, because: Reason) -> Self {
         Self { group: group.into(), because }
+    }
+}
+
+impl From<Grant> for provision::Granted {
+    fn from(grant: Grant) -> Self {
+        Self { group: grant.group, because: grant.because.code }
     }
 }
 
@@ -171,12 +177,12 @@ impl Plan {
 
 impl GroupClaim {
     /// The names, where the upstream sent a list. `Absent` and `Overage` are no lists: they
-    /// take no group from anybody.
+    /// take no group from anybody. `Withheld` is what the manifest's `reads-groups` left out.
     #[must_use]
     pub fn listed(&self) -> Option<&[String]> {
         match self {
             Self::Listed(names) => Some(names),
-            Self::Absent | Self::Overage => None,
+            Self::Withheld | Self::Absent | Self::Overage => None,
         }
     }
 }

@@ -94,7 +94,25 @@ pub struct OidcClient {
     pub scopes: Vec<String>,
     /// `id-token-algorithm`: `ES256` (default), `RS256` or `EdDSA`.
     pub id_token_algorithm: String,
+    /// `grant-types` has `refresh_token`: it gets refresh tokens; default false.
+    pub refresh_tokens: bool,
 }
+
+/// The first parts of the gateway's own paths: no organization's issuer can begin there.
+const TAKEN_PATHS: [&str; 12] = [
+    "api",
+    "backchannel-logout",
+    "callback",
+    "frontchannel-logout",
+    "healthz",
+    "logged-out",
+    "login",
+    "logout",
+    "oauth2",
+    "oidc",
+    "saml",
+    "vestibule",
+];
 
 /// What is behind the gateway. It has one of `[applications.ID.forward-auth]`, `[applications.ID.oidc]` and
 /// `[applications.ID.saml]`.
@@ -212,6 +230,16 @@ struct RawOidc {
     scopes: Option<Vec<String>>,
     /// The algorithm of its ID tokens; default `ES256`.
     id_token_algorithm: Option<IdTokenAlgorithm>,
+    /// How it gets tokens: `authorization_code`, and `refresh_token` where it may renew them without the person for
+    /// as long as the session that was decided; default `authorization_code` alone.
+    grant_types: Option<BTreeSet<GrantType>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -230,6 +258,10 @@ impl RawApplication {
         let section = join("applications", id);
         check.id(&section, id);
         check.id(&join(&section, "tenant"), &self.tenant);
+        if self.oidc.is_some() && TAKEN_PATHS.contains(&self.tenant.as_str()) {
+            let message = format!("the gateway's own pages are below `/{}`", self.tenant);
+            check.error(&join(&section, "tenant"), message, "another name", "the OIDC provider's issuer ends in it");
+        }
         let url = check.url_opt(&join(&section, "url"), self.url.as_deref(), UrlUse::Page);
         for (key, list) in [("hosts", &self.hosts), ("allowed-targets", &self.allowed_targets)] {
             for (index, origin) in list.iter().enumerate() {
@@ -335,6 +367,11 @@ impl RawOidc {
             IdTokenAlgorithm::EdDsa => "EdDSA",
             IdTokenAlgorithm::Rs256 => "RS256",
         };
+        let grant_types = self.grant_types.unwrap_or_else(|| [GrantType::AuthorizationCode].into());
+        if !grant_types.contains(&GrantType::AuthorizationCode) {
+            let expected = "`authorization_code`, and perhaps `refresh_token`";
+            check.error(&join(section, "grant-types"), "without a code there is no first token", expected, "");
+        }
         Some(OidcClient {
             client_id,
             client_secret,
@@ -342,6 +379,7 @@ impl RawOidc {
             post_logout_redirect_uris,
             scopes,
             id_token_algorithm: id_token_algorithm.to_owned(),
+            refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
         })
     }
 }

@@ -278,12 +278,13 @@ fn warn_of_closed_addresses(check: &mut Check<'_>, fetch: &Fetch, upstreams: &BT
     }
 }
 
-/// A client's id leads to one application.
+/// A client's id leads to one application, in each organization.
 fn one_client_each(check: &mut Check<'_>, applications: &BTreeMap<String, Application>) {
     let mut seen = BTreeMap::new();
     for application in applications.values() {
         let HandOver::Oidc(client) = &application.hand_over else { continue };
-        if let Some(first) = seen.insert(client.client_id.clone(), application.id.clone()) {
+        let id = (application.tenant.clone(), client.client_id.clone());
+        if let Some(first) = seen.insert(id, application.id.clone()) {
             let key = format!("applications.{}.oidc.client-id", application.id);
             check.error(&key, format!("the application `{first}` has the same `client-id`"), "an id of its own", "");
         }

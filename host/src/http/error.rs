@@ -173,9 +173,11 @@ pub(super) fn token_refused(error: Option<TokenError>) -> Response {
     let mut response = Response::new(Body::from(serde_json::json!({ "error": error.to_string() }).to_string()));
     *response.status_mut() = match error {
         TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
-        TokenError::InvalidGrant | TokenError::InvalidRequest | TokenError::UnsupportedGrantType => {
-            StatusCode::BAD_REQUEST
-        }
+        TokenError::InvalidGrant
+        | TokenError::InvalidRequest
+        | TokenError::InvalidScope
+        | TokenError::UnauthorizedClient
+        | TokenError::UnsupportedGrantType => StatusCode::BAD_REQUEST,
         TokenError::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let headers = response.headers_mut();
@@ -198,6 +200,20 @@ pub(super) fn userinfo_refused(error: UserinfoError) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// OIDC Back-Channel Logout §2.8: a request that is wrong is told so in JSON, as RFC 6749 §5.2
+/// has it, with the code in words' stead.
+pub(super) fn logout_refused(failure: &Failure, asked: &Asked) -> Response {
+    let error = if failure.status().is_client_error() { "invalid_request" } else { "temporarily_unavailable" };
+    let body = serde_json::json!({ "error": error, "error_description": failure.code() });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = failure.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    failure.mark(&mut response, asked);
     response
 }
 

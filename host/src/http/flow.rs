@@ -9,8 +9,9 @@ use url::Url;
 use crate::{
     config::Config,
     decision::AccessRequest,
-    login::{Answer, Check, Demand, Login, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
+    session::Origin,
 };
 
 /// An answer that may have to wait for an upstream or a guest.
@@ -53,7 +54,21 @@ pub(super) trait Flow: Send + Sync + 'static {
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
     fn may_attempt(&self, visitor: &Visitor) -> bool;
+    fn back_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        token: &'a str,
+    ) -> Eventually<'a, Result<(), Refusal>>;
+    fn front_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        issuer: Option<&'a str>,
+        session: Option<&'a str>,
+    ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
+    fn lives(&self, origin: &Origin) -> bool;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
 }
@@ -136,8 +151,31 @@ impl Flow for Arc<Login> {
         Login::may_attempt(self, visitor)
     }
 
+    fn back_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        token: &'a str,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        Box::pin(Login::back_channel_logout(self, visitor, upstream, token))
+    }
+
+    fn front_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        issuer: Option<&'a str>,
+        session: Option<&'a str>,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        Box::pin(Login::front_channel_logout(self, visitor, upstream, issuer, session))
+    }
+
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool {
         Login::may_end_unasked(self, visitor, sid)
+    }
+
+    fn lives(&self, origin: &Origin) -> bool {
+        Login::lives(self, origin)
     }
 
     fn config(&self) -> Arc<Config> {

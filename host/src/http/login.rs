@@ -277,9 +277,9 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
     };
     let pages = &gateway.pages;
     let mut response = match step {
-        Step::Admitted { admission, request, sid } => match hand_over(asked, &admission.application) {
-            Some(HandOver::Saml(_)) => saml::admitted(gateway, asked, &admission, &request, &sid),
-            _ => oidc::admitted(gateway, asked, &admission, &request, &sid),
+        Step::Admitted { admission, request, origin } => match hand_over(asked, &admission.application) {
+            Some(HandOver::Saml(_)) => saml::admitted(gateway, asked, &admission, &request, &origin.sid),
+            _ => oidc::admitted(gateway, asked, &admission, &request, *origin),
         },
         Step::AskIdentifier { login, application, identifier, error } => {
             pages.identifier(asked, &Form { login: &login, application: &application, error }, &identifier)

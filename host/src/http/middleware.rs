@@ -20,6 +20,7 @@ use tokio::time::error::Elapsed;
 use tracing::Instrument as _;
 
 use super::{
+    ended::Framed,
     error::Failure,
     gateway::{Asked, Gateway},
     peer::{Peer, Reach},
@@ -76,7 +77,11 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
         }
     };
     if reader == Reader::Browser {
+        let framed = response.extensions().get::<Framed>().is_some();
         protect(response.headers_mut(), secure);
+        if framed {
+            response.headers_mut().remove(header::X_FRAME_OPTIONS);
+        }
     }
     let _entered = span.enter();
     let (status, micros) = (response.status().as_u16(), begun.elapsed().as_micros());

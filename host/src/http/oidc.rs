@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, header},
-    response::Response,
+    extract::{FromRequestParts, RawPathParams, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use serde_json::Value;
@@ -20,41 +20,80 @@ use super::{
 };
 use crate::{
     decision::Admission,
-    downstream::oidc::{Asked as Authorize, AuthorizeRequest, TokenRequest},
+    downstream::oidc::{
+        About, Asked as Authorize, AuthorizeRequest, DEFAULT_ORGANIZATION, TokenError, TokenRequest, is_organization,
+    },
     login::{Class, Refusal, Then, Wanted},
+    session::Origin,
 };
 
 type Shared = State<Arc<Gateway>>;
 type Known = Extension<Asked>;
 
-/// Discovery, authorization, token, userinfo, logout.
+/// Discovery, authorization, token, userinfo, logout: once for applications that name no
+/// organization, and once for each organization, below its name.
 pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/.well-known/openid-configuration", get(discovery))
-        .route("/oidc/jwks.json", get(jwks))
-        .route("/oidc/authorize", get(authorize).post(authorize))
-        .route("/oidc/token", post(token))
-        .route("/oidc/userinfo", get(userinfo).post(userinfo))
-        .route("/oidc/logout", get(logout).post(logout))
+    let one = |at: &str| {
+        let at = |path: &str| format!("{at}{path}");
+        Router::new()
+            .route(&at("/.well-known/openid-configuration"), get(discovery))
+            .route(&at("/oidc/jwks.json"), get(jwks))
+            .route(&at("/oidc/authorize"), get(authorize).post(authorize))
+            .route(&at("/oidc/token"), post(token))
+            .route(&at("/oidc/introspect"), post(introspect))
+            .route(&at("/oidc/revoke"), post(revoke))
+            .route(&at("/oidc/userinfo"), get(userinfo).post(userinfo))
+            .route(&at("/oidc/logout"), get(logout).post(logout))
+    };
+    one("").merge(one("/{organization}"))
 }
 
-async fn discovery(State(gateway): Shared, Extension(asked): Known) -> Response {
-    public(&gateway.provider.discovery(&asked.settings.config))
+/// Whose issuer is asked: the path says so. One that has no relying party is none.
+struct Organization(String);
+
+impl FromRequestParts<Arc<Gateway>> for Organization {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Response> {
+        let named = RawPathParams::from_request_parts(parts, gateway).await.ok();
+        let named = named
+            .and_then(|all| all.iter().find(|(name, _)| *name == "organization").map(|(_, value)| value.to_owned()));
+        let Some(asked) = parts.extensions.get::<Asked>() else {
+            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        };
+        match named {
+            None => Ok(Self(DEFAULT_ORGANIZATION.to_owned())),
+            // Each issuer has one name.
+            Some(name) if name != DEFAULT_ORGANIZATION && is_organization(&asked.settings.config, &name) => {
+                Ok(Self(name))
+            }
+            Some(_) => Err(Failure::NotFound.page(gateway, asked)),
+        }
+    }
 }
 
-async fn jwks(State(gateway): Shared) -> Response {
+async fn discovery(State(gateway): Shared, Extension(asked): Known, organization: Organization) -> Response {
+    public(&gateway.provider.discovery(&asked.settings.config, &organization.0))
+}
+
+async fn jwks(State(gateway): Shared, _: Organization) -> Response {
     public(&gateway.provider.jwks())
 }
 
 /// OIDC Core §3.1.2.1: by `GET` or by `POST`, from anywhere.
-async fn authorize(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+async fn authorize(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let config = Arc::clone(&asked.settings.config);
     let parameters = match parameters(&asked, &parts.method, parts.uri.query(), body).await {
         Ok(parameters) => parameters,
         Err(failure) => return failure.page(&gateway, &asked),
     };
-    let request = match gateway.provider.authorize(&config, &parameters) {
+    let request = match gateway.provider.authorize(&config, &organization.0, &parameters) {
         Authorize::Login(request) => request,
         Authorize::Redirect(to) => return see_other(to.as_str()),
         Authorize::Refused(refused) => {
@@ -75,8 +114,14 @@ async fn authorize(State(gateway): Shared, Extension(asked): Known, request: Req
 }
 
 /// A login for an authorization request ended in yes.
-pub(super) fn admitted(gateway: &Gateway, asked: &Asked, admission: &Admission, request: &str, sid: &str) -> Response {
-    match gateway.provider.grant(&asked.settings.config, admission, request, sid) {
+pub(super) fn admitted(
+    gateway: &Gateway,
+    asked: &Asked,
+    admission: &Admission,
+    request: &str,
+    origin: Origin,
+) -> Response {
+    match gateway.provider.grant(&asked.settings.config, admission, request, origin) {
         Ok(to) => see_other(to.as_str()),
         Err(refused) => {
             tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
@@ -97,28 +142,74 @@ pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Op
     Some(see_other(to.as_str()))
 }
 
-async fn token(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+async fn token(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
+    let answer = of_a_client(&asked, request, |request| {
+        let lives = |origin: &Origin| gateway.flow.lives(origin);
+        gateway.provider.token(&asked.settings.config, &organization.0, &request, &lives)
+    });
+    answer.await.unwrap_or_else(|refused| refused)
+}
+
+async fn introspect(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
+    about(&gateway, &asked, &organization.0, About::Introspect, request).await
+}
+
+async fn revoke(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
+    about(&gateway, &asked, &organization.0, About::Revoke, request).await
+}
+
+async fn about(gateway: &Gateway, asked: &Asked, organization: &str, what: About, request: Request) -> Response {
+    let answer = of_a_client(asked, request, |request| {
+        let lives = |origin: &Origin| gateway.flow.lives(origin);
+        gateway.provider.about(&asked.settings.config, organization, what, &request, &lives)
+    });
+    answer.await.unwrap_or_else(|refused| refused)
+}
+
+/// A relying party's own request: a form, with its credentials.
+async fn of_a_client(
+    asked: &Asked,
+    request: Request,
+    answer: impl FnOnce(TokenRequest) -> Result<Value, TokenError>,
+) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
-    let Some(authorization) = authorization(&parts.headers) else {
-        return token_refused(None);
-    };
+    let authorization = authorization(&parts.headers).ok_or_else(|| token_refused(None))?;
     let address = asked.reach.address;
-    let fields = match parameters(&asked, &Method::POST, None, body).await {
-        Ok(fields) => fields,
-        Err(failure) => return failure.bare(&asked),
-    };
-    match gateway.provider.token(&asked.settings.config, &TokenRequest { fields, authorization, address }) {
-        Ok(tokens) => json(&tokens),
+    let fields = parameters(asked, &Method::POST, None, body).await.map_err(|failure| failure.bare(asked))?;
+    match answer(TokenRequest { fields, authorization, address }) {
+        Ok(value) => Ok(json(&value)),
         Err(error) => {
-            tracing::info!(%error, "a token request is refused");
-            token_refused(Some(error))
+            tracing::info!(%error, "a relying party is refused");
+            Err(token_refused(Some(error)))
         }
     }
 }
 
-async fn userinfo(State(gateway): Shared, request: Request) -> Response {
+async fn userinfo(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
     let authorization = authorization(request.headers()).flatten();
-    match gateway.provider.userinfo(authorization.as_deref()) {
+    let lives = |origin: &Origin| gateway.flow.lives(origin);
+    let told = gateway.provider.userinfo(&asked.settings.config, &organization.0, authorization.as_deref(), &lives);
+    match told {
         Ok(claims) => json(&claims),
         Err(error) => userinfo_refused(error),
     }
@@ -126,13 +217,18 @@ async fn userinfo(State(gateway): Shared, request: Request) -> Response {
 
 /// OIDC RP-Initiated Logout §2: by `GET` or by `POST`, from anywhere. So the person is asked,
 /// unless the request proves that it comes from a relying party of this very session.
-async fn logout(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+async fn logout(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let answer = async {
         let parameters = parameters(&asked, &parts.method, parts.uri.query(), body).await?;
         let farewell = gateway
             .provider
-            .farewell(&asked.settings.config, &parameters)
+            .farewell(&asked.settings.config, &organization.0, &parameters)
             .map_err(|refused| Failure::BadRequest(refused.code))?;
         let visitor = asked.visitor(&parts)?;
         if !gateway.flow.may_end_unasked(&visitor, farewell.sid.as_deref()) {
@@ -180,8 +276,10 @@ fn authorization(headers: &HeaderMap) -> Option<Option<String>> {
     }
 }
 
+/// A value; nothing where there is nothing to say.
 fn json(value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
+    let text = if value.is_null() { String::new() } else { value.to_string() };
+    let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

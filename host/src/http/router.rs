@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use tower::ServiceExt as _;
 
-use super::{Peer, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
+use super::{Peer, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     login::Login,
@@ -87,6 +87,8 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         .route("/callback/{upstream}", get(login::callback))
         .route("/logout", get(login::logout).post(login::logout_by_form))
         .route("/logged-out", get(login::logged_out))
+        .route("/backchannel-logout/{upstream}", post(ended::back_channel))
+        .route("/frontchannel-logout/{upstream}", get(ended::front_channel))
         .route("/.well-known/jwks.json", get(login::jwks))
         .route("/healthz", get(login::healthz))
         // The OIDC provider, for applications that are relying parties.

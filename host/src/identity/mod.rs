@@ -1,7 +1,7 @@
 //! Who somebody is, as an upstream stated it. Pure data.
 //!
 //! [`VerifiedIdentity`] is the first type on the one way in
-//! (`UnverifiedIdToken → VerifiedIdentity → Admission → Session`). It can be made by the
+//! (`UnverifiedToken → VerifiedIdentity → Admission → Session`). It can be made by the
 //! upstream module's verifier alone; everything later asks for it by type.
 
 use std::{collections::BTreeMap, ops::Deref};

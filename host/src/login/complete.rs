@@ -17,7 +17,7 @@ use crate::{
     identity::VerifiedIdentity,
     policy::Run,
     secret::Secret,
-    session::{Entry, Session, Sso},
+    session::{Entry, Origin, Session, Sso},
     upstream::Proof,
 };
 
@@ -231,8 +231,8 @@ impl Login {
         proved: Proved,
     ) -> Result<Answer, Refusal> {
         let mut cookies = turn.forget(&pending);
-        let (sid, family) = match proved {
-            Proved::Before(sso) => (sso.id, sso.family),
+        let origin = match proved {
+            Proved::Before(sso) => Origin::of(&sso),
             Proved::Now { id_token } => {
                 let session = &turn.config.session;
                 let lifetime = if admission.terms.remember { session.remember_lifetime } else { session.lifetime };
@@ -254,18 +254,18 @@ impl Login {
                         cookies.extend(slot.clear(&turn.visitor.cookies));
                     }
                 }
-                (sso.id, sso.family)
+                Origin::of(&sso)
             }
         };
         match &pending.onward {
             Onward::ForwardAuth { .. } => {
-                let session = Session::begin(&admission, &family, turn.now)
+                let session = Session::begin(&admission, &origin.family, turn.now)
                     .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
                 self.issue(turn, &pending, Entry::Session(Box::new(session)), cookies)
             }
             Onward::Oidc { request } | Onward::Saml { request } => {
                 let request = request.clone();
-                let step = Step::Admitted { admission: Box::new(admission), request, sid };
+                let step = Step::Admitted { admission: Box::new(admission), request, origin: Box::new(origin) };
                 Ok(Answer::with(step, cookies))
             }
         }

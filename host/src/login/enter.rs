@@ -225,7 +225,8 @@ impl Login {
             && session.is_live(turn.now)
             && application.upstreams.contains(&session.identity.upstream)
             && !self.revoked.has(&session.id, turn.now)
-            && !self.revoked.has(&session.parent, turn.now);
+            && !self.revoked.has(&session.parent, turn.now)
+            && !self.revoked.ended_at_upstream(&session.identity, session.began, turn.now);
         Ok(if is_live { Ok(session) } else { Err(slot.clear(jar)) })
     }
 

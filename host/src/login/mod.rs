@@ -29,6 +29,7 @@ mod complete;
 mod contracts;
 mod decide;
 mod directory;
+mod ended;
 mod enter;
 mod facts;
 mod limits;
@@ -60,7 +61,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Origin, Revoked, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -69,6 +70,9 @@ use turn::Turn;
 
 /// How many used states are remembered; a login past that is refused.
 const USED_STATES_MAX: usize = 200_000;
+
+/// How many logout tokens are remembered; one past that is refused.
+const LOGOUT_TOKENS_MAX: usize = 200_000;
 
 /// How many `acr-values` a demand has, as at the policies.
 const ACR_VALUES_MAX: usize = 16;
@@ -199,6 +203,7 @@ pub struct Login {
     revoked: Revoked,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
+    logout_tokens: Mutex<Expiring<String, ()>>,
 }
 
 impl Login {
@@ -215,6 +220,7 @@ impl Login {
             revoked: Revoked::default(),
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
+            logout_tokens: Mutex::new(Expiring::new(LOGOUT_TOKENS_MAX)),
         }
     }
 
@@ -321,9 +327,41 @@ impl Login {
         }
     }
 
+    /// Did nothing end what came from there: no logout here, none at the upstream?
+    #[must_use]
+    pub fn lives(&self, origin: &Origin) -> bool {
+        !self.revoked.covers(origin, self.parts.clock.now())
+    }
+
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.
     pub fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         self.do_logged_out(visitor, state)
+    }
+
+    /// Gateway's host, `POST /backchannel-logout/{upstream}`: the upstream says, and proves, that
+    /// a session there is over.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended nothing.
+    pub async fn back_channel_logout(&self, visitor: &Visitor, upstream: &str, token: &str) -> Result<(), Refusal> {
+        self.do_back_channel_logout(visitor, upstream, token).await
+    }
+
+    /// Gateway's host, `GET /frontchannel-logout/{upstream}?iss=…&sid=…`: a browser says that a
+    /// session there is over.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended nothing.
+    pub async fn front_channel_logout(
+        &self,
+        visitor: &Visitor,
+        upstream: &str,
+        issuer: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<(), Refusal> {
+        self.do_front_channel_logout(visitor, upstream, issuer, session).await
     }
 
     /// The configuration in force.

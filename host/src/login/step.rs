@@ -7,7 +7,7 @@ use url::Url;
 use super::Demand;
 use crate::{
     decision::Admission,
-    session::{Session, SetCookie},
+    session::{Origin, Session, SetCookie},
 };
 
 /// A step and the cookies that go with it, whatever it is.
@@ -28,8 +28,8 @@ pub enum Step {
         admission: Box<Admission>,
         /// The sealed request, as it came in.
         request: String,
-        /// The single sign-on session's id: the `sid` that the application gets.
-        sid: String,
+        /// The single sign-on session: its id is the `sid` that the application gets.
+        origin: Box<Origin>,
     },
     /// A page that asks for a username or an email address.
     AskIdentifier {

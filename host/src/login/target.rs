@@ -364,6 +364,7 @@ mod tests {
                 post_logout_redirect_uris: uris.to_vec(),
                 scopes: vec![],
                 id_token_algorithm: "ES256".into(),
+                refresh_tokens: false,
             }),
             ..application(&[])
         };

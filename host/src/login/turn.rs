@@ -82,7 +82,11 @@ impl<'a> Turn<'a> {
         let sso = self.sso_slot().open::<Sso>(&self.login.parts.keys, &self.visitor.cookies);
         let sso = self.lenient(sso)?;
         Ok(sso.filter(|sso| {
-            sso.began <= self.now && self.now < sso.expires && !self.login.revoked.has(&sso.family, self.now)
+            let revoked = &self.login.revoked;
+            sso.began <= self.now
+                && self.now < sso.expires
+                && !revoked.has(&sso.family, self.now)
+                && !revoked.ended_at_upstream(sso.identity(), sso.began, self.now)
         }))
     }
 

@@ -14,7 +14,7 @@ use crate::{
         AccessRequest, AccessVerdict, Account, Admit, Attempt, Claim, Denial, DenyCode, Direction, Hook, Plan, Profile,
         Rules, SessionTerms, StepUp, Trace, Update, Value,
     },
-    identity::{Identity, VerifiedIdentity},
+    identity::{GroupClaim, Identity, VerifiedIdentity},
     secret::Secret,
 };
 
@@ -306,6 +306,33 @@ fn a_guest_sees_the_claims_and_facts_that_its_manifest_names_and_no_others() {
     assert_eq!(seen(telling(160).manifest("reads", json!(["*"]))), 3);
     assert_eq!(seen(telling(48)), 0);
     assert_eq!(seen(telling(48).manifest("facts", json!(["request.host", "header.accept"]))), 2);
+}
+
+#[test]
+fn a_guest_sees_the_groups_that_its_manifest_names_and_no_others() {
+    // In the contract's layout: the case of `identity.groups` is at 104 and its length at 112;
+    // the length of the granted groups at 172.
+    const REPORTED: [u32; 2] = [104, 112];
+    const GRANTED: u32 = 172;
+    let groups = GroupClaim::Listed(vec!["a".into(), "b".into()]);
+    let identity = VerifiedIdentity::assertion(Identity { groups, ..identity() });
+    let granted = ["x", "y", "z"].map(str::to_owned);
+    let engine = engine(|_| {});
+    let seen = |reads: Option<&[&str]>| {
+        let guest = |offset| match reads {
+            Some(reads) => telling(offset).manifest("reads-groups", json!(reads)),
+            None => telling(offset),
+        };
+        let told = |offset| {
+            let mut run = run(&load(&engine, &[guest(offset)]));
+            run.session(&identity, &granted, MAXIMUM).unwrap().lifetime
+        };
+        (REPORTED.map(told), told(GRANTED))
+    };
+    assert_eq!(seen(None), ([3, 2], 3));
+    assert_eq!(seen(Some(&["reported"])), ([3, 2], 0));
+    assert_eq!(seen(Some(&["granted", "account"])), ([0, 0], 3));
+    assert_eq!(seen(Some(&[])), ([0, 0], 0));
 }
 
 #[test]

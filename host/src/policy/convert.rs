@@ -12,7 +12,7 @@ use super::{
         vestibule::policy::types,
     },
     instance::LoadedPolicy,
-    manifest::is_credential_fact,
+    manifest::{Groups, is_credential_fact},
 };
 use crate::{
     decision::{
@@ -40,7 +40,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Question<'a> {
     facts: Vec<Named<'a>>,
     claims: Vec<Named<'a>>,
-    reported: Vec<&'a str>,
+    /// None withholds them.
+    reported: Option<Vec<&'a str>>,
     amr: Vec<&'a str>,
     account_groups: Vec<&'a str>,
     account_attributes: Vec<Named<'a>>,
@@ -67,12 +68,18 @@ impl<'a> Question<'a> {
             question.claims =
                 policy.reads().of(&identity.claims).map(|(name, value)| Named::of_json(name, value)).collect();
             question.amr = strs(&identity.amr);
-            if let GroupClaim::Listed(groups) = &identity.groups {
-                question.reported = strs(groups);
+            if policy.reads_groups(Groups::Reported) {
+                let listed = match &identity.groups {
+                    GroupClaim::Listed(groups) => groups.as_slice(),
+                    GroupClaim::Absent | GroupClaim::Overage => &[],
+                };
+                question.reported = Some(strs(listed));
             }
         }
         if let Some(account) = account {
-            question.account_groups = strs(&account.groups);
+            if policy.reads_groups(Groups::Account) {
+                question.account_groups = strs(&account.groups);
+            }
             question.account_attributes = account.attributes.iter().map(Named::of_claim).collect();
         }
         question
@@ -123,10 +130,11 @@ impl Params<'_> {
                 .email
                 .as_ref()
                 .map(|email| types::Email { address: &email.address, verified: email.verified }),
-            groups: match &identity.groups {
-                GroupClaim::Absent => types::GroupClaim::Absent,
-                GroupClaim::Overage => types::GroupClaim::Overage,
-                GroupClaim::Listed(_) => types::GroupClaim::Listed(&self.question.reported),
+            groups: match (&self.question.reported, &identity.groups) {
+                (None, _) => types::GroupClaim::Withheld,
+                (Some(_), GroupClaim::Absent) => types::GroupClaim::Absent,
+                (Some(_), GroupClaim::Overage) => types::GroupClaim::Overage,
+                (Some(listed), GroupClaim::Listed(_)) => types::GroupClaim::Listed(listed),
             },
             auth_time: identity.auth_time,
             acr: identity.acr.as_deref(),
@@ -266,6 +274,11 @@ pub(crate) fn grant_params(plan: &Plan) -> Vec<types::GrantParam<'_>> {
             because: types::ReasonParam { code: &grant.because.code, detail: &grant.because.detail },
         })
         .collect()
+}
+
+/// What a plan grants, lent.
+pub(crate) fn granted_params(plan: &Plan) -> Vec<provision::Granted<'_>> {
+    plan.grants.iter().map(|grant| provision::Granted { group: &grant.group, because: &grant.because.code }).collect()
 }
 
 /// A plan, lent; `grants` and `exclude` are its own.

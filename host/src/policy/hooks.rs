@@ -142,7 +142,7 @@ hooks! {
         identity: types::Identity<'_>,
         account: Option<types::Account<'_>>,
         profile: types::ProfileParam<'_>,
-        plan: types::PlanParam<'_>
+        granted: &[provision::Granted<'_>]
     ) -> provision::Terms;
     session: Session, "limit" (
         context: types::Context<'_>,

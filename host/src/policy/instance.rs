@@ -20,7 +20,7 @@ use super::{
     error::{LoadError, ManifestError, SettingsProblem},
     hooks::Hooks,
     limits::{Failure, Guest},
-    manifest::{self, GrantPatterns, Manifest, is_credential_claim},
+    manifest::{self, GrantPatterns, Groups, Manifest, is_credential_claim},
     paths::AccessPaths,
     settings::{self, Settings},
     snapshot::{self, Configurable},
@@ -154,6 +154,11 @@ impl LoadedPolicy {
 
     pub(crate) fn reads(&self) -> &Reads {
         &self.reads
+    }
+
+    /// Does it get to know these groups?
+    pub(crate) fn reads_groups(&self, groups: Groups) -> bool {
+        self.manifest.reads_groups.contains(&groups)
     }
 
     /// A fresh instance, as `configure` left it.

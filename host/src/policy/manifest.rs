@@ -35,6 +35,19 @@ const CREDENTIAL_CLAIMS: [&str; 7] =
 /// A name is at most this long.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Groups that a policy may want to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Groups {
+    /// Those that the account has.
+    Account,
+    /// Those that the subject is granted in this login: at `provision`, `session`, `access`. What
+    /// a policy at `groups` adds to is always given whole.
+    Granted,
+    /// Those that the upstream reported.
+    Reported,
+}
+
 /// What a policy is, what it reads, and what it may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -55,6 +68,9 @@ pub struct Manifest {
     /// pointers (RFC 6901) in which the part `*` stands for every element.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads_from_settings: Vec<String>,
+    /// The groups that it wants to see; all, where the manifest does not say.
+    #[serde(default = "all_groups")]
+    pub reads_groups: BTreeSet<Groups>,
     /// The facts that it wants to see.
     #[serde(default)]
     pub facts: Vec<String>,
@@ -338,6 +354,10 @@ fn any_object() -> Value {
     serde_json::json!({ "type": "object" })
 }
 
+fn all_groups() -> BTreeSet<Groups> {
+    [Groups::Account, Groups::Granted, Groups::Reported].into()
+}
+
 fn no_settings() -> Value {
     Value::Object(serde_json::Map::new())
 }
@@ -421,6 +441,17 @@ mod tests {
             assert_eq!(grants.cover(group), covered, "{group}");
         }
         assert!(with(|manifest| manifest["reads-from-settings"] = serde_json::json!(["claim"])).is_err());
+    }
+
+    #[test]
+    fn sees_all_groups_unless_it_says_which() {
+        let reads = |text: &str| Manifest::from_toml(text).map(|manifest| manifest.reads_groups);
+        let of = |line: &str| reads(&format!("name = \"a\"\nversion = \"1\"\nhooks = [\"admit\"]\n{line}"));
+        assert_eq!(of("").unwrap(), all_groups());
+        assert_eq!(of("reads-groups = []").unwrap(), BTreeSet::new());
+        assert_eq!(of("reads-groups = [\"reported\"]").unwrap(), [Groups::Reported].into());
+        let error = of("reads-groups = [\"all\"]").unwrap_err().to_string();
+        assert!(error.contains("reads-groups") && error.contains("`reported`"), "{error}");
     }
 
     #[test]

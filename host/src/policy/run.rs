@@ -13,6 +13,7 @@ use super::{
     contract,
     convert::{self, Named, Question, Verdict},
     instance::{LoadedPolicy, Sandbox},
+    manifest::Groups,
 };
 use crate::{
     decision::{
@@ -183,7 +184,7 @@ impl Run {
                     sandbox,
                     params.context(context),
                     params.identity(identity),
-                    &groups,
+                    if policy.reads_groups(Groups::Granted) { &groups } else { &[] },
                     convert::request_param(request),
                 )
             })?;
@@ -375,7 +376,7 @@ impl Run {
         const HOOK: Hook = Hook::Provision;
         let attributes: Vec<Named<'_>> = profile.attributes.iter().map(Named::of_claim).collect();
         let attributes = convert::params(&attributes);
-        let (grants, exclude) = (convert::grant_params(plan), convert::strs(&plan.exclude));
+        let granted = convert::granted_params(plan);
         let mut together: Option<ProvisionTerms> = None;
         for index in self.with(HOOK) {
             let terms = self.ask(index, HOOK, |policy, context, sandbox| {
@@ -387,7 +388,7 @@ impl Run {
                     params.identity(identity),
                     params.account(account),
                     convert::profile_param(profile, &attributes),
-                    convert::plan_param(plan, &grants, &exclude),
+                    if policy.reads_groups(Groups::Granted) { &granted } else { &[] },
                 )
             })?;
             let terms = convert::provision_terms(terms);
@@ -431,7 +432,7 @@ impl Run {
                     sandbox,
                     params.context(context),
                     params.identity(identity),
-                    &groups,
+                    if policy.reads_groups(Groups::Granted) { &groups } else { &[] },
                     convert::terms_param(so_far),
                 )
             })?;

@@ -53,6 +53,12 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
         self.put(key, value, expires);
     }
 
+    /// Is nothing remembered? What has expired counts until something is remembered anew.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Is `key` remembered?
     #[must_use]
     pub fn contains<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: u64) -> bool

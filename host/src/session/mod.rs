@@ -8,6 +8,7 @@
 mod cookie;
 mod memory;
 mod opened;
+mod origin;
 mod revoked;
 mod sso;
 mod ticket;
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use cookie::{CookieError, Jar, SetCookie, Slot};
 pub use memory::{Expiring, Full};
 pub use opened::Opened;
-pub use revoked::Revoked;
+pub use origin::Origin;
+pub use revoked::{Channel, Ended, Revoked};
 pub use sso::Sso;
 pub use ticket::{Entry, TICKET_LIFETIME_S, Ticket, TicketError, Tickets, hash};
 

@@ -6,13 +6,13 @@
 //!    come from `discovery`.
 //! 2. `callback`: the answer's `iss`, error and code, before anything is sent (RFC 9207).
 //! 3. `exchange`: the code for tokens.
-//! 4. `token`: an `UnverifiedIdToken`, whose claims nobody can read, to `SignedClaims`;
+//! 4. `token`: an `UnverifiedToken`, whose claims nobody can read, to `SignedClaims`;
 //!    `jwks` finds the key.
 //! 5. `verify`: signed claims to a verified identity; nobody else makes one. `email`,
 //!    `groups` and `claims` say what becomes of each claim; `userinfo` adds to them.
 //!
 //! `oidc` and `oauth2` put the steps in order; `local` has the gateway's own accounts;
-//! `logout` ends the session at the upstream; `fetch` is the only HTTP client, and
+//! `logout` ends the session at the upstream, `ended` hears that it ended there; `fetch` is the only HTTP client, and
 //! `address` says where it may connect to. `docs/adr/0003-id-token-verification.md` says
 //! why the verifier is ours.
 //!
@@ -76,6 +76,7 @@
 //! | `iss-missing` | no `iss` in the ID token |
 //! | `iss-parameter-mismatch` | the callback is another issuer's (RFC 9207) |
 //! | `iss-parameter-missing` | the callback has no `iss`, though one is always sent |
+//! | `jti-missing` | a logout token has no `jti` |
 //! | `jwks-malformed` | the key set is not as RFC 7517 has it |
 //! | `jwks-status` | the key set answers something else than 200 |
 //! | `key-algorithm-mismatch` | the key is not for the ID token's algorithm |
@@ -85,7 +86,13 @@
 //! | `key-unknown` | no key of that `kid`, not even in a newer set |
 //! | `key-weak` | RSA below 2048 bits, above 8192, or with a trivial exponent |
 //! | `kid-missing` | the ID token names no key, and several would fit |
+//! | `logout-event-missing` | the token's `events` does not make it a logout token |
+//! | `logout-id-malformed` | a logout token's `jti`, `sid` or `sub` is no short text |
+//! | `logout-nobody` | a logout names neither a session nor a subject |
+//! | `logout-sid-needed` | `subject-claim` is another than `sub`, and the logout token has no `sid` |
 //! | `logout-template-malformed` | `logout-url` has an unknown placeholder or is no URL |
+//! | `logout-token-nonce` | the logout token has a `nonce`, as an ID token has |
+//! | `logout-token-too-old` | the logout token was issued too long ago |
 //! | `no-randomness` | the operating system gives none |
 //! | `nonce-mismatch` | the ID token answers another login |
 //! | `nonce-missing` | no `nonce` |
@@ -111,6 +118,7 @@
 //! | `upstream-error` | the upstream answers another error |
 //! | `upstream-is-local` | a local upstream has no authorization request |
 //! | `upstream-mismatch` | the callback belongs to another upstream's login |
+//! | `upstream-not-oidc` | a logout came for an upstream that is no OpenID provider |
 //! | `userinfo-jwt` | userinfo is a JWT |
 //! | `userinfo-malformed` | userinfo is no JSON object |
 //! | `userinfo-not-json` | userinfo answers something else than JSON |
@@ -125,6 +133,7 @@ mod callback;
 mod claims;
 mod discovery;
 mod email;
+mod ended;
 mod error;
 mod exchange;
 mod fetch;
@@ -149,6 +158,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use email::{authoritative, is_address, is_within};
+pub use ended::{Ended, LogoutToken, Which};
 pub use error::UpstreamError;
 pub use local::{LocalAccounts, hash_password};
 
@@ -290,6 +300,30 @@ impl Upstreams {
         }
     }
 
+    /// Verifies a logout token of `upstream` (OIDC Back-Channel Logout §2.6). The caller sees to it
+    /// that each counts once.
+    ///
+    /// # Errors
+    ///
+    /// Each check has its own code.
+    pub async fn logout_token(&self, upstream: &Upstream, unverified: &str) -> Result<LogoutToken, UpstreamError> {
+        ended::back_channel(self, upstream, oidc_of(upstream)?, unverified).await
+    }
+
+    /// What a front-channel logout of `upstream` ends (OIDC Front-Channel Logout §2).
+    ///
+    /// # Errors
+    ///
+    /// Each check has its own code.
+    pub fn front_channel_logout(
+        &self,
+        upstream: &Upstream,
+        issuer: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<Ended, UpstreamError> {
+        ended::front_channel(oidc_of(upstream)?, issuer, session)
+    }
+
     /// Checks a local account's password, on a thread that may block, and not more than a
     /// few at a time. The file is read each time, so that a change counts at once.
     ///
@@ -346,6 +380,15 @@ impl Upstreams {
         let UpstreamKind::Oidc(oidc) = &upstream.kind else { return Ok(None) };
         let endpoint = oidc::provider(self, oidc).await?.end_session;
         Ok(endpoint.map(|endpoint| logout::end_session(&endpoint, parameters)))
+    }
+}
+
+fn oidc_of(upstream: &Upstream) -> Result<&crate::config::Oidc, UpstreamError> {
+    match &upstream.kind {
+        UpstreamKind::Oidc(oidc) => Ok(oidc),
+        UpstreamKind::Local | UpstreamKind::OAuth2(_) => {
+            Err(error::refuse("upstream-not-oidc", "only an OpenID provider says that its sessions ended"))
+        }
     }
 }
 

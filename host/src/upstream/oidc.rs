@@ -11,7 +11,7 @@ use super::{
     exchange::{self, Client},
     issuer::Issuer,
     jwks,
-    token::UnverifiedIdToken,
+    token::{SignedClaims, TokenKind, UnverifiedToken},
     userinfo,
     verify::{self, Expected},
 };
@@ -80,17 +80,7 @@ pub(super) async fn complete(
     let raw = tokens.unverified_id_token;
     let raw = raw.ok_or_else(|| refuse("id-token-missing", "the token endpoint gave no ID token"))?;
 
-    let unverified = UnverifiedIdToken::parse(raw.expose(), &oidc.algorithms)?;
-    let keys = jwks::keys_for(
-        &upstreams.key_sets,
-        &upstreams.fetcher,
-        &*upstreams.clock,
-        (&oidc.keys, provider.jwks.as_ref()),
-        unverified.key_id(),
-        unverified.algorithm(),
-    )
-    .await?;
-    let signed = unverified.signed_by(&keys)?;
+    let signed = signed(upstreams, oidc, &provider, raw.expose(), TokenKind::Id).await?;
     let expected = Expected {
         oidc,
         upstream,
@@ -110,4 +100,29 @@ pub(super) async fn complete(
         }
     };
     Ok(Proof::new(verify::oidc(upstream, checked, further.as_ref())?, Some(raw)))
+}
+
+/// The claims of a token that a key of the upstream signed.
+///
+/// # Errors
+///
+/// Where it is no such token.
+pub(super) async fn signed(
+    upstreams: &Upstreams,
+    oidc: &Oidc,
+    provider: &Provider,
+    token: &str,
+    kind: TokenKind,
+) -> Result<SignedClaims, UpstreamError> {
+    let unverified = UnverifiedToken::parse(token, kind, &oidc.algorithms)?;
+    let keys = jwks::keys_for(
+        &upstreams.key_sets,
+        &upstreams.fetcher,
+        &*upstreams.clock,
+        (&oidc.keys, provider.jwks.as_ref()),
+        unverified.key_id(),
+        unverified.algorithm(),
+    )
+    .await?;
+    unverified.signed_by(&keys)
 }

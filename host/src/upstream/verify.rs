@@ -60,9 +60,12 @@ pub(super) struct CheckedIdToken {
 /// One code for each check.
 pub(super) fn id_token(signed: SignedClaims, expected: &Expected<'_>) -> Result<CheckedIdToken, UpstreamError> {
     let claims = &signed.claims;
-    let issuer = check_issuer(&signed, expected)?;
+    let issuer = check_issuer(&signed, expected.oidc, expected.upstream)?;
+    if expected.callback_issuer.is_some_and(|callback| callback != issuer) {
+        return Err(refuse("iss-mismatch", "the ID token's issuer is not the callback's"));
+    }
     check_audience(claims, &expected.oidc.client_id)?;
-    check_times(claims, expected)?;
+    check_times(claims, expected.oidc, expected.now)?;
     check_nonce(claims, &expected.exchange.nonce)?;
     check_at_hash(claims, signed.algorithm, expected.access_token)?;
     let auth_time = check_auth_time(claims, expected)?;
@@ -178,24 +181,21 @@ impl Proof {
 }
 
 /// `iss`, byte for byte; in Entra's multi-tenant form with `tid` in its place.
-fn check_issuer(signed: &SignedClaims, expected: &Expected<'_>) -> Result<String, UpstreamError> {
+pub(super) fn check_issuer(signed: &SignedClaims, oidc: &Oidc, upstream: &Upstream) -> Result<String, UpstreamError> {
     let claims = &signed.claims;
-    let found = text(claims, "iss").ok_or_else(|| refuse("iss-missing", "the ID token states no issuer"))?;
+    let found = text(claims, "iss").ok_or_else(|| refuse("iss-missing", "the token states no issuer"))?;
     let tenant = text(claims, "tid");
     let mismatch = |detail: &str| refuse("iss-mismatch", detail);
-    if !Issuer(&expected.oidc.issuer).is(found, tenant) {
-        return Err(mismatch("the ID token is another issuer's"));
-    }
-    if expected.callback_issuer.is_some_and(|callback| callback != found) {
-        return Err(mismatch("the ID token's issuer is not the callback's"));
+    if !Issuer(&oidc.issuer).is(found, tenant) {
+        return Err(mismatch("the token is another issuer's"));
     }
     if signed.key_issuer.as_ref().is_some_and(|key| !Issuer(key).is(found, tenant)) {
-        return Err(mismatch("the key that signed the ID token is for another issuer"));
+        return Err(mismatch("the key that signed the token is for another issuer"));
     }
-    if let Some(allowed) = &expected.upstream.allowed_tenants {
-        let tenant = tenant.ok_or_else(|| refuse("tenant-missing", "the ID token states no tenant (tid)"))?;
+    if let Some(allowed) = &upstream.allowed_tenants {
+        let tenant = tenant.ok_or_else(|| refuse("tenant-missing", "the token states no tenant (tid)"))?;
         if !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(tenant)) {
-            return Err(refuse("tenant-not-allowed", "the ID token's tenant is not in `allowed-tenants`"));
+            return Err(refuse("tenant-not-allowed", "the token's tenant is not in `allowed-tenants`"));
         }
     }
     Ok(found.to_owned())
@@ -203,47 +203,46 @@ fn check_issuer(signed: &SignedClaims, expected: &Expected<'_>) -> Result<String
 
 /// We must be an audience. Where there are others, or an authorized party is named, that
 /// must be us, too (OIDC Core §3.1.3.7, steps 3 to 5).
-fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), UpstreamError> {
-    let malformed = || refuse("aud-malformed", "the ID token's aud is neither a text nor a list of texts");
+pub(super) fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), UpstreamError> {
+    let malformed = || refuse("aud-malformed", "the token's aud is neither a text nor a list of texts");
     let audiences: Vec<&str> = match claims.get("aud") {
-        None => return Err(refuse("aud-missing", "the ID token states no audience")),
+        None => return Err(refuse("aud-missing", "the token states no audience")),
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(list)) => list.iter().map(Value::as_str).collect::<Option<_>>().ok_or_else(malformed)?,
         Some(_) => return Err(malformed()),
     };
     if !audiences.contains(&client_id) {
-        return Err(refuse("aud-mismatch", "the ID token is for another client"));
+        return Err(refuse("aud-mismatch", "the token is for another client"));
     }
     match claims.get("azp") {
         Some(Value::String(party)) if party == client_id => Ok(()),
         None if audiences.iter().all(|audience| *audience == client_id) => Ok(()),
-        None => Err(refuse("azp-missing", "the ID token has several audiences and no azp")),
-        Some(_) => Err(refuse("azp-mismatch", "the ID token was issued to another client (azp)")),
+        None => Err(refuse("azp-missing", "the token has several audiences and no azp")),
+        Some(_) => Err(refuse("azp-mismatch", "the token was issued to another client (azp)")),
     }
 }
 
 /// `exp` and `iat` must be there; each time must be a number, not a text that looks like
 /// one (RFC 7519 §2, NumericDate).
-fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), UpstreamError> {
-    let skew = u64::from(expected.oidc.clock_skew);
-    let now = expected.now;
-    let missing = |name: &str| refuse("time-missing", format!("the ID token has no {name}"));
+pub(super) fn check_times(claims: &Map<String, Value>, oidc: &Oidc, now: u64) -> Result<(), UpstreamError> {
+    let skew = u64::from(oidc.clock_skew);
+    let missing = |name: &str| refuse("time-missing", format!("the token has no {name}"));
     let exp = time(claims, "exp")?.ok_or_else(|| missing("exp"))?;
     let iat = time(claims, "iat")?.ok_or_else(|| missing("iat"))?;
     if now >= exp.saturating_add(skew) {
-        return Err(refuse("token-expired", "the ID token has expired"));
+        return Err(refuse("token-expired", "the token has expired"));
     }
     if iat > now.saturating_add(skew) {
-        return Err(refuse("token-from-future", "the ID token's iat is in the future"));
+        return Err(refuse("token-from-future", "the token's iat is in the future"));
     }
     if time(claims, "nbf")?.is_some_and(|nbf| nbf > now.saturating_add(skew)) {
-        return Err(refuse("token-not-yet-valid", "the ID token's nbf is in the future"));
+        return Err(refuse("token-not-yet-valid", "the token's nbf is in the future"));
     }
     Ok(())
 }
 
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, UpstreamError> {
-    let malformed = || refuse("time-malformed", format!("the ID token's {name} is not a number of seconds"));
+pub(super) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, UpstreamError> {
+    let malformed = || refuse("time-malformed", format!("the token's {name} is not a number of seconds"));
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = match (value.as_u64(), value.as_f64()) {
         (Some(whole), _) => whole,

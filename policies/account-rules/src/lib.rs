@@ -5,7 +5,7 @@
 
 use vestibule_policy::{
     prelude::*,
-    provision::{Terms, Update},
+    provision::{Granted, Terms, Update},
     types::Problem,
 };
 
@@ -72,10 +72,10 @@ impl Provision for AccountRules {
         _identity: &Identity,
         account: Option<&Account>,
         profile: &Profile,
-        plan: &Plan,
+        granted: &[Granted],
     ) -> Result<Terms, Fault> {
         Ok(Terms {
-            refuse_creation: if account.is_some() { None } else { self.refusal(profile, plan) },
+            refuse_creation: if account.is_some() { None } else { self.refusal(profile, granted) },
             update_attributes: match self.settings.update_attributes {
                 UpdateAttributes::Never => Update::Never,
                 UpdateAttributes::OnCreation => Update::OnCreation,
@@ -88,11 +88,11 @@ impl Provision for AccountRules {
 
 impl AccountRules {
     /// Why a subject without an account gets none.
-    fn refusal(&self, profile: &Profile, plan: &Plan) -> Option<Reason> {
+    fn refusal(&self, profile: &Profile, granted: &[Granted]) -> Option<Reason> {
         if !self.settings.allow_creation {
             return Some(Reason::new("creation-not-allowed", ""));
         }
-        let mapped = plan.grants.iter().any(|grant| grant.because.code != DEFAULT_GROUP);
+        let mapped = granted.iter().any(|grant| grant.because != DEFAULT_GROUP);
         if self.settings.only_if_mapped && !mapped {
             return Some(Reason::new("no-mapped-group", ""));
         }

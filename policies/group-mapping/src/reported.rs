@@ -25,6 +25,8 @@ pub(crate) fn reported<'a>(identity: &'a Identity, settings: &Settings) -> Resul
         // A claim of another name that happens to be there does not make up for a list that
         // was too long to be sent.
         GroupClaim::Overage => Ok(Reported::NoList("overage")),
+        // The manifest asks for them: somebody took that out of it.
+        GroupClaim::Withheld => Ok(Reported::NoList("withheld")),
         GroupClaim::Absent if settings.groups_claim.is_empty() => Ok(Reported::NoList("absent")),
         GroupClaim::Listed(names) if settings.groups_claim.is_empty() => Ok(Reported::Listed(Cow::Borrowed(names))),
         GroupClaim::Absent | GroupClaim::Listed(_) => of_claim(identity, settings),

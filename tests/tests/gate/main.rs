@@ -5,6 +5,8 @@ mod attacks;
 mod bad_input;
 mod browser;
 mod login;
+mod logout;
+mod provider;
 mod saml;
 mod saml_apache;
 mod scene;

@@ -82,6 +82,8 @@ impl Scene {
                 "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
                 "redirect_uris": [format!("{}/callback/op", gateway.url())],
                 "post_logout_redirect_uris": [format!("{}/logged-out", gateway.url())],
+                "backchannel_logout_uri": format!("{}/backchannel-logout/op", gateway.url()),
+                "backchannel_logout_session_required": true,
             }]),
             &people(),
         );

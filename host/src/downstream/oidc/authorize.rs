@@ -12,13 +12,15 @@ use super::{
     grants::Grant,
     issuer, limits,
 };
-use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token};
+use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token, session::Origin};
 
 /// A checked authorization request; it travels sealed while the person logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizeRequest {
     /// The application's id.
     pub application: String,
+    /// Its organization.
+    pub organization: String,
     /// The relying party.
     pub client_id: String,
     /// One of the registered ones.
@@ -67,7 +69,7 @@ pub struct Refused {
 impl Provider {
     /// Reads the query of an authorization request; nothing of it is trusted.
     #[must_use]
-    pub fn authorize(&self, config: &Config, query: &[(String, String)]) -> Asked {
+    pub fn authorize(&self, config: &Config, organization: &str, query: &[(String, String)]) -> Asked {
         let refused = |code, detail: &str| Asked::Refused(Refused { code, detail: detail.to_owned() });
         let mut parameters = BTreeMap::new();
         let mut repeated = None;
@@ -80,7 +82,7 @@ impl Provider {
         if matches!(repeated, Some("client_id" | "redirect_uri")) {
             return refused("repeated-parameter", "client_id and redirect_uri must be given once");
         }
-        let Some(client) = parameters.get("client_id").and_then(|id| client::find(config, id)) else {
+        let Some(client) = parameters.get("client_id").and_then(|id| client::find(config, organization, id)) else {
             return refused("unknown-client", "no application has this client_id");
         };
         let Some(redirect_uri) = parameters.get("redirect_uri").and_then(|uri| registered(client, uri)) else {
@@ -89,9 +91,13 @@ impl Provider {
         let state = parameters.get("state").map(|state| (*state).to_owned());
         match check(client, &redirect_uri, &parameters, repeated) {
             Ok(request) => Asked::Login(Box::new(request)),
-            Err((error, description)) => {
-                Asked::Redirect(error_url(config, &redirect_uri, state.as_deref(), error, description))
-            }
+            Err((error, description)) => Asked::Redirect(error_url(
+                &issuer(config, organization),
+                &redirect_uri,
+                state.as_deref(),
+                error,
+                description,
+            )),
         }
     }
 
@@ -112,14 +118,15 @@ impl Provider {
     ///
     /// Where `sealed` is not what [`Provider::seal`] gave out, or where the admission is
     /// for another application.
-    pub fn grant(&self, config: &Config, admission: &Admission, sealed: &str, sid: &str) -> Result<Url, Refused> {
+    pub fn grant(&self, config: &Config, admission: &Admission, sealed: &str, origin: Origin) -> Result<Url, Refused> {
         let request = self.unseal(sealed)?;
-        if request.application != admission.application {
+        if request.application != admission.application || request.organization != admission.tenant {
             return Err(Refused { code: "wrong-application", detail: "the login was for another application".into() });
         }
         let code = random_token().map_err(|error| Refused { code: "no-randomness", detail: error.to_string() })?;
         let grant = Grant {
             application: request.application.clone(),
+            organization: request.organization.clone(),
             client_id: request.client_id,
             redirect_uri: request.redirect_uri.as_str().to_owned(),
             challenge: request.challenge,
@@ -127,7 +134,8 @@ impl Provider {
             claims: claims::claims(admission, &request.scopes),
             scopes: request.scopes,
             subject: claims::subject(&admission.identity),
-            sid: sid.to_owned(),
+            origin,
+            ends: admission.at.saturating_add(u64::from(admission.terms.lifetime)),
             auth_time: admission.identity.auth_time,
             acr: admission.identity.acr.clone(),
             amr: admission.identity.amr.clone(),
@@ -136,7 +144,7 @@ impl Provider {
         self.grants.put_code(&code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
         let mut url = request.redirect_uri;
         url.query_pairs_mut().append_pair("code", &code);
-        finish(config, &mut url, request.state.as_deref());
+        finish(&issuer(config, &request.organization), &mut url, request.state.as_deref());
         Ok(url)
     }
 
@@ -152,7 +160,8 @@ impl Provider {
             "login-required" => "login_required",
             _ => "access_denied",
         };
-        Ok(error_url(config, &request.redirect_uri, request.state.as_deref(), error, code))
+        let issuer = issuer(config, &request.organization);
+        Ok(error_url(&issuer, &request.redirect_uri, request.state.as_deref(), error, code))
     }
 
     fn unseal(&self, sealed: &str) -> Result<AuthorizeRequest, Refused> {
@@ -225,6 +234,7 @@ fn check(
     };
     Ok(AuthorizeRequest {
         application: client.application.id.clone(),
+        organization: client.application.tenant.clone(),
         client_id: client.registration.client_id.clone(),
         redirect_uri: redirect_uri.clone(),
         scopes,
@@ -264,18 +274,18 @@ fn challenge(client: Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<Op
     }
 }
 
-fn error_url(config: &Config, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
+fn error_url(issuer: &str, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
     let mut url = redirect_uri.clone();
     url.query_pairs_mut().append_pair("error", error).append_pair("error_description", description);
-    finish(config, &mut url, state);
+    finish(issuer, &mut url, state);
     url
 }
 
 /// `state` (RFC 6749 §4.1.2) and `iss` (RFC 9207 §2), on a yes and on a no.
-fn finish(config: &Config, url: &mut Url, state: Option<&str>) {
+fn finish(issuer: &str, url: &mut Url, state: Option<&str>) {
     let mut query = url.query_pairs_mut();
     if let Some(state) = state {
         query.append_pair("state", state);
     }
-    query.append_pair("iss", &issuer(config));
+    query.append_pair("iss", issuer);
 }

@@ -54,6 +54,18 @@ pub(crate) fn claims(admitted: &Admitted, scopes: &[String]) -> Map<String, Valu
     claims
 }
 
+/// Those of `claims` that `scopes` still cover, where a refresh asked for fewer.
+pub(crate) fn of_scopes(claims: &Map<String, Value>, scopes: &str) -> Map<String, Value> {
+    let has = |scope: &str| scopes.split(' ').any(|candidate| candidate == scope);
+    let covered = |name: &str| match name {
+        "email" | "email_verified" => has("email"),
+        "groups" => has("groups"),
+        // Names and attributes: `profile` is what they came with.
+        _ => has("profile"),
+    };
+    claims.iter().filter(|(name, _)| covered(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 fn value(value: &decision::Value) -> Value {
     match value {
         decision::Value::Text(text) => json!(text),

@@ -16,9 +16,10 @@ pub(crate) struct Client<'c> {
     pub(crate) registration: &'c OidcClient,
 }
 
-/// The relying party with this `client_id`, if there is one.
-pub(crate) fn find<'c>(config: &'c Config, client_id: &str) -> Option<Client<'c>> {
-    config.applications.values().find_map(|application| match &application.hand_over {
+/// The organization's relying party with this `client_id`, if there is one.
+pub(crate) fn find<'c>(config: &'c Config, organization: &str, client_id: &str) -> Option<Client<'c>> {
+    let mut own = config.applications.values().filter(|application| application.tenant == organization);
+    own.find_map(|application| match &application.hand_over {
         HandOver::Oidc(registration) if registration.client_id == client_id => {
             Some(Client { application, registration })
         }
@@ -62,7 +63,7 @@ pub(crate) fn credentials(
 
 /// Is this secret the client's? Takes the same time for every wrong one. A public client
 /// has no secret, and must not send one.
-pub(crate) fn proves(client: Client<'_>, secret: Option<&str>) -> bool {
+pub(crate) fn proves(client: &Client<'_>, secret: Option<&str>) -> bool {
     match (&client.registration.client_secret, secret) {
         (None, None) => true,
         (Some(expected), Some(given)) => {

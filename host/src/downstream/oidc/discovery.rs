@@ -6,24 +6,28 @@ use super::{Provider, claims::SCOPES, issuer};
 use crate::config::Config;
 
 impl Provider {
-    /// `/.well-known/openid-configuration`
+    /// The organization's `/.well-known/openid-configuration`
     #[must_use]
-    pub fn discovery(&self, config: &Config) -> Value {
-        let issuer = issuer(config);
+    pub fn discovery(&self, config: &Config, organization: &str) -> Value {
+        let issuer = issuer(config, organization);
         json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oidc/authorize"),
             "token_endpoint": format!("{issuer}/oidc/token"),
             "userinfo_endpoint": format!("{issuer}/oidc/userinfo"),
+            "introspection_endpoint": format!("{issuer}/oidc/introspect"),
+            "revocation_endpoint": format!("{issuer}/oidc/revoke"),
             "end_session_endpoint": format!("{issuer}/oidc/logout"),
             "jwks_uri": format!("{issuer}/oidc/jwks.json"),
             "scopes_supported": SCOPES,
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256", "RS256", "EdDSA"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
             "code_challenge_methods_supported": ["S256"],
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash", "name", "given_name",

@@ -1,19 +1,26 @@
-//! What has been granted and may still be used: codes, once, and access tokens.
+//! What has been granted and may still be used: codes, once, access tokens, and refresh tokens,
+//! each once.
+//!
+//! All that came of one code is a *family*. Whoever uses a code or a refresh token a second time
+//! ends its family: one of the two who had it is a thief, and nobody can tell which (RFC 6749
+//! §4.1.2, RFC 9700 §4.14.2).
 //!
 //! In memory: a restart ends what is open, which costs a relying party one more trip.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::sha256;
-use crate::session::Expiring;
+use crate::session::{Expiring, Origin};
 
 /// What one login granted to one relying party.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grant {
     /// The application's id.
     pub(crate) application: String,
+    /// Its organization.
+    pub(crate) organization: String,
     /// The relying party.
     pub(crate) client_id: String,
     /// As it was in the authorization request.
@@ -26,8 +33,11 @@ pub(crate) struct Grant {
     pub(crate) scopes: Vec<String>,
     /// `sub` toward the relying party.
     pub(crate) subject: String,
-    /// Session id, for logout.
-    pub(crate) sid: String,
+    /// The session that it ends with.
+    pub(crate) origin: Origin,
+    /// When the session that was decided ends, in seconds since 1970-01-01 UTC: nothing is
+    /// renewed past that.
+    pub(crate) ends: u64,
     /// When the subject authenticated, in seconds since 1970-01-01 UTC.
     pub(crate) auth_time: Option<u64>,
     /// How strongly.
@@ -42,25 +52,49 @@ pub(crate) struct Grant {
 #[derive(Clone, Debug)]
 enum Entry {
     /// Not yet redeemed.
-    Code(Box<Grant>),
-    /// Redeemed for this access token.
-    Spent { jti: String },
+    Code(Arc<Grant>),
     /// An access token.
-    Access(Box<Grant>),
+    Access(Arc<Grant>, Family),
+    /// A refresh token that was not used yet.
+    Refresh(Arc<Grant>, Family),
+    /// A code or a refresh token that was used.
+    Used(Family),
+    /// A family that was ended.
+    Ended,
 }
 
-/// Why a code was refused.
+/// All that came of one code, and until when any of it may be good.
+#[derive(Clone, Debug)]
+struct Family {
+    id: [u8; 32],
+    until: u64,
+}
+
+/// The tokens that are given out for a code or a refresh token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct New<'a> {
+    /// The access token's id.
+    pub(crate) access: &'a str,
+    /// When it expires, in seconds since 1970-01-01 UTC.
+    pub(crate) access_expires: u64,
+    /// The refresh token, where there is to be one.
+    pub(crate) refresh: Option<&'a str>,
+}
+
+/// Why a code or a refresh token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unredeemable {
-    /// Never given out, or too old.
+    /// Never given out, too old, or for somebody else.
     Unknown,
-    /// Redeemed before: what it was redeemed for has been revoked (RFC 6749 §4.1.2).
-    Spent,
+    /// Used before: all that came of it has been revoked.
+    Used,
 }
 
 /// The table of grants, bounded; what expires is forgotten.
 #[derive(Debug)]
 pub(crate) struct Grants(Mutex<Expiring<[u8; 32], Entry>>);
+
+type Table<'a> = MutexGuard<'a, Expiring<[u8; 32], Entry>>;
 
 impl Grants {
     /// An empty table of at most `max` entries; where it is full, those go that would expire
@@ -71,52 +105,119 @@ impl Grants {
 
     /// Files `grant` under `code` until `expires`.
     pub(crate) fn put_code(&self, code: &str, grant: Grant, expires: u64, now: u64) {
-        self.lock().insert_or_displace(key("code", code), Entry::Code(Box::new(grant)), expires, now);
+        self.lock().insert_or_displace(key("code", code), Entry::Code(Arc::new(grant)), expires, now);
     }
 
-    /// Takes the grant under `code`, if `fits` says that it is for who asks, and files it
-    /// under the access token `jti` instead. A second try revokes that token.
+    /// Takes the grant under `code`, if `fits` says that it is for who asks, and files `new`.
     pub(crate) fn redeem(
         &self,
         code: &str,
-        jti: &str,
+        new: New<'_>,
         now: u64,
-        expires: u64,
         fits: impl FnOnce(&Grant) -> bool,
-    ) -> Result<Grant, Unredeemable> {
+    ) -> Result<Arc<Grant>, Unredeemable> {
         let code = key("code", code);
         // One lock from the look to the last entry: whoever comes second finds all of it.
         let mut table = self.lock();
         match table.take(&code, now).ok_or(Unredeemable::Unknown)? {
-            Entry::Spent { jti } => {
-                table.take(&key("access", &jti), now);
-                Err(Unredeemable::Spent)
+            Entry::Used(family) => {
+                end(&mut table, &family, now);
+                Err(Unredeemable::Used)
             }
             Entry::Code(grant) if fits(&grant) => {
-                table.insert_or_displace(code, Entry::Spent { jti: jti.to_owned() }, expires, now);
-                table.insert_or_displace(key("access", jti), Entry::Access(grant.clone()), expires, now);
-                Ok(*grant)
+                let family = Family { id: key("family", new.access), until: grant.ends.max(new.access_expires) };
+                table.insert_or_displace(code, Entry::Used(family.clone()), family.until, now);
+                file(&mut table, &grant, &family, new, now);
+                Ok(grant)
             }
             // A code in the wrong hands is spent: whoever holds it got it by theft.
-            Entry::Code(_) | Entry::Access(_) => Err(Unredeemable::Unknown),
+            _ => Err(Unredeemable::Unknown),
+        }
+    }
+
+    /// Exchanges a refresh token for `new`, if `fits` says that it is for who asks.
+    pub(crate) fn refresh(
+        &self,
+        token: &str,
+        new: New<'_>,
+        now: u64,
+        fits: impl FnOnce(&Grant) -> bool,
+    ) -> Result<Arc<Grant>, Unredeemable> {
+        let token = key("refresh", token);
+        let mut table = self.lock();
+        match table.get(&token, now).cloned().ok_or(Unredeemable::Unknown)? {
+            Entry::Refresh(grant, family) if !table.contains(&family.id, now) => {
+                if !fits(&grant) {
+                    // In the wrong hands, as a code is.
+                    end(&mut table, &family, now);
+                    return Err(Unredeemable::Unknown);
+                }
+                table.insert_or_displace(token, Entry::Used(family.clone()), family.until, now);
+                file(&mut table, &grant, &family, new, now);
+                Ok(grant)
+            }
+            Entry::Used(family) => {
+                end(&mut table, &family, now);
+                Err(Unredeemable::Used)
+            }
+            _ => Err(Unredeemable::Unknown),
         }
     }
 
     /// The grant behind the access token `jti`.
-    pub(crate) fn access(&self, jti: &str, now: u64) -> Option<Grant> {
-        match self.lock().get(&key("access", jti), now) {
-            Some(Entry::Access(grant)) => Some((**grant).clone()),
+    pub(crate) fn access(&self, jti: &str, now: u64) -> Option<Arc<Grant>> {
+        let table = self.lock();
+        match table.get(&key("access", jti), now) {
+            Some(Entry::Access(grant, family)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
             _ => None,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Expiring<[u8; 32], Entry>> {
+    /// The grant behind a refresh token that was not used yet.
+    pub(crate) fn refreshable(&self, token: &str, now: u64) -> Option<Arc<Grant>> {
+        let table = self.lock();
+        match table.get(&key("refresh", token), now) {
+            Some(Entry::Refresh(grant, family)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
+            _ => None,
+        }
+    }
+
+    /// Ends all that came of the code from which this token came, if it is `client_id`'s in
+    /// `organization` (RFC 7009 §2.1). `kind` is `access`, with the token's id, or `refresh`.
+    pub(crate) fn revoke(&self, kind: &str, token: &str, organization: &str, client_id: &str, now: u64) -> bool {
+        let mut table = self.lock();
+        let family = match table.get(&key(kind, token), now) {
+            Some(Entry::Access(grant, family) | Entry::Refresh(grant, family))
+                if grant.organization == organization && grant.client_id == client_id =>
+            {
+                family.clone()
+            }
+            _ => return false,
+        };
+        end(&mut table, &family, now);
+        true
+    }
+
+    fn lock(&self) -> Table<'_> {
         // The table is whole after every statement: a poisoned lock is as good as another.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Codes and token ids are filed by hash, so that a memory dump gives no usable code.
+fn file(table: &mut Table<'_>, grant: &Arc<Grant>, family: &Family, new: New<'_>, now: u64) {
+    let access = Entry::Access(Arc::clone(grant), family.clone());
+    table.insert_or_displace(key("access", new.access), access, new.access_expires, now);
+    if let Some(token) = new.refresh {
+        let refresh = Entry::Refresh(Arc::clone(grant), family.clone());
+        table.insert_or_displace(key("refresh", token), refresh, grant.ends, now);
+    }
+}
+
+fn end(table: &mut Table<'_>, family: &Family, now: u64) {
+    table.insert_or_displace(family.id, Entry::Ended, family.until, now);
+}
+
+/// Codes and tokens are filed by hash, so that a memory dump gives no usable one.
 fn key(kind: &str, value: &str) -> [u8; 32] {
     sha256(&[kind.as_bytes(), &[0], value.as_bytes()])
 }
@@ -128,13 +229,15 @@ mod tests {
     fn grant(client_id: &str) -> Grant {
         Grant {
             application: "app".into(),
+            organization: "default".into(),
             client_id: client_id.into(),
             redirect_uri: "https://rp.example/cb".into(),
             challenge: None,
             nonce: None,
             scopes: vec!["openid".into()],
             subject: "s".into(),
-            sid: "sid".into(),
+            origin: Origin::default(),
+            ends: 1000,
             auth_time: None,
             acr: None,
             amr: vec![],
@@ -142,33 +245,98 @@ mod tests {
         }
     }
 
+    fn new<'a>(access: &'a str, refresh: Option<&'a str>) -> New<'a> {
+        New { access, access_expires: 600, refresh }
+    }
+
     #[test]
     fn a43_a_code_is_redeemed_once_and_a_second_try_revokes_the_token() {
         let grants = Grants::new(10);
         grants.put_code("code", grant("a"), 60, 0);
-        assert!(grants.redeem("code", "t1", 1, 600, |_| true).is_ok());
+        assert!(grants.redeem("code", new("t1", Some("r1")), 1, |_| true).is_ok());
         assert!(grants.access("t1", 2).is_some());
-        assert_eq!(grants.redeem("code", "t2", 2, 600, |_| true), Err(Unredeemable::Spent));
-        assert!(grants.access("t1", 3).is_none());
-        assert!(grants.access("t2", 3).is_none());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |_| true).is_ok());
+        assert_eq!(grants.redeem("code", new("t3", None), 3, |_| true), Err(Unredeemable::Used));
+        for token in ["t1", "t2", "t3"] {
+            assert!(grants.access(token, 4).is_none(), "{token}");
+        }
+        assert_eq!(grants.refresh("r2", new("t4", Some("r3")), 5, |_| true), Err(Unredeemable::Unknown));
     }
 
     #[test]
     fn a43_a_code_in_the_wrong_hands_is_lost_to_both() {
         let grants = Grants::new(10);
         grants.put_code("code", grant("a"), 60, 0);
-        assert!(grants.redeem("code", "t", 1, 600, |grant| grant.client_id == "b").is_err());
-        assert!(grants.redeem("code", "t", 1, 600, |grant| grant.client_id == "a").is_err());
+        assert!(grants.redeem("code", new("t", None), 1, |grant| grant.client_id == "b").is_err());
+        assert!(grants.redeem("code", new("t", None), 1, |grant| grant.client_id == "a").is_err());
+    }
+
+    #[test]
+    fn a_refresh_token_is_used_once_and_a_second_use_ends_all_that_came_of_it() {
+        let grants = Grants::new(20);
+        grants.put_code("code", grant("a"), 60, 0);
+        grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
+        grants.refresh("r1", new("t2", Some("r2")), 2, |_| true).unwrap();
+        grants.refresh("r2", new("t3", Some("r3")), 3, |_| true).unwrap();
+        assert!(grants.access("t1", 4).is_some(), "an access token lives until it expires");
+        assert_eq!(grants.refresh("r1", new("t4", Some("r4")), 5, |_| true), Err(Unredeemable::Used));
+        for token in ["t1", "t2", "t3", "t4"] {
+            assert!(grants.access(token, 6).is_none(), "{token}");
+        }
+        for token in ["r3", "r4"] {
+            assert!(grants.refresh(token, new("t5", Some("r5")), 6, |_| true).is_err(), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_in_the_wrong_hands_is_lost_to_both() {
+        let grants = Grants::new(20);
+        grants.put_code("code", grant("a"), 60, 0);
+        grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |grant| grant.client_id == "b").is_err());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 3, |_| true).is_err());
+        assert!(grants.access("t1", 4).is_none());
+    }
+
+    #[test]
+    fn nothing_is_renewed_past_the_session_that_was_decided() {
+        let grants = Grants::new(20);
+        grants.put_code("code", grant("a"), 60, 0);
+        grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 999, |_| true).is_ok());
+        assert!(grants.refresh("r2", new("t3", Some("r3")), 1000, |_| true).is_err());
+    }
+
+    #[test]
+    fn a_revocation_ends_all_of_the_clients_own_and_nobody_elses() {
+        let grants = Grants::new(20);
+        for (code, access, refresh) in [("c1", "t1", "r1"), ("c2", "t2", "r2")] {
+            grants.put_code(code, grant("a"), 60, 0);
+            grants.redeem(code, new(access, Some(refresh)), 1, |_| true).unwrap();
+        }
+        assert!(!grants.revoke("refresh", "r1", "default", "b", 2), "another client's");
+        assert!(!grants.revoke("refresh", "r1", "acme", "a", 2), "another organization's");
+        assert!(!grants.revoke("access", "r1", "default", "a", 2), "no access token");
+        assert!(grants.revoke("refresh", "r1", "default", "a", 2));
+        assert!(grants.access("t1", 3).is_none() && grants.refreshable("r1", 3).is_none());
+        assert!(grants.access("t2", 3).is_some() && grants.refreshable("r2", 3).is_some());
+        assert!(grants.revoke("access", "t2", "default", "a", 3));
+        assert!(grants.refreshable("r2", 4).is_none());
     }
 
     #[test]
     fn refuses_a_code_that_is_too_old_and_a_token_as_a_code() {
         let grants = Grants::new(10);
         grants.put_code("code", grant("a"), 60, 0);
-        assert!(grants.redeem("code", "t", 60, 600, |_| true).is_err());
+        assert!(grants.redeem("code", new("t", None), 60, |_| true).is_err());
         grants.put_code("code2", grant("a"), 60, 0);
-        assert!(grants.redeem("code2", "t2", 1, 600, |_| true).is_ok());
-        assert!(grants.redeem("t2", "t3", 1, 600, |_| true).is_err());
+        assert!(grants.redeem("code2", new("t2", Some("r2")), 1, |_| true).is_ok());
+        for token in ["t2", "r2"] {
+            assert!(grants.redeem(token, new("t3", None), 1, |_| true).is_err());
+        }
+        for token in ["code2", "t2"] {
+            assert!(grants.refresh(token, new("t3", None), 1, |_| true).is_err());
+        }
         assert!(grants.access("code2", 1).is_none());
         assert!(grants.access("t2", 600).is_none());
     }
@@ -182,7 +350,7 @@ mod tests {
             let redeemed = std::thread::scope(|scope| {
                 let tries: Vec<_> = tokens
                     .iter()
-                    .map(|jti| scope.spawn(|| grants.redeem("code", jti, 1, 600, |_| true).is_ok()))
+                    .map(|jti| scope.spawn(|| grants.redeem("code", new(jti, None), 1, |_| true).is_ok()))
                     .collect();
                 tries.into_iter().map(|tried| tried.join().unwrap()).filter(|won| *won).count()
             });
@@ -197,7 +365,7 @@ mod tests {
         for (code, expires) in [("a", 60), ("b", 61), ("c", 62)] {
             grants.put_code(code, grant("a"), expires, 0);
         }
-        assert!(grants.redeem("a", "t", 1, 600, |_| true).is_err());
-        assert!(grants.redeem("c", "t", 1, 600, |_| true).is_ok());
+        assert!(grants.redeem("a", new("t", None), 1, |_| true).is_err());
+        assert!(grants.redeem("c", new("t", None), 1, |_| true).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use url::Url;
 
-use super::{Provider, Refused, client};
+use super::{Provider, Refused, client, issuer};
 use crate::config::Config;
 
 /// A checked logout request.
@@ -28,7 +28,12 @@ impl Provider {
     /// Where an address is asked for that is not registered for the client, or where the
     /// client is not told by a valid `id_token_hint` or by `client_id`, or by both with
     /// different answers.
-    pub fn farewell(&self, config: &Config, parameters: &[(String, String)]) -> Result<Farewell, Refused> {
+    pub fn farewell(
+        &self,
+        config: &Config,
+        organization: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Farewell, Refused> {
         let refused = |code, detail: &str| Refused { code, detail: detail.to_owned() };
         let parameters: BTreeMap<&str, &str> =
             parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -40,7 +45,9 @@ impl Provider {
                 let claims = self
                     .keys
                     .verify_hint(unverified)
-                    .map_err(|_| refused("id-token-hint-invalid", "id_token_hint is not a token of ours"))?;
+                    .ok()
+                    .filter(|claims| claims.get("iss").and_then(Value::as_str) == Some(&issuer(config, organization)))
+                    .ok_or_else(|| refused("id-token-hint-invalid", "id_token_hint is not a token of ours"))?;
                 sid = claims.get("sid").and_then(Value::as_str).map(str::to_owned);
                 claims.get("aud").and_then(Value::as_str).map(str::to_owned)
             }
@@ -54,7 +61,7 @@ impl Provider {
         let client = match hinted.or(named) {
             None => None,
             Some(id) => Some(
-                client::find(config, &id)
+                client::find(config, organization, &id)
                     .ok_or_else(|| refused("unknown-client", "no application has this client_id"))?,
             ),
         };

@@ -4,9 +4,14 @@
 //! |---|---|---|
 //! | `/.well-known/openid-configuration` | `discovery.rs` | OIDC Discovery §4 |
 //! | `/oidc/authorize` | `authorize.rs` | OIDC Core §3.1.2, RFC 7636, RFC 9207 |
-//! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3, RFC 6749 §5 |
+//! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3 and §12, RFC 6749 §5 and §6 |
+//! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
+//!
+//! Each organization is an issuer of its own: `https://GATEWAY/ORGANIZATION`, with all of these
+//! below it. A client, a code and a token are good in their organization only. That of
+//! configurations that name none is `default`, and its issuer is `https://GATEWAY`.
 //!
 //! Data in, data out: `http` has the routes, and `login` has the login. A code is made
 //! from an [`Admission`](crate::decision::Admission) only.
@@ -19,6 +24,7 @@ mod grants;
 mod guesses;
 mod logout;
 mod token;
+mod tokens;
 mod userinfo;
 
 #[cfg(test)]
@@ -31,9 +37,15 @@ use aws_lc_rs::digest;
 pub use authorize::{Asked, AuthorizeRequest, Refused};
 pub use logout::Farewell;
 pub use token::{TokenError, TokenRequest};
+pub use tokens::About;
 pub use userinfo::UserinfoError;
 
-use crate::{clock::Clock, config::Config, keys::KeyRing};
+use crate::{
+    clock::Clock,
+    config::{Config, HandOver},
+    keys::KeyRing,
+    session::Origin,
+};
 pub(super) use claims::subject;
 use grants::Grants;
 use guesses::Guesses;
@@ -85,7 +97,23 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash
 }
 
-/// The issuer's URL, without a slash at the end.
-fn issuer(config: &Config) -> String {
-    config.server.public_url.as_str().trim_end_matches('/').to_owned()
+/// The organization of applications that name none.
+pub const DEFAULT_ORGANIZATION: &str = "default";
+
+/// Does a session still live from which something was granted? The login knows.
+pub type Lives<'a> = &'a (dyn Fn(&Origin) -> bool + Sync);
+
+/// Has the organization a relying party?
+#[must_use]
+pub fn is_organization(config: &Config, organization: &str) -> bool {
+    config
+        .applications
+        .values()
+        .any(|application| application.tenant == organization && matches!(application.hand_over, HandOver::Oidc(_)))
+}
+
+/// The organization's issuer: a URL without a slash at the end.
+fn issuer(config: &Config, organization: &str) -> String {
+    let base = config.server.public_url.as_str().trim_end_matches('/');
+    if organization == DEFAULT_ORGANIZATION { base.to_owned() } else { format!("{base}/{organization}") }
 }

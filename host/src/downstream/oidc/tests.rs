@@ -42,6 +42,26 @@ chain = ["any"]
 url = "https://spa.example.com/"
 [applications.spa.oidc]
 redirect-uris = ["https://spa.example.com/cb"]
+
+[applications.renewing]
+upstreams = ["main"]
+chain = ["any"]
+url = "https://renewing.example.com/"
+[applications.renewing.oidc]
+client-secret = "the-secret-of-web"
+redirect-uris = ["https://web.example.com/cb"]
+grant-types = ["authorization_code", "refresh_token"]
+
+[applications.acme-web]
+tenant = "acme"
+upstreams = ["main"]
+chain = ["any"]
+url = "https://web.acme.example/"
+[applications.acme-web.oidc]
+client-id = "web"
+client-secret = "the-secret-of-web"
+redirect-uris = ["https://web.example.com/cb"]
+post-logout-redirect-uris = ["https://web.example.com/bye"]
 "#;
 
 /// RFC 7636, appendix B.
@@ -122,17 +142,21 @@ impl Op {
     }
 
     fn authorize(&self, more: Pairs<'_>) -> Asked {
-        self.provider.authorize(&PARSED, &with(&ASKED, more))
+        self.provider.authorize(&PARSED, "default", &with(&ASKED, more))
     }
 
     /// The code of a login that ended in yes.
     fn code(&self, more: Pairs<'_>) -> String {
         let Asked::Login(request) = self.authorize(more) else { panic!("not taken") };
         let sealed = self.provider.seal(&request).unwrap();
-        let to = self.provider.grant(&PARSED, &admission(&request.application), &sealed, "sid-1").unwrap();
+        let to = self.provider.grant(&PARSED, &admission(&request.application), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("s-1", "https://login.example.com"));
         query["code"].clone()
+    }
+
+    fn userinfo(&self, authorization: &str) -> Result<Value, UserinfoError> {
+        self.provider.userinfo(&PARSED, "default", Some(authorization), &|_| true)
     }
 
     fn token(&self, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
@@ -142,8 +166,12 @@ impl Op {
     fn token_from(&self, address: Option<IpAddr>, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
         let mut fields = with(&REDEEMED, more);
         fields.push(("code".into(), code.into()));
-        self.provider.token(&PARSED, &TokenRequest { fields, authorization: None, address })
+        self.provider.token(&PARSED, "default", &TokenRequest { fields, authorization: None, address }, &|_| true)
     }
+}
+
+fn origin() -> Origin {
+    Origin { sid: "sid-1".into(), upstream: "main".into(), ..Origin::default() }
 }
 
 fn payload(jwt: &str) -> Value {
@@ -162,13 +190,13 @@ fn a_code_becomes_tokens_that_say_who_it_is_and_for_whom() {
     );
     assert_eq!((id["auth_time"].as_u64(), id["groups"][0].as_str()), (Some(NOW - 5), Some("staff")));
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-    let told = op.provider.userinfo(Some(&bearer)).unwrap();
+    let told = op.userinfo(&bearer).unwrap();
     assert_eq!((told["sub"].clone(), told["email"].as_str()), (id["sub"].clone(), Some("ann@example.com")));
     // An ID token opens nothing.
     let wrong = format!("Bearer {}", tokens["id_token"].as_str().unwrap());
-    assert_eq!(op.provider.userinfo(Some(&wrong)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&wrong), Err(UserinfoError::InvalidToken));
     op.clock.advance(600);
-    assert_eq!(op.provider.userinfo(Some(&bearer)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken));
 }
 
 #[test]
@@ -201,7 +229,7 @@ fn a05_to_a07_a10_nobody_is_redirected_to_what_is_not_registered_byte_for_byte()
     assert!(matches!(op.authorize(&[("redirect_uri", "https://web.example.com/cb?tenant=1")]), Asked::Login(_)));
     let mut twice = owned(&ASKED);
     twice.push(("redirect_uri".into(), "https://evil.com/".into()));
-    assert!(matches!(op.provider.authorize(&PARSED, &twice), Asked::Refused(_)));
+    assert!(matches!(op.provider.authorize(&PARSED, "default", &twice), Asked::Refused(_)));
 }
 
 #[test]
@@ -257,7 +285,7 @@ fn a43_a_code_is_for_one_client_one_address_and_one_minute() {
     let tokens = op.token(&code, &[]).unwrap();
     assert_eq!(op.token(&code, &[]), Err(TokenError::InvalidGrant), "spent");
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-    assert_eq!(op.provider.userinfo(Some(&bearer)), Err(UserinfoError::InvalidToken), "revoked with it");
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken), "revoked with it");
 }
 
 #[test]
@@ -278,7 +306,7 @@ fn a_code_is_given_to_nobody_who_does_not_prove_who_it_is() {
     let code = op.code(&[]);
     fields.extend([("code".to_owned(), code.clone()), ("code".to_owned(), code)]);
     let repeated = TokenRequest { fields, ..TokenRequest::default() };
-    assert_eq!(op.provider.token(&PARSED, &repeated), Err(TokenError::InvalidRequest));
+    assert_eq!(op.provider.token(&PARSED, "default", &repeated, &|_| true), Err(TokenError::InvalidRequest));
 }
 
 #[test]
@@ -301,8 +329,8 @@ fn an_admission_for_one_application_is_no_code_for_another() {
     let op = Op::new();
     let Asked::Login(request) = op.authorize(&[]) else { panic!("not taken") };
     let sealed = op.provider.seal(&request).unwrap();
-    assert_eq!(op.provider.grant(&PARSED, &admission("spa"), &sealed, "sid").unwrap_err().code, "wrong-application");
-    assert!(op.provider.grant(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], "sid").is_err());
+    assert_eq!(op.provider.grant(&PARSED, &admission("spa"), &sealed, origin()).unwrap_err().code, "wrong-application");
+    assert!(op.provider.grant(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], origin()).is_err());
     assert!(op.provider.refuse(&PARSED, "nonsense", "policy-denied").is_err());
 }
 
@@ -332,7 +360,7 @@ fn a_logout_is_believed_only_with_a_token_of_ours_and_ends_at_a_registered_addre
     let op = Op::new();
     let tokens = op.token(&op.code(&[]), &[]).unwrap();
     let hint = tokens["id_token"].as_str().unwrap();
-    let farewell = |pairs: Pairs<'_>| op.provider.farewell(&PARSED, &owned(pairs));
+    let farewell = |pairs: Pairs<'_>| op.provider.farewell(&PARSED, "default", &owned(pairs));
     let bye = "https://web.example.com/bye";
     op.clock.advance(100_000);
     let told = farewell(&[("id_token_hint", hint), ("post_logout_redirect_uri", bye), ("state", "a&b")]).unwrap();
@@ -353,4 +381,198 @@ fn a_logout_is_believed_only_with_a_token_of_ours_and_ends_at_a_registered_addre
     ] {
         assert!(farewell(pairs).is_err(), "{pairs:?}");
     }
+}
+
+const RENEWING: [(&str, &str); 1] = [("client_id", "renewing")];
+
+impl Op {
+    /// Refreshes; `lives` says whether the session does.
+    fn refresh(&self, token: &str, more: Pairs<'_>, lives: bool) -> Result<Value, TokenError> {
+        let base = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "renewing"),
+            ("client_secret", "the-secret-of-web"),
+            ("refresh_token", token),
+        ];
+        let request = TokenRequest { fields: with(&base, more), ..TokenRequest::default() };
+        self.provider.token(&PARSED, "default", &request, &move |_| lives)
+    }
+
+    fn renewing(&self) -> Value {
+        self.token(&self.code(&RENEWING), &RENEWING).unwrap()
+    }
+
+    fn about(&self, about: About, token: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
+        let base = [("client_id", "renewing"), ("client_secret", "the-secret-of-web"), ("token", token)];
+        let request = TokenRequest { fields: with(&base, more), ..TokenRequest::default() };
+        self.provider.about(&PARSED, "default", about, &request, &|_| true)
+    }
+}
+
+fn text<'v>(tokens: &'v Value, name: &str) -> &'v str {
+    tokens[name].as_str().unwrap()
+}
+
+fn bearer(tokens: &Value) -> String {
+    format!("Bearer {}", text(tokens, "access_token"))
+}
+
+#[test]
+fn a_refresh_token_is_renewed_with_each_use_and_only_for_clients_that_are_to_have_one() {
+    let op = Op::new();
+    let plain = op.token(&op.code(&[]), &[]).unwrap();
+    assert!(plain.get("refresh_token").is_none(), "not configured");
+    assert_eq!(
+        op.refresh("x", &[("client_id", "web")], true),
+        Err(TokenError::UnauthorizedClient),
+        "and then none is taken"
+    );
+
+    let first = op.renewing();
+    op.clock.advance(30);
+    let second = op.refresh(text(&first, "refresh_token"), &[], true).unwrap();
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    let (before, after) = (payload(text(&first, "id_token")), payload(text(&second, "id_token")));
+    for claim in ["iss", "sub", "aud", "auth_time", "sid", "groups"] {
+        assert_eq!(before[claim], after[claim], "{claim}");
+    }
+    assert!(after.get("nonce").is_none(), "nobody asked with one");
+    assert!(op.userinfo(&bearer(&second)).is_ok());
+
+    // The first one again: one of the two who have it is a thief.
+    assert_eq!(op.refresh(text(&first, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
+    assert_eq!(op.userinfo(&bearer(&second)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.refresh(text(&second, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
+}
+
+#[test]
+fn a_refresh_ends_with_the_session_that_was_decided_and_with_the_one_that_it_came_from() {
+    let op = Op::new();
+    let first = op.renewing();
+    op.clock.advance(999);
+    let second = op.refresh(text(&first, "refresh_token"), &[], true).unwrap();
+    op.clock.advance(1);
+    assert_eq!(op.refresh(text(&second, "refresh_token"), &[], true), Err(TokenError::InvalidGrant), "1000 seconds");
+
+    let op = Op::new();
+    let tokens = op.renewing();
+    assert_eq!(op.refresh(text(&tokens, "refresh_token"), &[], false), Err(TokenError::InvalidGrant), "logged out");
+    let after = op.provider.userinfo(&PARSED, "default", Some(&bearer(&op.renewing())), &|_| false);
+    assert_eq!(after, Err(UserinfoError::InvalidToken));
+}
+
+#[test]
+fn a_refresh_may_ask_for_less_and_never_for_more() {
+    let op = Op::new();
+    let tokens = op.renewing();
+    let more = op.refresh(text(&tokens, "refresh_token"), &[("scope", "openid email groups profile")], true);
+    assert_eq!(more, Err(TokenError::InvalidScope));
+    let fewer = op.refresh(text(&tokens, "refresh_token"), &[("scope", "openid email")], true).unwrap();
+    assert_eq!(fewer["scope"], "openid email");
+    let told = op.userinfo(&bearer(&fewer)).unwrap();
+    assert!(told.get("groups").is_none() && told.get("email").is_some(), "{told}");
+    assert!(payload(text(&fewer, "id_token")).get("groups").is_none());
+    // The refresh token itself has what was granted.
+    let whole = op.refresh(text(&fewer, "refresh_token"), &[], true).unwrap();
+    assert_eq!(whole["scope"], "openid email groups");
+}
+
+#[test]
+fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not_use() {
+    let op = Op::new();
+    let elsewhere = |code: &str| {
+        let Asked::Login(request) = op.authorize(&RENEWING) else { panic!("not taken") };
+        let sealed = op.provider.seal(&request).unwrap();
+        let origin = Origin { upstream: code.into(), ..origin() };
+        let to = op.provider.grant(&PARSED, &admission("renewing"), &sealed, origin).unwrap();
+        to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    };
+    assert_eq!(op.token(&elsewhere("taken-out"), &RENEWING), Err(TokenError::InvalidGrant), "a code");
+    assert!(op.token(&elsewhere("main"), &RENEWING).is_ok());
+
+    // Granted while it was allowed, then taken out of the configuration.
+    let tokens = op.renewing();
+    let mut config = PARSED.clone();
+    config.applications.get_mut("renewing").unwrap().upstreams.clear();
+    let fields = with(
+        &[("grant_type", "refresh_token"), ("client_id", "renewing"), ("client_secret", "the-secret-of-web")],
+        &[("refresh_token", text(&tokens, "refresh_token"))],
+    );
+    let request = TokenRequest { fields, ..TokenRequest::default() };
+    assert_eq!(op.provider.token(&config, "default", &request, &|_| true), Err(TokenError::InvalidGrant));
+    let told = op.provider.userinfo(&config, "default", Some(&bearer(&op.renewing())), &|_| true);
+    assert_eq!(told, Err(UserinfoError::InvalidToken));
+}
+
+#[test]
+fn a_relying_party_can_ask_about_its_own_tokens_and_take_them_back() {
+    let op = Op::new();
+    let tokens = op.renewing();
+    let (access, refresh) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
+    let told = op.about(About::Introspect, access, &[]).unwrap();
+    assert_eq!((told["active"].as_bool(), told["client_id"].as_str()), (Some(true), Some("renewing")));
+    assert_eq!((told["scope"].as_str(), told["token_type"].as_str()), (Some("openid email groups"), Some("Bearer")));
+    assert_eq!(op.about(About::Introspect, refresh, &[]).unwrap()["active"], true);
+
+    let inactive = serde_json::json!({ "active": false });
+    for token in ["", "x", text(&tokens, "id_token")] {
+        assert_eq!(op.about(About::Introspect, token, &[]).ok().unwrap_or(inactive.clone()), inactive, "{token}");
+    }
+    assert_eq!(op.about(About::Introspect, access, &[("client_id", "web")]), Ok(inactive.clone()), "another's");
+    let public = [("client_id", "spa"), ("client_secret", "")];
+    assert_eq!(op.about(About::Introspect, access, &public), Err(TokenError::InvalidClient));
+    assert_eq!(op.about(About::Introspect, access, &[("client_secret", "guess")]), Err(TokenError::InvalidClient));
+    assert_eq!(op.about(About::Revoke, access, &[("client_secret", "guess")]), Err(TokenError::InvalidClient));
+
+    // Another's revocation changes nothing, and is told nothing.
+    assert_eq!(op.about(About::Revoke, refresh, &[("client_id", "web")]), Ok(Value::Null));
+    assert!(op.userinfo(&bearer(&tokens)).is_ok());
+    assert_eq!(op.about(About::Revoke, refresh, &[]), Ok(Value::Null));
+    assert_eq!(op.about(About::Introspect, access, &[]), Ok(inactive.clone()), "what came with it, too");
+    assert_eq!(op.userinfo(&bearer(&tokens)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.refresh(refresh, &[], true), Err(TokenError::InvalidGrant));
+}
+
+#[test]
+fn an_organization_is_an_issuer_of_its_own() {
+    let op = Op::new();
+    let told = op.provider.discovery(&PARSED, "acme");
+    assert_eq!(told["issuer"], "https://login.example.com/acme");
+    for (name, value) in told.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_endpoint")) {
+        assert!(value.as_str().unwrap().starts_with("https://login.example.com/acme/oidc/"), "{name}");
+    }
+    assert!(is_organization(&PARSED, "acme") && !is_organization(&PARSED, "elsewhere"));
+
+    let in_acme = |organization: &str| {
+        let Asked::Login(request) = op.provider.authorize(&PARSED, "acme", &owned(&ASKED)) else { panic!("not taken") };
+        assert_eq!(request.application, "acme-web");
+        let sealed = op.provider.seal(&request).unwrap();
+        let admission = |tenant: &str| {
+            let admitted = admission("acme-web");
+            Admission::assertion(Admitted { tenant: tenant.into(), ..Admitted::clone(&admitted) })
+        };
+        let wrong = op.provider.grant(&PARSED, &admission("default"), &sealed, origin());
+        assert_eq!(wrong.unwrap_err().code, "wrong-application", "admitted in another organization");
+        let to = op.provider.grant(&PARSED, &admission("acme"), &sealed, origin()).unwrap();
+        let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
+        assert_eq!(query["iss"], "https://login.example.com/acme");
+        let mut fields = owned(&REDEEMED);
+        fields.push(("code".into(), query["code"].clone()));
+        let request = TokenRequest { fields, ..TokenRequest::default() };
+        op.provider.token(&PARSED, organization, &request, &|_| true)
+    };
+    // The client of that name in another organization has the same secret, and gets nothing.
+    assert_eq!(in_acme("default"), Err(TokenError::InvalidGrant));
+    let tokens = in_acme("acme").unwrap();
+    assert_eq!(payload(text(&tokens, "id_token"))["iss"], "https://login.example.com/acme");
+    let userinfo = |organization: &str| op.provider.userinfo(&PARSED, organization, Some(&bearer(&tokens)), &|_| true);
+    assert!(userinfo("acme").is_ok());
+    assert_eq!(userinfo("default"), Err(UserinfoError::InvalidToken), "another issuer's token");
+    assert_eq!(
+        op.about(About::Introspect, text(&tokens, "access_token"), &[("client_id", "web")]).unwrap()["active"],
+        false
+    );
+    let hint = [("id_token_hint", text(&tokens, "id_token"))];
+    assert!(op.provider.farewell(&PARSED, "acme", &owned(&hint)).is_ok());
+    assert!(op.provider.farewell(&PARSED, "default", &owned(&hint)).is_err(), "another issuer's hint");
 }

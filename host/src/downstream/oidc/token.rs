@@ -1,14 +1,19 @@
-//! The token endpoint (OIDC Core §3.1.3): a code for tokens.
+//! The token endpoint (OIDC Core §3.1.3 and §12): a code or a refresh token for tokens.
 
 use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Provider, client, grants::Grant, issuer, limits, sha256};
+use super::{
+    Lives, Provider, claims,
+    client::{self, Client},
+    grants::{Grant, New},
+    issuer, limits, sha256,
+};
 use crate::{config::Config, secret::random_token};
 
-/// A token request, unverified: the form's fields and the `Authorization` header.
+/// A request of a relying party, unverified: the form's fields and the `Authorization` header.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
     /// The form's fields, in their order.
@@ -19,18 +24,36 @@ pub struct TokenRequest {
     pub address: Option<IpAddr>,
 }
 
+impl TokenRequest {
+    /// A field that comes once at most (RFC 6749 §3.2).
+    pub(super) fn field(&self, name: &str) -> Result<Option<&str>, TokenError> {
+        let mut values = self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(TokenError::InvalidRequest),
+        }
+    }
+}
+
 /// Why there are no tokens (RFC 6749 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// The client did not prove who it is.
     #[error("invalid_client")]
     InvalidClient,
-    /// The code is unknown, too old, spent, another client's, or the verifier is wrong.
+    /// The code or the refresh token is unknown, too old, used, another client's, what it came from
+    /// is over, or the verifier is wrong.
     #[error("invalid_grant")]
     InvalidGrant,
     /// A parameter is missing, repeated or malformed.
     #[error("invalid_request")]
     InvalidRequest,
+    /// More is asked for than was granted.
+    #[error("invalid_scope")]
+    InvalidScope,
+    /// The client may not use this grant.
+    #[error("unauthorized_client")]
+    UnauthorizedClient,
     /// A grant that this provider does not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
@@ -40,23 +63,79 @@ pub enum TokenError {
 }
 
 impl Provider {
-    /// Redeems a code.
+    /// Redeems a code, or a refresh token, of a relying party of `organization`.
     ///
     /// # Errors
     ///
     /// As [`TokenError`] says. Every cause that has to do with the code itself looks the
     /// same from outside.
-    pub fn token(&self, config: &Config, request: &TokenRequest) -> Result<Value, TokenError> {
-        let field = |name: &str| -> Result<Option<&str>, TokenError> {
-            let mut values = request.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
-            match (values.next(), values.next()) {
-                (value, None) => Ok(value),
-                (_, Some(_)) => Err(TokenError::InvalidRequest),
-            }
+    pub fn token(
+        &self,
+        config: &Config,
+        organization: &str,
+        request: &TokenRequest,
+        lives: Lives<'_>,
+    ) -> Result<Value, TokenError> {
+        let client = self.client(config, organization, request)?;
+        let now = self.clock.now();
+        let invalid = |_| TokenError::InvalidGrant;
+        let unavailable = |_| TokenError::ServerError;
+        let access = random_token().map_err(unavailable)?;
+        let refresh = client.registration.refresh_tokens.then(random_token).transpose().map_err(unavailable)?;
+        let new = New {
+            access: &access,
+            access_expires: now.saturating_add(limits::ACCESS_TOKEN_LIFETIME),
+            refresh: refresh.as_deref(),
         };
+        // What was granted counts for as long as the application may still use the upstream that
+        // proved it, and the session lives: on every grant.
+        let counts = |grant: &Grant| {
+            let upstreams = &client.application.upstreams;
+            grant.client_id == client.registration.client_id
+                && grant.organization == organization
+                && grant.application == client.application.id
+                && upstreams.contains(&grant.origin.upstream)
+                && lives(&grant.origin)
+        };
+        match request.field("grant_type")? {
+            Some("authorization_code") => {
+                let code = request.field("code")?.ok_or(TokenError::InvalidRequest)?;
+                let redirect_uri = request.field("redirect_uri")?.ok_or(TokenError::InvalidRequest)?;
+                let verifier = request.field("code_verifier")?;
+                let fits = |grant: &Grant| {
+                    counts(grant)
+                        && grant.redirect_uri == redirect_uri
+                        && verifier_fits(grant.challenge.as_deref(), verifier)
+                };
+                let grant = self.grants.redeem(code, new, now, fits).map_err(invalid)?;
+                self.tokens(config, &client, &grant, &grant.scopes, grant.nonce.as_deref(), new)
+            }
+            Some("refresh_token") if !client.registration.refresh_tokens => Err(TokenError::UnauthorizedClient),
+            Some("refresh_token") => {
+                let token = request.field("refresh_token")?.ok_or(TokenError::InvalidRequest)?;
+                let scopes = match (request.field("scope")?, self.grants.refreshable(token, now)) {
+                    (Some(asked), Some(grant)) => Some(narrowed(asked, &grant.scopes)?),
+                    _ => None,
+                };
+                let grant = self.grants.refresh(token, new, now, counts).map_err(invalid)?;
+                // OIDC Core §12.2: no nonce, since nobody asked with one.
+                self.tokens(config, &client, &grant, scopes.as_ref().unwrap_or(&grant.scopes), None, new)
+            }
+            Some(_) => Err(TokenError::UnsupportedGrantType),
+            None => Err(TokenError::InvalidRequest),
+        }
+    }
+
+    /// The relying party that proved that it asks.
+    pub(super) fn client<'c>(
+        &self,
+        config: &'c Config,
+        organization: &str,
+        request: &TokenRequest,
+    ) -> Result<Client<'c>, TokenError> {
+        let (id, secret) = (request.field("client_id")?, request.field("client_secret")?);
         let credentials =
-            client::credentials(request.authorization.as_deref(), field("client_id")?, field("client_secret")?)
-                .ok_or(TokenError::InvalidClient)?;
+            client::credentials(request.authorization.as_deref(), id, secret).ok_or(TokenError::InvalidClient)?;
         let now = self.clock.now();
         // Not even the right one is taken from where so many wrong ones came: an answer would
         // tell which it is.
@@ -64,54 +143,71 @@ impl Provider {
             tracing::warn!("too many wrong client secrets from one address: it is not answered for a while");
             return Err(TokenError::InvalidClient);
         }
-        let client = client::find(config, &credentials.id)
-            .filter(|client| client::proves(*client, credentials.secret.as_deref()))
+        client::find(config, organization, &credentials.id)
+            .filter(|client| client::proves(client, credentials.secret.as_deref()))
             .ok_or_else(|| {
                 self.guesses.count(request.address, &credentials.id, now);
                 TokenError::InvalidClient
-            })?;
-        match field("grant_type")? {
-            Some("authorization_code") => {}
-            Some(_) => return Err(TokenError::UnsupportedGrantType),
-            None => return Err(TokenError::InvalidRequest),
-        }
-        let code = field("code")?.ok_or(TokenError::InvalidRequest)?;
-        let redirect_uri = field("redirect_uri")?.ok_or(TokenError::InvalidRequest)?;
-        let verifier = field("code_verifier")?;
-        let jti = random_token().map_err(|_| TokenError::ServerError)?;
-        let expires = now.saturating_add(limits::ACCESS_TOKEN_LIFETIME);
-        let fits = |grant: &Grant| {
-            grant.client_id == client.registration.client_id
-                && grant.redirect_uri == redirect_uri
-                && verifier_fits(grant.challenge.as_deref(), verifier)
-        };
-        let grant = self.grants.redeem(code, &jti, now, expires, fits).map_err(|_| TokenError::InvalidGrant)?;
+            })
+    }
+
+    fn tokens(
+        &self,
+        config: &Config,
+        client: &Client<'_>,
+        grant: &Grant,
+        scopes: &[String],
+        nonce: Option<&str>,
+        new: New<'_>,
+    ) -> Result<Value, TokenError> {
         let sign = |algorithm: &str, typ: &str, claims: &Value| {
             self.keys.sign(algorithm, typ, claims).map_err(|_| TokenError::ServerError)
         };
-        let issuer = issuer(config);
+        let (issuer, now) = (issuer(config, &grant.organization), self.clock.now());
         // RFC 9068 §2.2.
         let access_token = sign(
             "ES256",
             "at+jwt",
             &json!({
                 "iss": issuer, "sub": grant.subject, "aud": format!("{issuer}/oidc/userinfo"), "client_id": grant.client_id,
-                "scope": grant.scopes.join(" "), "iat": now, "exp": expires, "jti": jti,
+                "scope": scopes.join(" "), "iat": now, "exp": new.access_expires, "jti": new.access,
             }),
         )?;
         let algorithm = &client.registration.id_token_algorithm;
         let at_hash = at_hash(algorithm, &access_token);
-        let id_token = sign(algorithm, "JWT", &id_token(&issuer, &grant, at_hash, now))?;
-        Ok(json!({
+        let id_token = sign(
+            algorithm,
+            "JWT",
+            &id_token(&issuer, grant, &claims::of_scopes(&grant.claims, &scopes.join(" ")), nonce, at_hash, now),
+        )?;
+        let mut tokens = json!({
             "access_token": access_token, "token_type": "Bearer", "expires_in": limits::ACCESS_TOKEN_LIFETIME,
-            "id_token": id_token, "scope": grant.scopes.join(" "),
-        }))
+            "id_token": id_token, "scope": scopes.join(" "),
+        });
+        if let (Some(refresh), Some(tokens)) = (new.refresh, tokens.as_object_mut()) {
+            tokens.insert("refresh_token".to_owned(), json!(refresh));
+        }
+        Ok(tokens)
     }
 }
 
+/// RFC 6749 §6: what is asked for at a refresh must not go beyond what was granted.
+fn narrowed(asked: &str, granted: &[String]) -> Result<Vec<String>, TokenError> {
+    let asked: Vec<String> = asked.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    let within = !asked.is_empty() && asked.iter().all(|scope| granted.contains(scope));
+    if within { Ok(asked) } else { Err(TokenError::InvalidScope) }
+}
+
 /// OIDC Core §2, with the claims of the scopes, as §5.4 allows.
-fn id_token(issuer: &str, grant: &Grant, at_hash: Option<String>, now: u64) -> Value {
-    let mut claims = grant.claims.clone();
+fn id_token(
+    issuer: &str,
+    grant: &Grant,
+    told: &Map<String, Value>,
+    nonce: Option<&str>,
+    at_hash: Option<String>,
+    now: u64,
+) -> Value {
+    let mut claims = told.clone();
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
             claims.insert(name.to_owned(), value);
@@ -122,11 +218,11 @@ fn id_token(issuer: &str, grant: &Grant, at_hash: Option<String>, now: u64) -> V
     put("aud", json!(grant.client_id));
     put("iat", json!(now));
     put("exp", json!(now.saturating_add(limits::ID_TOKEN_LIFETIME)));
-    put("nonce", json!(grant.nonce));
+    put("nonce", json!(nonce));
     put("auth_time", json!(grant.auth_time));
     put("acr", json!(grant.acr));
     put("amr", if grant.amr.is_empty() { Value::Null } else { json!(grant.amr) });
-    put("sid", json!(grant.sid));
+    put("sid", json!(grant.origin.sid));
     put("at_hash", json!(at_hash));
     Value::Object(claims)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Provider;
+use super::{Lives, Provider, claims, client};
+use crate::config::Config;
 
 /// Why there is no answer (RFC 6750 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,19 +23,34 @@ impl Provider {
     /// # Errors
     ///
     /// As [`UserinfoError`] says.
-    pub fn userinfo(&self, authorization: Option<&str>) -> Result<Value, UserinfoError> {
+    pub fn userinfo(
+        &self,
+        config: &Config,
+        organization: &str,
+        authorization: Option<&str>,
+        lives: Lives<'_>,
+    ) -> Result<Value, UserinfoError> {
         let (scheme, unverified) =
             authorization.and_then(|header| header.split_once(' ')).ok_or(UserinfoError::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(UserinfoError::Missing);
         }
-        let claims = self.keys.verify("at+jwt", unverified.trim()).map_err(|_| UserinfoError::InvalidToken)?;
-        let grant = claims
+        let told = self.access_claims(config, organization, unverified.trim());
+        let told = told.ok_or(UserinfoError::InvalidToken)?;
+        let grant = told
             .get("jti")
             .and_then(Value::as_str)
             .and_then(|jti| self.grants.access(jti, self.clock.now()))
+            .filter(|grant| {
+                let client = client::find(config, organization, &grant.client_id);
+                // What came after the grant counts: a client that is gone, an upstream that it may
+                // not use any more, a logout.
+                client.is_some_and(|client| client.application.upstreams.contains(&grant.origin.upstream))
+                    && lives(&grant.origin)
+            })
             .ok_or(UserinfoError::InvalidToken)?;
-        let mut answer = grant.claims;
+        let scopes = told.get("scope").and_then(Value::as_str).unwrap_or_default();
+        let mut answer = claims::of_scopes(&grant.claims, scopes);
         answer.insert("sub".to_owned(), json!(grant.subject));
         Ok(Value::Object(answer))
     }

@@ -2,6 +2,7 @@
 //! follows a script.
 
 mod browser;
+mod ended;
 mod forward_auth;
 mod pages;
 mod saml;
@@ -35,9 +36,9 @@ use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
-    login::{Answer, Check, Demand, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Class, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
-    session::Session,
+    session::{Origin, Session},
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -239,6 +240,21 @@ impl Script {
     }
 }
 
+fn ended(did: bool) -> Result<(), Refusal> {
+    if did {
+        return Ok(());
+    }
+    Err(Refusal {
+        class: Class::BadRequest,
+        code: "logout-nobody".into(),
+        request: "r".into(),
+        login: None,
+        application: None,
+        again: None,
+        request_of: None,
+    })
+}
+
 impl Flow for Arc<Script> {
     fn start(&self, visitor: &Visitor, application: &str, rd: Option<&str>, demand: &Demand) -> Answer {
         self.step(visitor, format!("start {application} {rd:?} {:?} {:?}", demand.max_age, demand.acr_values))
@@ -344,8 +360,33 @@ impl Flow for Arc<Script> {
         visitor.address.is_none_or(|address| address.to_string() != "192.0.2.66")
     }
 
+    fn back_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        token: &'a str,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        self.step(visitor, format!("back-channel {upstream} {token}"));
+        Box::pin(async move { ended(token == "good") })
+    }
+
+    fn front_channel_logout<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        upstream: &'a str,
+        issuer: Option<&'a str>,
+        session: Option<&'a str>,
+    ) -> Eventually<'a, Result<(), Refusal>> {
+        self.step(visitor, format!("front-channel {upstream} {issuer:?} {session:?}"));
+        Box::pin(async move { ended(session.is_some()) })
+    }
+
     fn may_end_unasked(&self, _: &Visitor, sid: Option<&str>) -> bool {
         sid.is_some()
+    }
+
+    fn lives(&self, _: &Origin) -> bool {
+        true
     }
 
     fn config(&self) -> Arc<Config> {

@@ -11,6 +11,7 @@ fn every_code_has_a_row_and_every_row_a_code() {
         include_str!("../callback.rs"),
         include_str!("../discovery.rs"),
         include_str!("../email.rs"),
+        include_str!("../ended.rs"),
         include_str!("../exchange.rs"),
         include_str!("../fetch.rs"),
         include_str!("../groups.rs"),

@@ -187,9 +187,12 @@ async fn redeems_the_code_with_the_verifier_and_each_proof_of_the_client() {
             ClientAuthn::PrivateKeyJwt { .. } => {
                 assert_eq!(form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
                 let set = crate::upstream::jwks::KeySet::from_text(&key.public_pem).unwrap();
-                let parsed =
-                    crate::upstream::token::UnverifiedIdToken::parse(&form["client_assertion"], &["ES256".to_owned()])
-                        .unwrap();
+                let parsed = crate::upstream::token::UnverifiedToken::parse(
+                    &form["client_assertion"],
+                    crate::upstream::token::TokenKind::Id,
+                    &["ES256".to_owned()],
+                )
+                .unwrap();
                 assert_eq!(parsed.key_id(), Some("mine"));
                 let found = set.candidates(None, parsed.algorithm()).unwrap().into_iter().cloned().collect::<Vec<_>>();
                 let claims = parsed.signed_by(&found).unwrap().claims;

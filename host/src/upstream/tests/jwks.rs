@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::upstream::tests::op::keys;
+use crate::upstream::{
+    tests::op::keys,
+    token::{TokenKind, UnverifiedToken},
+};
 
 fn set(keys: &[Value]) -> KeySet {
     KeySet::from_set(json!({ "keys": keys }).as_object().unwrap()).unwrap()
@@ -139,13 +142,13 @@ fn reads_a_static_key_in_each_of_its_forms() {
         (&keys().ed, Algorithm::EdDSA),
     ] {
         let token = key.token(&json!({"sub": "a"}));
-        let unverified = crate::upstream::token::UnverifiedIdToken::parse(&token, &[key.algorithm.to_owned()]).unwrap();
+        let unverified = UnverifiedToken::parse(&token, TokenKind::Id, &[key.algorithm.to_owned()]).unwrap();
         for text in [key.public_pem.clone(), format!("\n  {}", key.jwk), json!({"keys": [key.jwk]}).to_string()] {
             let set = KeySet::from_text(&text).unwrap();
             let found: Vec<Key> = set.candidates(Some(key.kid), algorithm).unwrap().into_iter().cloned().collect();
             assert!(unverified.signed_by(&found).is_ok(), "{text:.40}");
             let stranger = keys().stranger.token(&json!({"sub": "a"}));
-            let stranger = crate::upstream::token::UnverifiedIdToken::parse(&stranger, &["RS256".to_owned()]).unwrap();
+            let stranger = UnverifiedToken::parse(&stranger, TokenKind::Id, &["RS256".to_owned()]).unwrap();
             assert!(stranger.signed_by(&found).is_err());
         }
     }

@@ -4,6 +4,7 @@
 mod codes;
 mod discovery;
 mod email;
+mod ended;
 mod flow;
 mod id_token;
 mod oauth2;

@@ -1,0 +1,101 @@
+// A relying party for the tests: npm `openid-client`, on loopback.
+//
+//   RP_SETTINGS='{"port":8000,"issuer":"…","client_id":"…","client_secret":"…","scope":"openid"}' node rp.mjs
+//
+// Prints one JSON line when it is ready. GET /login begins a login; its end, /cb, answers with what
+// came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
+// ends the session at the provider.
+import http from 'node:http';
+import * as client from 'openid-client';
+
+const settings = JSON.parse(process.env.RP_SETTINGS);
+const authentication = {
+  client_secret_basic: () => client.ClientSecretBasic(settings.client_secret),
+  client_secret_post: () => client.ClientSecretPost(settings.client_secret),
+  none: () => client.None(),
+}[settings.authentication ?? 'client_secret_post']();
+const own = `http://127.0.0.1:${settings.port}`;
+const pending = new Map();
+let config;
+let last;
+
+const failure = async (what) => {
+  try {
+    await what();
+    return null;
+  } catch (error) {
+    return error.error ?? error.message;
+  }
+};
+
+const begin = async () => {
+  // Not before the provider is there.
+  config ??= await client.discovery(
+    new URL(settings.issuer),
+    settings.client_id,
+    { id_token_signed_response_alg: settings.algorithm ?? 'ES256' },
+    authentication,
+    { execute: [client.allowInsecureRequests] },
+  );
+  const [verifier, state, nonce] = [client.randomPKCECodeVerifier(), client.randomState(), client.randomNonce()];
+  pending.set(state, { verifier, nonce });
+  return client.buildAuthorizationUrl(config, {
+    redirect_uri: `${own}/cb`,
+    scope: settings.scope,
+    state,
+    nonce,
+    code_challenge: await client.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+  });
+};
+
+const complete = async (url) => {
+  const state = url.searchParams.get('state');
+  const { verifier, nonce } = pending.get(state);
+  const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce };
+  const tokens = await client.authorizationCodeGrant(config, url, checks);
+  last = tokens.id_token;
+  const claims = tokens.claims();
+  const report = {
+    server: config.serverMetadata(),
+    claims,
+    userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub),
+  };
+  if (!tokens.refresh_token) return report;
+  const active = async (token) => (await client.tokenIntrospection(config, token)).active;
+  const next = await client.refreshTokenGrant(config, tokens.refresh_token);
+  last = next.id_token ?? last;
+  report.refreshed = next.claims();
+  report.active = [await active(next.access_token), await active(next.refresh_token)];
+  if (url.searchParams.has('keep') || settings.keep) {
+    report.refresh_token = next.refresh_token;
+    return report;
+  }
+  await client.tokenRevocation(config, next.refresh_token);
+  report.revoked = [await active(next.access_token), await active(next.refresh_token)];
+  report.after_revocation = await failure(() => client.refreshTokenGrant(config, next.refresh_token));
+  report.reused = await failure(() => client.refreshTokenGrant(config, tokens.refresh_token));
+  return report;
+};
+
+const server = http.createServer(async (request, response) => {
+  const url = new URL(request.url, own);
+  try {
+    if (url.pathname === '/login') {
+      response.writeHead(303, { location: (await begin()).href }).end();
+    } else if (url.pathname === '/cb') {
+      response.end(JSON.stringify(await complete(url)));
+    } else if (url.pathname === '/refresh') {
+      const token = url.searchParams.get('token');
+      response.end(JSON.stringify({ refused: await failure(() => client.refreshTokenGrant(config, token)) }));
+    } else if (url.pathname === '/logout') {
+      const to = client.buildEndSessionUrl(config, { id_token_hint: last, post_logout_redirect_uri: `${own}/bye` });
+      response.writeHead(303, { location: to.href }).end();
+    } else {
+      response.end(JSON.stringify({ path: url.pathname }));
+    }
+  } catch (error) {
+    response.writeHead(500).end(JSON.stringify({ error: String(error), cause: String(error.cause ?? error.error ?? '') }));
+  }
+});
+server.listen(settings.port, '127.0.0.1', () => console.log(JSON.stringify({ ready: own })));

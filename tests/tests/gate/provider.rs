@@ -1,0 +1,101 @@
+//! The gateway as an OpenID provider, toward relying parties that others wrote.
+
+use serde_json::{Value, json};
+use vestibule_tests::{
+    browser::{Browser, Page},
+    peers::{RelyingParty, port},
+};
+
+use crate::scene::{CHAIN, Scene, With};
+
+/// A relying party's secret.
+const SECRET: &str = "a-secret-of-a-relying-party-which-is-long";
+
+/// An application that is the relying party `id` at `port` of `tenant`.
+fn application(id: &str, tenant: &str, port: u16, more: &str) -> String {
+    format!(
+        "[applications.{id}]\ntenant = \"{tenant}\"\nurl = \"http://127.0.0.1:{port}/\"\nupstreams = [\"op\"]\n\
+         chain = {CHAIN:?}\n[applications.{id}.oidc]\nredirect-uris = [\"http://127.0.0.1:{port}/cb\"]\n\
+         post-logout-redirect-uris = [\"http://127.0.0.1:{port}/bye\"]\n{more}\n"
+    )
+}
+
+fn settings(issuer: &str, id: &str, more: Value) -> Value {
+    let mut settings = json!({
+        "issuer": issuer, "client_id": id, "client_secret": SECRET, "scope": "openid profile email groups",
+    });
+    let (Some(all), Value::Object(more)) = (settings.as_object_mut(), more) else { panic!("objects") };
+    all.extend(more);
+    settings
+}
+
+async fn log_in(scene: &Scene, browser: &mut Browser, relying_party: &RelyingParty, name: &str) -> Page {
+    let page = browser.get(&format!("{}/login", relying_party.url)).await;
+    scene.sign_in(browser, page, name).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_logs_in_renews_asks_and_takes_back() {
+    let ports = [port(), port(), port()];
+    let secret = format!("client-secret = \"{SECRET}\"");
+    let renewing = format!("{secret}\ngrant-types = [\"authorization_code\", \"refresh_token\"]");
+    let more = [
+        application("renewing", "default", ports[0], &renewing),
+        application("public", "default", ports[1], "id-token-algorithm = \"EdDSA\""),
+        application("plain", "acme", ports[2], &format!("{secret}\nid-token-algorithm = \"RS256\"")),
+    ];
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let issuer = scene.gateway.url();
+
+    let renewing = RelyingParty::start(ports[0], settings(&issuer, "renewing", json!({})));
+    let page = log_in(&scene, &mut Browser::new(), &renewing, "alice").await;
+    assert_eq!(page.status, 200, "{} {}", page.url, page.body);
+    let told = page.json();
+    assert_eq!(told["claims"]["iss"], json!(issuer));
+    assert_eq!(told["claims"]["preferred_username"], "alice");
+    assert_eq!(told["claims"]["groups"], told["userinfo"]["groups"]);
+    assert!(told["claims"]["groups"].as_array().is_some_and(|groups| groups.contains(&json!("jira-software-users"))));
+    assert_eq!(told["refreshed"]["sub"], told["claims"]["sub"]);
+    assert_eq!(told["active"], json!([true, true]));
+    assert_eq!(told["revoked"], json!([false, false]));
+    assert_eq!((&told["after_revocation"], &told["reused"]), (&json!("invalid_grant"), &json!("invalid_grant")));
+
+    let more = json!({ "authentication": "none", "algorithm": "EdDSA" });
+    let public = RelyingParty::start(ports[1], settings(&issuer, "public", more));
+    let page = log_in(&scene, &mut Browser::new(), &public, "alice").await;
+    assert_eq!((page.status.as_u16(), page.json()["claims"]["aud"].clone()), (200, json!("public")), "{}", page.body);
+
+    // An organization's issuer has its name.
+    let issuer = format!("{issuer}/acme");
+    let more = json!({ "authentication": "client_secret_basic", "algorithm": "RS256" });
+    let plain = RelyingParty::start(ports[2], settings(&issuer, "plain", more));
+    let mut browser = Browser::new();
+    let page = log_in(&scene, &mut browser, &plain, "alice").await;
+    assert_eq!((page.status.as_u16(), page.json()["claims"]["iss"].clone()), (200, json!(issuer)), "{}", page.body);
+    // Whoever is refused is told so by the relying party's own page.
+    let page = log_in(&scene, &mut Browser::new(), &plain, "mallory").await;
+    assert!(page.url.as_str().contains("error=access_denied"), "{}", page.url);
+    // And a logout there ends here, and comes back.
+    let page = browser.get(&format!("{}/logout", plain.url)).await;
+    let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&scene.op.issuer)) {
+        Some(form) => browser.submit(&form.with("logout", "yes")).await,
+        None => page,
+    };
+    assert!(page.url.as_str().starts_with(&format!("{}/bye", plain.url)), "{} {}", page.url, page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_ends_with_the_session_at_the_upstream() {
+    let port = port();
+    let more = format!("client-secret = \"{SECRET}\"\ngrant-types = [\"authorization_code\", \"refresh_token\"]");
+    let scene = Scene::start_with(With::Nginx, &application("renewing", "default", port, &more)).await;
+    let keep = json!({ "keep": true });
+    let relying_party = RelyingParty::start(port, settings(&scene.gateway.url(), "renewing", keep));
+    let mut browser = Browser::new();
+    let told = log_in(&scene, &mut browser, &relying_party, "alice").await.json();
+    let token = told["refresh_token"].as_str().expect("a refresh token");
+    scene.log_out_upstream(&mut browser).await;
+    scene.gateway.wait_for("that the session ended", |event| event["input"]["method"] == "back-channel-logout").await;
+    let refused = Browser::new().peek(&format!("{}/refresh?token={token}", relying_party.url)).await.json();
+    assert_eq!(refused["refused"], "invalid_grant");
+}
