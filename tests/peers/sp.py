@@ -7,7 +7,7 @@ takes as it is, `unsolicited`, for pysaml2, and `host`, by which it calls itself
 /metadata            its own metadata
 /login?binding=post  begins a login; `force=1`, `passive=1`, `relay=…`
 /acs                 takes a response, and says in JSON what came of it
-/logout              begins a logout
+/logout              begins a logout; `binding=post`, with pysaml2
 /slo                 takes the answer to it, and says in JSON what came of it
 """
 
@@ -111,7 +111,7 @@ class OneLogin:
             name_id=self.session["name_id"], session_index=self.session["index"], name_id_format=EMAIL
         )
         self.logout_id = auth.get_last_request_id()
-        return to
+        return to, None
 
     def slo(self, path, query):
         auth = self.auth(path, query, {})
@@ -204,8 +204,9 @@ class PySaml2:
         }
 
     def logout(self, path, query):
-        from saml2 import BINDING_HTTP_REDIRECT
+        from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 
+        by_form = "binding=post" in query
         client, answer = self.answered
         results = client.do_logout(
             answer.name_id,
@@ -213,10 +214,12 @@ class PySaml2:
             reason="",
             expire=None,
             sign=True,
-            expected_binding=BINDING_HTTP_REDIRECT,
+            expected_binding=BINDING_HTTP_POST if by_form else BINDING_HTTP_REDIRECT,
             sign_alg=RSA_SHA256,
+            digest_alg=SHA256,
         )
-        return dict(next(iter(results.values()))[1]["headers"])["Location"]
+        info = next(iter(results.values()))[1]
+        return (None, "".join(info["data"])) if by_form else (dict(info["headers"])["Location"], None)
 
     def slo(self, path, query):
         from saml2 import BINDING_HTTP_REDIRECT
@@ -258,7 +261,8 @@ class Handler(BaseHTTPRequestHandler):
             to, page = PARTY.login(url.path, url.query, asked)
             self.answer(200, "text/html", page) if page else self.leave(to)
         elif url.path == "/logout":
-            self.leave(PARTY.logout(url.path, url.query))
+            to, page = PARTY.logout(url.path, url.query)
+            self.answer(200, "text/html", page) if page else self.leave(to)
         elif url.path == "/slo":
             self.json(PARTY.slo(url.path, url.query))
         else:

@@ -54,6 +54,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         rd: Option<&'a str>,
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
+    fn may_attempt(&self, visitor: &Visitor) -> bool;
     fn back_channel_logout<'a>(
         &'a self,
         visitor: &'a Visitor,
@@ -146,6 +147,10 @@ impl Flow for Arc<Login> {
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
         Login::logged_out(self, visitor, state)
+    }
+
+    fn may_attempt(&self, visitor: &Visitor) -> bool {
+        Login::may_attempt(self, visitor)
     }
 
     fn back_channel_logout<'a>(

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     decision::Admission,
-    downstream::saml::{Asked as Authn, Delivery, Farewell, Inbound, Refused, Wish},
+    downstream::saml::{Answer, Asked as Authn, Delivery, Farewell, Inbound, Refused, Wish},
     login::{Class, Refusal, Then, Wanted},
 };
 
@@ -67,13 +67,13 @@ async fn sso(State(gateway): Shared, Extension(asked): Known, name: Name, reques
         Err(unreadable) => return Failure::BadRequest(unreadable.code()).page(&gateway, &asked),
     };
     let authn = gateway.identity_provider.authn_request(&asked.settings.config, &name, &inbound);
-    follow(&gateway, &asked, &parts, authn).await
+    follow(&gateway, &asked, &parts, &name, authn).await
 }
 
 /// The same by HTTP-POST. A form of another site comes without our cookies (`SameSite`), so
 /// the browser is sent to an address that it asks for itself.
 async fn sso_by_form(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    let (_parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
     let inbound = match by_form(&asked, body).await {
         Ok(inbound) => inbound,
@@ -84,7 +84,7 @@ async fn sso_by_form(State(gateway): Shared, Extension(asked): Known, name: Name
             let to = own_address(&asked, &wish.application, "resume", &[("request", &wish.sealed)]);
             to.map_or_else(|| Failure::Unavailable("unavailable").page(&gateway, &asked), |to| see_other(to.as_str()))
         }
-        Authn::Answer(delivery) => deliver(&gateway, &asked, &name, &delivery),
+        Authn::Answer(answer) => tell(&gateway, &asked, &parts, &name, &answer),
         Authn::Refused(refused) => page(&gateway, &asked, refused),
     }
 }
@@ -95,7 +95,7 @@ async fn resume(State(gateway): Shared, Extension(asked): Known, name: Name, req
     let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
     let fields = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     let authn = gateway.identity_provider.resume(&name, fields.find("request").unwrap_or_default());
-    follow(&gateway, &asked, &parts, authn).await
+    follow(&gateway, &asked, &parts, &name, authn).await
 }
 
 /// A login that begins here. Only a person may begin it: a page of another site would log
@@ -107,16 +107,13 @@ async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, requ
         return failure.page(&gateway, &asked);
     }
     let authn = gateway.identity_provider.unsolicited(&asked.settings.config, &name);
-    follow(&gateway, &asked, &parts, authn).await
+    follow(&gateway, &asked, &parts, &name, authn).await
 }
 
-async fn follow(gateway: &Gateway, asked: &Asked, parts: &Parts, authn: Authn) -> Response {
+async fn follow(gateway: &Gateway, asked: &Asked, parts: &Parts, name: &str, authn: Authn) -> Response {
     let Wish { application, sealed, fresh, silent, demanded_acr } = match authn {
         Authn::Login(wish) => *wish,
-        Authn::Answer(delivery) => {
-            let name = parts.uri.path().split('/').nth(2).unwrap_or_default();
-            return deliver(gateway, asked, name, &delivery);
-        }
+        Authn::Answer(answer) => return tell(gateway, asked, parts, name, &answer),
         Authn::Refused(refused) => return page(gateway, asked, refused),
     };
     let wanted = Wanted {
@@ -132,6 +129,30 @@ async fn follow(gateway: &Gateway, asked: &Asked, parts: &Parts, authn: Authn) -
     let answer = async { Ok(gateway.flow.begin(&asked.visitor(parts)?, wanted).await) };
     let answer = answer.await;
     respond(gateway, asked, answer)
+}
+
+/// A no without a login. It costs a signature, so a stranger gets as many as logins.
+fn tell(gateway: &Gateway, asked: &Asked, parts: &Parts, name: &str, answer: &Answer) -> Response {
+    let visitor = match asked.visitor(parts) {
+        Ok(visitor) => visitor,
+        Err(failure) => return failure.page(gateway, asked),
+    };
+    if !gateway.flow.may_attempt(&visitor) {
+        let refusal = Refusal {
+            class: Class::TooOften,
+            code: "too-many-logins".to_owned(),
+            request: asked.id.to_string(),
+            login: None,
+            application: None,
+            again: None,
+            request_of: None,
+        };
+        return Failure::Refused(refusal).page(gateway, asked);
+    }
+    match gateway.identity_provider.answer(&asked.settings.config, answer) {
+        Ok(delivery) => deliver(gateway, asked, name, &delivery),
+        Err(refused) => page(gateway, asked, refused),
+    }
 }
 
 /// A login for a service provider's request ended in yes.

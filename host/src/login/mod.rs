@@ -310,6 +310,12 @@ impl Login {
         self.do_logout(visitor, application, rd).await.unwrap_or_else(Answer::from)
     }
 
+    /// Counts an attempt that ends before a login begins, and says whether there were too many.
+    #[must_use]
+    pub fn may_attempt(&self, visitor: &Visitor) -> bool {
+        self.limits.attempt(visitor.address)
+    }
+
     /// May a request from anywhere end this browser's single sign-on session without asking
     /// the person? Where there is none, and where `sid` names this very one.
     #[must_use]

@@ -288,9 +288,16 @@ async fn a_request_by_a_form_finds_the_session_that_is_there() {
     let mut browser = Browser::new();
     assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
     let page = browser.get(&federation.url("/login?binding=post&relay=a%26b%22%3E")).await;
+    let page = send_from_another_site(&mut browser, &page).await;
+    let told = federation.bring(&mut browser, &page).await;
+    assert_eq!((&told["authenticated"], &told["relay_state"]), (&json!(true), &json!("a&b\">")), "{told}");
+}
+
+/// Sends the page's form as a browser does from another site: without the cookies that say
+/// `SameSite=Lax`, which come with the redirect that follows.
+async fn send_from_another_site(browser: &mut Browser, page: &Page) -> Page {
     let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
     assert_eq!(form.method, Method::POST);
-    // A form of another site comes without the cookies that say `SameSite=Lax`.
     let jar = std::mem::take(&mut browser.jar);
     let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
     let kind = "application/x-www-form-urlencoded";
@@ -298,9 +305,27 @@ async fn a_request_by_a_form_finds_the_session_that_is_there() {
     let page = browser.request(Method::POST, &form.action, Some((kind, encoded)), &headers).await;
     assert_eq!(page.status, 303, "{}", page.body);
     browser.jar = jar;
-    let page = browser.get(page.location().expect("an address").as_str()).await;
-    let told = federation.bring(&mut browser, &page).await;
-    assert_eq!((&told["authenticated"], &told["relay_state"]), (&json!(true), &json!("a&b\">")), "{told}");
+    browser.get(page.location().expect("an address").as_str()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_a_form_ends_the_session_that_is_there() {
+    let federation = Federation::start("pysaml2", "").await;
+    let mut browser = Browser::new();
+    assert_eq!(federation.log_in(&mut browser, "alice").await["authenticated"], true);
+    let page = browser.get(&federation.url("/logout?binding=post")).await;
+    let mut page = send_from_another_site(&mut browser, &page).await;
+    // pysaml2 names no session: then the person is asked. oidc-provider asks, too.
+    for site in [federation.gateway.url(), federation.op.issuer.clone()] {
+        if let Some(form) = page.forms().into_iter().find(|form| form.action.as_str().starts_with(&site)) {
+            page = browser.submit(&form.with("logout", "yes")).await;
+        }
+    }
+    assert!(page.url.as_str().starts_with(&federation.url("/slo")), "{} {}", page.url, page.body);
+    assert_eq!(page.json()["logged_out"], true, "{}", page.body);
+    assert_eq!(federation.gateway.events("session.ended").len(), 1);
+    let page = browser.get(&federation.url("/login")).await;
+    assert!(page.url.as_str().starts_with(&federation.op.issuer), "still logged in: {}", page.url);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,16 +50,30 @@ pub struct Wish {
 pub enum Asked {
     /// A login is to decide.
     Login(Box<Wish>),
-    /// The service provider is told what is wrong.
-    Answer(Box<Delivery>),
+    /// The service provider is told what is wrong: [`IdentityProvider::answer`].
+    Answer(Box<Answer>),
     /// The person is told: it is not known where an answer may be sent.
     Refused(Refused),
 }
 
+/// A no that needs no login, not yet signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    waiting: Waiting,
+    status: Status,
+    message: &'static str,
+}
+
 /// Why there is no login: the service provider can be told, or it cannot.
 enum No {
-    Answer(Box<Waiting>, Status, &'static str),
+    Answer(Box<Answer>),
     Refused(Refused),
+}
+
+impl No {
+    fn answer(waiting: Waiting, status: Status, message: &'static str) -> Self {
+        Self::Answer(Box::new(Answer { waiting, status, message }))
+    }
 }
 
 impl From<Refused> for No {
@@ -89,11 +103,17 @@ impl IdentityProvider {
         match self.read(config, application, inbound) {
             Ok(waiting) => self.wish(waiting),
             Err(No::Refused(refused)) => Asked::Refused(refused),
-            Err(No::Answer(waiting, status, message)) => match self.status(config, &waiting, status, message) {
-                Ok(delivery) => Asked::Answer(Box::new(delivery)),
-                Err(refused) => Asked::Refused(refused),
-            },
+            Err(No::Answer(answer)) => Asked::Answer(answer),
         }
+    }
+
+    /// Signs a no.
+    ///
+    /// # Errors
+    ///
+    /// Where no key signs.
+    pub fn answer(&self, config: &Config, answer: &Answer) -> Result<Delivery, Refused> {
+        self.status(config, &answer.waiting, answer.status, answer.message)
     }
 
     /// Begins without having been asked (SAML Profiles §4.1.5), where that is configured.
@@ -183,20 +203,20 @@ impl IdentityProvider {
         };
         // From here on the service provider is known, and is told.
         if root.attribute("ProtocolBinding").is_some_and(|binding| binding != names::HTTP_POST) {
-            return Err(No::Answer(Box::new(waiting), Status::UnsupportedBinding, "protocol-binding"));
+            return Err(No::answer(waiting, Status::UnsupportedBinding, "protocol-binding"));
         }
         if root.child(names::ASSERTION, "Subject").map_err(Refused::from)?.is_some() {
-            return Err(No::Answer(Box::new(waiting), Status::RequestUnsupported, "subject"));
+            return Err(No::answer(waiting, Status::RequestUnsupported, "subject"));
         }
         let policy = root.child(names::PROTOCOL, "NameIDPolicy").map_err(Refused::from)?;
         let format = policy.and_then(|policy| policy.attribute("Format"));
         if format.is_some_and(|format| !matches_name_id(format, provider)) {
-            return Err(No::Answer(Box::new(waiting), Status::InvalidNameIdPolicy, "name-id-policy"));
+            return Err(No::answer(waiting, Status::InvalidNameIdPolicy, "name-id-policy"));
         }
         let requested = root.child(names::PROTOCOL, "RequestedAuthnContext").map_err(Refused::from)?;
         match requested.map(|requested| contexts(requested, provider)).transpose().map_err(Refused::from)? {
             None => Ok(waiting),
-            Some(None) => Err(No::Answer(Box::new(waiting), Status::NoAuthnContext, "authn-context")),
+            Some(None) => Err(No::answer(waiting, Status::NoAuthnContext, "authn-context")),
             Some(Some(Contexts { classes, acr })) => {
                 waiting.contexts = classes;
                 waiting.demanded_acr = acr;

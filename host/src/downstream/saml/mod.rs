@@ -36,7 +36,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-pub use authn_request::{Asked, Wish};
+pub use authn_request::{Answer, Asked, Wish};
 pub use binding::{Inbound, Unreadable};
 pub use import::{ImportError, import};
 pub use logout::Farewell;

@@ -355,6 +355,11 @@ impl Flow for Arc<Script> {
         self.step(visitor, format!("logged_out {state:?}"))
     }
 
+    fn may_attempt(&self, visitor: &Visitor) -> bool {
+        // The script's own limit.
+        visitor.address.is_none_or(|address| address.to_string() != "192.0.2.66")
+    }
+
     fn back_channel_logout<'a>(
         &'a self,
         visitor: &'a Visitor,

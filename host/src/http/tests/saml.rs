@@ -114,3 +114,14 @@ async fn garbage_has_a_reason_and_no_more() {
     assert_eq!(read.status, StatusCode::OK);
     assert!(read.body.contains("entityID=\"https://login.example.com/saml/guard/metadata\""), "{}", read.body);
 }
+
+#[tokio::test]
+async fn a_stranger_gets_as_many_signatures_as_logins() {
+    let harness = Harness::new().from("192.0.2.66:40000");
+    let read = sso(&harness, &request("", UNKNOWN_FORMAT), "x").await;
+    assert_eq!(
+        (read.status, read.header("x-vestibule-reason")),
+        (StatusCode::TOO_MANY_REQUESTS, Some("too-many-logins"))
+    );
+    assert!(!read.body.contains("SAMLResponse"), "{}", read.body);
+}
