@@ -10,6 +10,7 @@ mod output;
 mod policy;
 mod saml;
 mod serve;
+mod snippet;
 mod tokens;
 
 use std::process::ExitCode;
@@ -64,6 +65,9 @@ enum Command {
     Saml(saml::Command),
     /// Run the gateway.
     Serve(serve::Arguments),
+    /// What an application's own set-up needs, filled in.
+    #[command(subcommand)]
+    Snippet(snippet::Command),
     /// Administrators' tokens, for registering relying parties.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command, &output),
         Command::Saml(command) => saml::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),
+        Command::Snippet(command) => snippet::run(&command, &output),
         Command::Tokens(command) => tokens::run(&command, &output),
     };
     exit.unwrap_or_else(|failure| {

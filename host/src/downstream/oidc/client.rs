@@ -6,7 +6,11 @@ use aws_lc_rs::constant_time;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 
-use super::{Provider, sha256};
+use super::{
+    Provider, issuer,
+    registered::{ClientsError, Registered},
+    sha256,
+};
 use crate::config::{Application, Config, HandOver, OidcClient};
 
 /// An application that is a relying party.
@@ -60,13 +64,67 @@ impl Provider {
                 id_token_algorithm: registered.id_token_signed_response_alg.clone(),
                 refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
             }),
-            secret: match &registered.client_secret_sha256 {
-                // What is no hash is nobody's secret: it must not become a client without one.
-                Some(hash) => Some(unhex(hash).unwrap_or_default()),
-                None => None,
-            },
+            // What is no hash is nobody's secret: it must not become a client without one.
+            secret: registered.client_secret_sha256.as_ref().map(|hash| unhex(hash).unwrap_or_default()),
         })
     }
+}
+
+/// What may be told of a relying party to whoever sets it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its organization.
+    pub organization: String,
+    /// The organization's issuer.
+    pub issuer: String,
+    /// Its id.
+    pub client_id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may ask for.
+    pub scopes: Vec<String>,
+    /// The address of the application, with a slash at the end.
+    pub application_url: String,
+}
+
+/// The relying parties with this `client_id`, of `organization` or of all: of the configuration, and
+/// those registered since.
+///
+/// # Errors
+///
+/// Where a list of registered clients cannot be read.
+pub fn known(config: &Config, organization: Option<&str>, client_id: &str) -> Result<Vec<Known>, ClientsError> {
+    let registered = Registered::default();
+    let mut found = Vec::new();
+    let mut add = |application: &Application, name: &str, scopes: &[String]| {
+        found.push(Known {
+            organization: application.tenant.clone(),
+            issuer: issuer(config, &application.tenant),
+            client_id: client_id.to_owned(),
+            name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            application_url: application.url.origin().ascii_serialization() + "/",
+        });
+    };
+    let is_asked = |id: &str| organization.is_none_or(|asked| asked == id);
+    for application in config.applications.values().filter(|application| is_asked(&application.tenant)) {
+        match &application.hand_over {
+            HandOver::Oidc(client) if client.client_id == client_id => {
+                add(application, &application.display_name, &client.scopes);
+            }
+            _ => {}
+        }
+    }
+    for (id, settings) in config.organizations.iter().filter(|(id, _)| is_asked(id)) {
+        let clients = registered.of(&settings.clients_file)?;
+        let application = config.applications.get(&settings.client_application);
+        if let (Some(client), Some(application)) = (clients.get(client_id), application)
+            && application.tenant == *id
+        {
+            add(application, &client.client_name, &client.scopes);
+        }
+    }
+    Ok(found)
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -38,7 +38,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 pub use authorize::{Asked, AuthorizeRequest, Refused};
+pub use client::{Known, known};
 pub use logout::Farewell;
+pub use registered::ClientsError;
 pub use registration::{Newcomer, RegistrationError};
 pub use token::{TokenError, TokenRequest};
 pub use tokens::About;
