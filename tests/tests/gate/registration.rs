@@ -146,6 +146,7 @@ async fn a06_a07_a_registration_that_is_wrong_is_told_which_field_and_why() {
         (json!({ "redirect_uris": ["http://rp.example/cb"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": ["https://a@b@evil.example/"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": ["https://rp.example/cb#x"] }), "redirect_uris[0]"),
+        (json!({ "redirect_uris": ["https://*.rp.example/cb"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": ["HTTPS://RP.example/cb"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": [good], "post_logout_redirect_uris": ["/x"] }), "post_logout_redirect_uris[0]"),
         (json!({ "redirect_uris": [] }), "redirect_uris"),

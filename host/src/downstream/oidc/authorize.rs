@@ -118,11 +118,22 @@ impl Provider {
         if request.application != admission.application || request.organization != admission.tenant {
             return Err(Refused { code: "wrong-application", detail: "the login was for another application".into() });
         }
+        // What was good when the login began must still be: a client can be removed meanwhile.
+        let gone = || Refused { code: "unknown-client", detail: "the client was removed during the login".into() };
+        let client = self.find(config, &request.organization, &request.client_id).ok_or_else(gone)?;
+        if client.application.id != request.application {
+            return Err(gone());
+        }
+        registered(&client, request.redirect_uri.as_str()).ok_or_else(|| Refused {
+            code: "redirect-uri-not-registered",
+            detail: "the address was taken out during the login".into(),
+        })?;
         let code = random_token().map_err(|error| Refused { code: "no-randomness", detail: error.to_string() })?;
         let grant = Grant {
             application: request.application.clone(),
             organization: request.organization.clone(),
             client_id: request.client_id,
+            mark: client.mark,
             redirect_uri: request.redirect_uri.as_str().to_owned(),
             challenge: request.challenge,
             nonce: request.nonce,

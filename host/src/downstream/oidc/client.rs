@@ -22,6 +22,8 @@ pub(crate) struct Client<'c> {
     pub(crate) registration: Cow<'c, OidcClient>,
     /// sha-256 of its secret, where it was registered while the gateway runs.
     secret: Option<[u8; 32]>,
+    /// Which registration it is: another one of the same id does not get what this one was granted.
+    pub(crate) mark: Option<[u8; 32]>,
 }
 
 impl Client<'_> {
@@ -36,7 +38,7 @@ fn find<'c>(config: &'c Config, organization: &str, client_id: &str) -> Option<C
     let mut own = config.applications.values().filter(|application| application.tenant == organization);
     own.find_map(|application| match &application.hand_over {
         HandOver::Oidc(registration) if registration.client_id == client_id => {
-            Some(Client { application, registration: Cow::Borrowed(registration), secret: None })
+            Some(Client { application, registration: Cow::Borrowed(registration), secret: None, mark: None })
         }
         HandOver::Oidc(_) | HandOver::ForwardAuth(_) | HandOver::Saml(_) => None,
     })
@@ -65,6 +67,7 @@ impl Provider {
                 refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
             }),
             // What is no hash is nobody's secret: it must not become a client without one.
+            mark: Some(registered.mark()),
             secret: registered.client_secret_sha256.as_ref().map(|hash| unhex(hash).unwrap_or_default()),
         })
     }

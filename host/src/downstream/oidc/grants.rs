@@ -23,6 +23,8 @@ pub(crate) struct Grant {
     pub(crate) organization: String,
     /// The relying party.
     pub(crate) client_id: String,
+    /// Which registration of it, where it was registered while the gateway runs.
+    pub(crate) mark: Option<[u8; 32]>,
     /// As it was in the authorization request.
     pub(crate) redirect_uri: String,
     /// RFC 7636 `code_challenge`, method S256.
@@ -231,6 +233,7 @@ mod tests {
             application: "app".into(),
             organization: "default".into(),
             client_id: client_id.into(),
+            mark: None,
             redirect_uri: "https://rp.example/cb".into(),
             challenge: None,
             nonce: None,

@@ -14,6 +14,8 @@ use io::Write as _;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::sha256;
+
 /// One registered relying party, as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,14 @@ pub(super) struct Registration {
     pub(super) client_secret_sha256: Option<String>,
     /// When it was registered, in seconds since 1970-01-01 UTC.
     pub(super) client_id_issued_at: u64,
+}
+
+impl Registration {
+    /// Tells it from an earlier one of the same id.
+    pub(super) fn mark(&self) -> [u8; 32] {
+        let secret = self.client_secret_sha256.as_deref().unwrap_or_default();
+        sha256(&[self.client_id.as_bytes(), &[0], secret.as_bytes(), &self.client_id_issued_at.to_be_bytes()])
+    }
 }
 
 /// The file as it is written.

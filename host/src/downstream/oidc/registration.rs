@@ -262,7 +262,13 @@ fn uris(field: &str, texts: &[String]) -> Result<Vec<Url>, RegistrationError> {
         return Err(invalid(field, format!("expected at most {URIS_MAX}")));
     }
     let checked = texts.iter().enumerate().map(|(index, text)| {
-        config::redirect_uri(text).map_err(|detail| invalid(&format!("{field}[{index}]"), detail))
+        let wrong = |detail: String| invalid(&format!("{field}[{index}]"), detail);
+        let url = config::redirect_uri(text).map_err(wrong)?;
+        // Somebody who writes one expects it to stand for something.
+        if url.host_str().is_some_and(|host| host.contains('*')) {
+            return Err(wrong("`*` stands for nothing: each address is named".to_owned()));
+        }
+        Ok(url)
     });
     checked.collect()
 }

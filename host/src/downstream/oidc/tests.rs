@@ -576,3 +576,59 @@ fn an_organization_is_an_issuer_of_its_own() {
     assert!(op.provider.farewell(&PARSED, "acme", &owned(&hint)).is_ok());
     assert!(op.provider.farewell(&PARSED, "default", &owned(&hint)).is_err(), "another issuer's hint");
 }
+
+#[test]
+fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted_before() {
+    let op = Op::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = PARSED.clone();
+    let settings = config::Organization {
+        client_application: "renewing".into(),
+        clients_file: folder.path().join("clients.json"),
+        admin_tokens: vec![sha256(&[b"token"])],
+    };
+    config.organizations.insert("default".into(), settings);
+    let body = br#"{"client_id":"new","redirect_uris":["https://web.example.com/cb"],
+        "grant_types":["authorization_code","refresh_token"],"token_endpoint_auth_method":"client_secret_post"}"#;
+    let register = || {
+        let new = op.provider.newcomer(&config, "default", body).unwrap();
+        let told = op.provider.register(&config, "default", new).unwrap();
+        told["client_secret"].as_str().unwrap().to_owned()
+    };
+    let sealed = || {
+        let asked = with(&ASKED, &[("client_id", "new")]);
+        let Asked::Login(request) = op.provider.authorize(&config, "default", &asked) else { panic!("not taken") };
+        op.provider.seal(&request).unwrap()
+    };
+    let granted = |sealed: &str| op.provider.grant(&config, &admission("renewing"), sealed, origin());
+    let token = |fields: Vec<(String, String)>| {
+        op.provider.token(&config, "default", &TokenRequest { fields, ..TokenRequest::default() }, &|_| true)
+    };
+    let fields = |secret: &str, more: Pairs<'_>| with(&[("client_id", "new"), ("client_secret", secret)], more);
+    let redeem = |secret: &str, code: &str| {
+        let more = [
+            ("grant_type", "authorization_code"),
+            ("redirect_uri", "https://web.example.com/cb"),
+            ("code_verifier", VERIFIER),
+            ("code", code),
+        ];
+        token(fields(secret, &more))
+    };
+    let code = |to: Url| to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+
+    let first = register();
+    let tokens = redeem(&first, &code(granted(&sealed()).unwrap())).unwrap();
+    let unredeemed = code(granted(&sealed()).unwrap());
+    let under_way = sealed();
+    op.provider.unregister(&config, "default", "new").unwrap();
+    assert_eq!(granted(&under_way).unwrap_err().code, "unknown-client", "removed during the login");
+    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    let second = register();
+    assert_ne!(first, second);
+    assert_eq!(redeem(&first, &unredeemed), Err(TokenError::InvalidClient));
+    assert_eq!(redeem(&second, &unredeemed), Err(TokenError::InvalidGrant));
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+    assert_eq!(token(fields(&second, &refresh)), Err(TokenError::InvalidGrant));
+    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    assert!(redeem(&second, &code(granted(&sealed()).unwrap())).is_ok());
+}

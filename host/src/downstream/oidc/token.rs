@@ -92,6 +92,7 @@ impl Provider {
         let counts = |grant: &Grant| {
             let upstreams = &client.application.upstreams;
             grant.client_id == client.registration.client_id
+                && grant.mark == client.mark
                 && grant.organization == organization
                 && grant.application == client.application.id
                 && upstreams.contains(&grant.origin.upstream)

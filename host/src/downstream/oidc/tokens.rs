@@ -54,6 +54,7 @@ impl Provider {
             About::Introspect => {
                 let living = self.living(config, organization, token).filter(|living| {
                     living.grant.client_id == client_id
+                        && living.grant.mark == client.mark
                         && client.application.upstreams.contains(&living.grant.origin.upstream)
                         && lives(&living.grant.origin)
                 });

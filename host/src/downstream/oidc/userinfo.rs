@@ -45,8 +45,9 @@ impl Provider {
                 let client = self.find(config, organization, &grant.client_id);
                 // What came after the grant counts: a client that is gone, an upstream that it may
                 // not use any more, a logout.
-                client.is_some_and(|client| client.application.upstreams.contains(&grant.origin.upstream))
-                    && lives(&grant.origin)
+                client.is_some_and(|client| {
+                    client.mark == grant.mark && client.application.upstreams.contains(&grant.origin.upstream)
+                }) && lives(&grant.origin)
             })
             .ok_or(UserinfoError::InvalidToken)?;
         let scopes = told.get("scope").and_then(Value::as_str).unwrap_or_default();
