@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+pub use super::proxy::ReverseProxy;
 use super::{
     check::{Check, Text, UrlUse, join},
+    proxy::RawProxy,
     service_provider::{RawSaml, ServiceProvider},
 };
 use crate::secret::Secret;
@@ -62,6 +64,8 @@ pub struct ForwardAuth {
     /// `pass-options`: let CORS preflights (`OPTIONS`) pass without an identity; default
     /// false.
     pub pass_options: bool,
+    /// `[applications.ID.proxy]`: the gateway is the reverse proxy itself.
+    pub proxy: Option<ReverseProxy>,
 }
 
 /// `[applications.ID.forward-auth.headers]`: the names; an empty one is not sent.
@@ -143,6 +147,7 @@ pub(super) struct RawApplication {
     /// TOML file with the accounts and groups that the application has.
     directory: Option<String>,
     forward_auth: Option<RawForwardAuth>,
+    proxy: Option<RawProxy>,
     oidc: Option<RawOidc>,
     saml: Option<RawSaml>,
 }
@@ -160,6 +165,7 @@ impl Default for RawApplication {
             protected_groups: BTreeSet::new(),
             directory: None,
             forward_auth: None,
+            proxy: None,
             oidc: None,
             saml: None,
         }
@@ -269,14 +275,22 @@ impl RawApplication {
             }
         }
         let directory = self.directory.map(|file| check.path(&join(&section, "directory"), &file));
-        let hand_over = match (self.forward_auth, self.oidc, self.saml) {
-            (Some(raw), None, None) => Some(HandOver::ForwardAuth(raw.check(check, &join(&section, "forward-auth")))),
+        let proxy = self.proxy.map(|raw| raw.check(check, &join(&section, "proxy")));
+        // A proxy of ours asks as any other would, by the defaults where there is no table.
+        let forward_auth = self.forward_auth.or_else(|| proxy.as_ref().map(|_| RawForwardAuth::default()));
+        let hand_over = match (forward_auth, self.oidc, self.saml) {
+            (Some(raw), None, None) => {
+                let forward_auth = raw.check(check, &join(&section, "forward-auth"));
+                Some(HandOver::ForwardAuth(ForwardAuth { proxy: proxy.flatten(), ..forward_auth }))
+            }
             (None, Some(raw), None) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
             (None, None, Some(raw)) => {
                 raw.check(check, &join(&section, "saml")).map(|provider| HandOver::Saml(Box::new(provider)))
             }
             (None, None, None) => {
-                let hint = format!("add `[{section}.forward-auth]`, `[{section}.oidc]` or `[{section}.saml]`");
+                let hint = format!(
+                    "add `[{section}.forward-auth]`, `[{section}.proxy]`, `[{section}.oidc]` or `[{section}.saml]`"
+                );
                 check.error(&section, "nothing says how the identity reaches it", "", &hint);
                 None
             }
@@ -334,6 +348,7 @@ impl RawForwardAuth {
             },
             assertion_lifetime: self.assertion_lifetime_s,
             pass_options: self.pass_options,
+            proxy: None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod diagnostic;
 mod organization;
 mod policies;
 mod presets;
+mod proxy;
 mod reference;
 mod server;
 mod service_provider;
@@ -31,7 +32,7 @@ use toml::{Spanned, de::DeTable};
 use check::Check;
 pub(crate) use check::is_private;
 
-pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient};
+pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient, ReverseProxy};
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
@@ -223,6 +224,7 @@ impl Raw {
         let server = server?;
         warn_of_unheard_proxies(check, &server, &applications);
         one_client_each(check, &applications);
+        one_application_each(check, &server, &applications);
         Some(Config {
             path: path.to_owned(),
             digest: digest(text),
@@ -290,7 +292,10 @@ fn warn_of_unheard_proxies(check: &mut Check<'_>, server: &Server, applications:
     if !server.trusted_proxies.is_empty() {
         return;
     }
-    let forward_auth = |application: &&Application| matches!(application.hand_over, HandOver::ForwardAuth(_));
+    let forward_auth = |application: &&Application| {
+        // The built-in reverse proxy needs nobody's word.
+        matches!(&application.hand_over, HandOver::ForwardAuth(forward_auth) if forward_auth.proxy.is_none())
+    };
     if let Some(application) = applications.values().find(forward_auth) {
         let key = format!("applications.{}.forward-auth", application.id);
         let message = "forward-auth is used, and `server.trusted-proxies` is empty: no proxy's headers are believed";
@@ -323,6 +328,38 @@ fn one_client_each(check: &mut Check<'_>, applications: &BTreeMap<String, Applic
         if let Some(first) = seen.insert(id, application.id.clone()) {
             let key = format!("applications.{}.oidc.client-id", application.id);
             check.error(&key, format!("the application `{first}` has the same `client-id`"), "an id of its own", "");
+        }
+    }
+}
+
+/// Behind the built-in reverse proxy, a host leads to one application, and the gateway's own to none.
+fn one_application_each(check: &mut Check<'_>, server: &Server, applications: &BTreeMap<String, Application>) {
+    let mut seen = BTreeMap::from([(server.public_url.origin().ascii_serialization(), None)]);
+    for application in applications.values() {
+        let HandOver::ForwardAuth(ForwardAuth { proxy: Some(_), .. }) = &application.hand_over else { continue };
+        let section = format!("applications.{}", application.id);
+        let url = (format!("{section}.url"), application.url.origin().ascii_serialization());
+        let hosts = application.hosts.iter().enumerate();
+        let hosts =
+            hosts.map(|(index, host)| (format!("{section}.hosts[{index}]"), host.trim_end_matches('/').to_owned()));
+        // Its own address among its hosts says the same twice.
+        let own: BTreeMap<String, String> = std::iter::once(url).chain(hosts).map(|(key, host)| (host, key)).collect();
+        for (host, key) in own {
+            match seen.insert(host, Some(application.id.clone())) {
+                None => {}
+                Some(None) => {
+                    let hint = "it would take the gateway's own pages";
+                    check.error(&key, "it is the gateway's own address (`server.public-url`)", "another host", hint);
+                }
+                Some(Some(first)) => {
+                    check.error(
+                        &key,
+                        format!("the application `{first}` is behind the built-in proxy there, too"),
+                        "a host of its own",
+                        "",
+                    );
+                }
+            }
         }
     }
 }

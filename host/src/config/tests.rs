@@ -650,3 +650,23 @@ fn the_policies_of_a_refused_configuration_can_still_be_looked_at() {
     std::fs::write(&file, "[policies\n").unwrap();
     assert!(policies_of(&file).is_none());
 }
+
+#[test]
+fn behind_the_built_in_proxy_a_host_leads_to_one_application_and_the_gateways_to_none() {
+    let proxied = |id: &str, url: &str, hosts: &str| {
+        format!(
+            "[applications.{id}]\nupstreams = []\nchain = []\nurl = \"{url}\"\nhosts = [{hosts}]\n[applications.{id}.proxy]\nbackend = \"http://127.0.0.1:1\"\n"
+        )
+    };
+    let text = |one: &str, two: &str| format!("[server]\npublic-url = \"https://login.example.com\"\n{one}{two}");
+    let one = proxied("one", "https://a.example.com/x", "\"https://a.example.com\"");
+    let fine = text(&one, &proxied("two", "https://b.example.com/", "\".sub.example.com\""));
+    assert!(parse(&fine, Path::new("v.toml"), &|_| None).is_ok());
+    for (url, hosts, key) in [
+        ("https://a.example.com/", "", "applications.two.url"),
+        ("https://b.example.com/", "\"https://a.example.com\"", "applications.two.hosts[0]"),
+        ("https://login.example.com/app", "", "applications.two.url"),
+    ] {
+        assert_eq!(errors(&text(&one, &proxied("two", url, hosts)))[0].0, key);
+    }
+}

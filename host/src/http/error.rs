@@ -25,6 +25,12 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vestibule-request");
 /// A request that is not answered as it was asked.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// The application answered in a way that is no answer.
+    BackendBroken,
+    /// The application did not answer in time.
+    BackendTimedOut,
+    /// The application cannot be reached.
+    BackendUnreachable,
     /// The request makes no sense; with the code.
     BadRequest(&'static str),
     /// The body is larger than `server.body-bytes-max`.
@@ -62,6 +68,9 @@ impl Failure {
     pub(super) fn code(&self) -> &str {
         match self {
             Self::BadRequest(code) | Self::Unavailable(code) => code,
+            Self::BackendBroken => "backend-broken",
+            Self::BackendTimedOut => "backend-timed-out",
+            Self::BackendUnreachable => "backend-unreachable",
             Self::BodyTooLarge => "body-too-large",
             Self::Crashed => "internal-error",
             Self::CrossSite => "cross-site-form",
@@ -80,6 +89,8 @@ impl Failure {
 
     const fn status(&self) -> StatusCode {
         match self {
+            Self::BackendBroken | Self::BackendUnreachable => StatusCode::BAD_GATEWAY,
+            Self::BackendTimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -105,7 +116,12 @@ impl Failure {
         match self {
             Self::BadRequest(_) | Self::BodyTooLarge | Self::HeadersTooLarge => "bad-request",
             Self::MethodNotAllowed | Self::NotFound | Self::UnknownApplication => "not-found",
-            Self::Crashed | Self::TimedOut | Self::Unavailable(_) => "unavailable",
+            Self::BackendBroken
+            | Self::BackendTimedOut
+            | Self::BackendUnreachable
+            | Self::Crashed
+            | Self::TimedOut
+            | Self::Unavailable(_) => "unavailable",
             Self::CrossSite | Self::CrossSiteVisit | Self::NoPassport | Self::NotLoggedIn | Self::UntrustedProxy => {
                 "denied"
             }

@@ -38,7 +38,7 @@ const COOKIES: [HeaderName; 4] = [
 ];
 
 /// What to tell the proxy.
-enum Verdict {
+pub(super) enum Verdict {
     /// Let it pass, with these headers.
     Pass { headers: HeaderMap, cookies: Vec<SetCookie> },
     /// Log in first.
@@ -122,18 +122,30 @@ impl Question {
             }
             Failure::BadRequest(error.code())
         })?;
-        if original.path.is_rearranged() {
-            // The proxy sends the bytes that it got, and we cannot decide about others.
-            return match &*original.method {
-                "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
-                _ => Err(Failure::BadRequest("path-not-canonical")),
-            };
-        }
-        if original.method == Method::OPTIONS.as_str() && behind.forward_auth.pass_options {
-            return Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() });
-        }
-        check(gateway, asked, application, behind, headers, original).await
+        decide(gateway, asked, application, behind, headers, original).await
     }
+}
+
+/// Whether a request passes that is known in full: the same for a proxy that asks and for our own.
+pub(super) async fn decide(
+    gateway: &Gateway,
+    asked: &Asked,
+    application: &str,
+    behind: &Behind,
+    headers: &HeaderMap,
+    original: Original<'_>,
+) -> Result<Verdict, Failure> {
+    if original.path.is_rearranged() {
+        // The proxy sends the bytes that it got, and we cannot decide about others.
+        return match &*original.method {
+            "GET" | "HEAD" => Ok(Verdict::Rewrite(original.canonical_url())),
+            _ => Err(Failure::BadRequest("path-not-canonical")),
+        };
+    }
+    if original.method == Method::OPTIONS.as_str() && behind.forward_auth.pass_options {
+        return Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() });
+    }
+    check(gateway, asked, application, behind, headers, original).await
 }
 
 /// For nginx.
@@ -160,7 +172,7 @@ fn verify(asked: &Asked, verdict: Result<Verdict, Failure>) -> (Response, Reader
 }
 
 /// For a proxy that hands on what it hears.
-fn forward(
+pub(super) fn forward(
     gateway: &Gateway,
     asked: &Asked,
     is_background: bool,
@@ -250,7 +262,7 @@ fn number_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
 
 /// A script or a picture asks, not a person: a login page is no answer to it (Fetch
 /// Metadata, `Sec-Fetch-Mode`).
-fn is_background(headers: &HeaderMap) -> bool {
+pub(super) fn is_background(headers: &HeaderMap) -> bool {
     let is_script = headers.get("x-requested-with").is_some_and(|value| value == "XMLHttpRequest");
     is_script || headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
 }

@@ -18,6 +18,8 @@ use super::{
     origin::{self, KnownOrigins},
     pages::Pages,
     peer::Reach,
+    proxied::Proxied,
+    reverse_proxy::Backend,
 };
 use crate::{
     config::{Config, ForwardAuth, HandOver},
@@ -84,6 +86,8 @@ pub(super) struct Settings {
     pub(super) issuer: String,
     /// The applications behind forward-auth, by id.
     pub(super) behind: HashMap<String, Behind>,
+    /// Whose host is whose, behind the built-in reverse proxy.
+    pub(super) proxied: Proxied,
 }
 
 /// An application behind forward-auth.
@@ -96,28 +100,35 @@ pub(super) struct Behind {
     pub(super) blank: HeaderMap,
     /// The application's origins, read once.
     pub(super) origins: KnownOrigins,
+    /// Where its requests go that come to us directly.
+    pub(super) backend: Option<Backend>,
 }
 
 impl Settings {
     fn of(config: Arc<Config>) -> Self {
         let mut behind = HashMap::new();
+        let mut proxied = Proxied::default();
         for (id, application) in &config.applications {
             let HandOver::ForwardAuth(forward_auth) = &application.hand_over else { continue };
+            if forward_auth.proxy.is_some() {
+                proxied.add(application);
+            }
             match HeaderNames::new(&forward_auth.headers) {
                 Ok(names) => {
                     let start = application.url.join(&format!("/vestibule/start/{id}")).ok();
+                    let backend = forward_auth.proxy.as_ref().map(Backend::new);
                     let forward_auth = forward_auth.clone();
                     let origins = KnownOrigins::of(application);
                     let blank = names.blank();
                     let names = Arc::new(names);
-                    behind.insert(id.clone(), Behind { forward_auth, names, start, blank, origins });
+                    behind.insert(id.clone(), Behind { forward_auth, names, start, blank, origins, backend });
                 }
                 // Without names no request of this application passes.
                 Err(error) => tracing::error!(application = %id, %error, "the application is refused to everybody"),
             }
         }
         let issuer = config.server.public_url.as_str().trim_end_matches('/').to_owned();
-        Self { config, issuer, behind }
+        Self { config, issuer, behind, proxied }
     }
 
     /// Does the browser reach us over TLS?

@@ -25,6 +25,7 @@ use super::{
     gateway::{Asked, Gateway},
     peer::{Peer, Reach},
 };
+use crate::config::Server;
 
 /// Who reads an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,28 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
     request: Request<B>,
     run: impl FnOnce(Request<B>, Asked) -> F,
 ) -> Response {
+    guard_with(gateway, peer, route, request, run, |config| config.request_timeout).await
+}
+
+/// As [`guard`], around what has time limits of its own: an upload takes as long as it takes.
+pub(super) async fn guard_streaming<B, F: Future<Output = (Response, Reader)>>(
+    gateway: &Gateway,
+    peer: Option<Peer>,
+    route: &str,
+    request: Request<B>,
+    run: impl FnOnce(Request<B>, Asked) -> F,
+) -> Response {
+    guard_with(gateway, peer, route, request, run, |_| Duration::from_secs(24 * 3600)).await
+}
+
+async fn guard_with<B, F: Future<Output = (Response, Reader)>>(
+    gateway: &Gateway,
+    peer: Option<Peer>,
+    route: &str,
+    request: Request<B>,
+    run: impl FnOnce(Request<B>, Asked) -> F,
+    limit: impl FnOnce(&Server) -> Duration,
+) -> Response {
     let begun = Instant::now();
     let asked = gateway.asked(|config| Reach::of(peer, request.headers(), &config.server.trusted_proxies));
     let span = tracing::info_span!("request", id = %asked.id, method = method(request.method()), route);
@@ -67,7 +90,7 @@ pub(super) async fn guard<B, F: Future<Output = (Response, Reader)>>(
     } else {
         // A route that panics is a failure of its own: the other requests notice nothing.
         let run = pin!(AssertUnwindSafe(run(request, asked.clone())).catch_unwind().instrument(span.clone()));
-        match within(config.server.request_timeout, run).await {
+        match within(limit(&config.server), run).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(panic)) => {
                 crashed(&*panic);

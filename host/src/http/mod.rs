@@ -20,10 +20,15 @@ mod oidc;
 mod origin;
 mod pages;
 mod peer;
+mod proxied;
+mod proxied_body;
+mod proxied_headers;
+mod reverse_proxy;
 mod router;
 mod saml;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use peer::Peer;
 pub use router::{Parts, Router};

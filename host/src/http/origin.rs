@@ -96,6 +96,11 @@ impl<'h> Original<'h> {
         Self::assemble(known.read(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
     }
 
+    /// What the built-in reverse proxy was asked for.
+    pub(super) fn of(origin: Url, method: &'h str, target: &'h str) -> Result<Self, OriginError> {
+        Self::assemble(Arc::new(origin), method, target)
+    }
+
     fn assemble(origin: Arc<Url>, method: &'h str, target: &'h str) -> Result<Self, OriginError> {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(OriginError::Unreadable);
@@ -119,8 +124,13 @@ impl<'h> Original<'h> {
 
     /// The address with the path in its one form.
     pub(super) fn canonical_url(&self) -> String {
+        format!("{}{}", self.origin.as_str().trim_end_matches('/'), self.canonical_target())
+    }
+
+    /// The path in its one form, and the query as sent.
+    pub(super) fn canonical_target(&self) -> String {
         let query = self.target.get(self.path.received().len()..).unwrap_or_default();
-        format!("{}{}{query}", self.origin.as_str().trim_end_matches('/'), self.path.as_str())
+        format!("{}{query}", self.path.as_str())
     }
 }
 
@@ -139,6 +149,12 @@ pub(super) fn visited(reach: Reach, headers: &HeaderMap, scheme: &str) -> Option
 pub(super) fn host_of(origin: &Url) -> &str {
     let host = origin.host_str().unwrap_or_default();
     host.strip_suffix('.').unwrap_or(host)
+}
+
+/// Host and, where it is not the scheme's own, port.
+pub(super) fn authority_of(origin: &Url) -> &str {
+    let text = origin.as_str();
+    text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/')
 }
 
 /// The origins of an application, in the spelling that browsers send: so that not each request

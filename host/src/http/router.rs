@@ -10,7 +10,10 @@ use axum::{
 use bytes::Bytes;
 use tower::ServiceExt as _;
 
-use super::{Peer, clients, ended, forward_auth::Question, gateway::Gateway, login, middleware, oidc, saml};
+use super::{
+    Peer, clients, ended, forward_auth::Question, gateway::Gateway, login, middleware, middleware::Reader, oidc,
+    peer::Reach, reverse_proxy, saml,
+};
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     login::Login,
@@ -61,6 +64,18 @@ impl Router {
         if let Some((question, _)) = Question::of(request.uri().path()) {
             let answer = async |request, asked| Question::answer(&self.gateway, &asked, request).await;
             return middleware::guard(&self.gateway, peer, question.route(), request, answer).await;
+        }
+        // The hosts of applications that have no proxy but ours. One that is told in two ways is
+        // nobody's.
+        if let Err(failure) = reverse_proxy::settle_host(&mut request) {
+            let answer = async |_, asked| (failure.page(&self.gateway, &asked), Reader::Browser);
+            return middleware::guard(&self.gateway, peer, "none", request, answer).await;
+        }
+        let asked = self.gateway.asked(|config| Reach::of(peer, request.headers(), &config.server.trusted_proxies));
+        if let Some(application) = reverse_proxy::application(&asked, request.uri(), request.headers()) {
+            let answer =
+                async |request, asked| reverse_proxy::answer(&self.gateway, &asked, &application, request).await;
+            return middleware::guard_streaming(&self.gateway, peer, "proxy", request, answer).await;
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);

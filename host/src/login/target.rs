@@ -186,6 +186,7 @@ mod tests {
                 },
                 assertion_lifetime: 60,
                 pass_options: false,
+                proxy: None,
             }),
         }
     }

@@ -8,6 +8,7 @@ mod login;
 mod logout;
 mod provider;
 mod registration;
+mod reverse_proxy;
 mod saml;
 mod saml_apache;
 mod scene;
