@@ -214,6 +214,7 @@ impl Raw {
                 organizations.insert(id, organization);
             }
         }
+        one_list_each(check, &organizations);
         if accounts.is_none() && !check.spans.contains_key("accounts") {
             for upstream in upstreams.values().filter(|upstream| matches!(upstream.kind, UpstreamKind::Local)) {
                 let key = format!("upstreams.{}", upstream.id);
@@ -260,6 +261,18 @@ fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String
             check.error(&key, format!("there is no `[{what}.{name}]`"), &expected, &hint);
         } else if !seen.insert(name) {
             check.error(&key, format!("`{name}` is named twice"), "each once", "");
+        }
+    }
+}
+
+/// A list of clients is one organization's: whoever is in it would be a client of the other, too. The
+/// files beside it, by which it is replaced, must differ as well.
+fn one_list_each(check: &mut Check<'_>, organizations: &BTreeMap<String, Organization>) {
+    let mut seen = BTreeMap::new();
+    for (id, organization) in organizations {
+        if let Some(first) = seen.insert(check::plain_path(&organization.clients_file), id) {
+            let key = format!("organizations.{id}.clients-file");
+            check.error(&key, format!("the organization `{first}` has the same file"), "a file of its own", "");
         }
     }
 }

@@ -670,3 +670,20 @@ fn behind_the_built_in_proxy_a_host_leads_to_one_application_and_the_gateways_to
         assert_eq!(errors(&text(&one, &proxied("two", url, hosts)))[0].0, key);
     }
 }
+
+#[test]
+fn two_organizations_never_share_a_list_of_clients() {
+    let organization = |id: &str, file: &str| {
+        format!(
+            "[applications.{id}]\ntenant = \"{id}\"\nupstreams = []\nchain = []\nurl = \"https://{id}.example.com\"\n[applications.{id}.oidc]\nredirect-uris = [\"https://{id}.example.com/cb\"]\n[organizations.{id}]\nclient-application = \"{id}\"\nclients-file = \"{file}\"\nadmin-tokens = []\n"
+        )
+    };
+    let text = |file: &str| {
+        let (one, two) = (organization("one", "state/clients.json"), organization("two", file));
+        format!("[server]\npublic-url = \"https://login.example.com\"\n{one}{two}")
+    };
+    assert!(parse(&text("state/clients-two.json"), Path::new("v.toml"), &|_| None).is_ok());
+    for file in ["state/clients.json", "./state/clients.json", "state/../state/clients.json"] {
+        assert_eq!(errors(&text(file))[0].0, "organizations.two.clients-file", "{file}");
+    }
+}

@@ -216,7 +216,9 @@ fn file(table: &mut Table<'_>, grant: &Arc<Grant>, family: &Family, new: New<'_>
 }
 
 fn end(table: &mut Table<'_>, family: &Family, now: u64) {
-    table.insert_or_displace(family.id, Entry::Ended, family.until, now);
+    // Longer than anything of the family: where room is made, what expires first goes first, and the
+    // end must not go before what it ended.
+    table.insert_or_displace(family.id, Entry::Ended, family.until.saturating_add(1), now);
 }
 
 /// Codes and tokens are filed by hash, so that a memory dump gives no usable one.
@@ -359,6 +361,23 @@ mod tests {
             });
             assert_eq!(redeemed, 1);
             assert!(tokens.iter().all(|jti| grants.access(jti, 2).is_none()), "a token outlived the second try");
+        }
+    }
+
+    #[test]
+    fn an_ended_family_stays_ended_however_full_the_table_is() {
+        for number in 0..200 {
+            let grants = Grants::new(4);
+            let [code, access, refresh] = ["c", "t", "r"].map(|kind| format!("{kind}{number}"));
+            grants.put_code(&code, grant("a"), 60, 0);
+            grants.redeem(&code, new(&access, Some(&refresh)), 1, |_| true).unwrap();
+            assert!(grants.revoke("refresh", &refresh, "default", "a", 2));
+            // Others come, which live longer: room is made.
+            for other in 0..3 {
+                grants.put_code(&format!("other-{number}-{other}"), grant("b"), 2000, 3);
+                let used = grants.refresh(&refresh, new("t2", Some("r2")), 4, |_| true);
+                assert!(used.is_err() && grants.access(&access, 4).is_none(), "{number} {other}");
+            }
         }
     }
 

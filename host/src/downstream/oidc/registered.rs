@@ -93,8 +93,13 @@ impl Registered {
         if let Some(clients) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Ok(Arc::clone(clients));
         }
+        // Read while nobody else can change it: what was read before a change must not take its place.
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(clients) = all.get(path) {
+            return Ok(Arc::clone(clients));
+        }
         let clients = Arc::new(read(path)?);
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::clone(&clients));
+        all.insert(path.to_owned(), Arc::clone(&clients));
         Ok(clients)
     }
 
@@ -140,9 +145,14 @@ fn write(path: &Path, clients: &BTreeMap<String, Registration>) -> Result<(), Cl
     let mut text = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    // One that a crash left, with whatever mode it had, or a link that somebody put there.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
@@ -191,6 +201,35 @@ mod tests {
         let again = Registered::default().of(&path).unwrap();
         assert_eq!(again.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_lies_beside_the_file_is_neither_followed_nor_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join("clients.json"), folder.path().join("elsewhere"));
+        fs::write(&elsewhere, "untouched").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("clients.json.new")).unwrap();
+        assert!(add(&Registered::default(), &path, "a").unwrap());
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "untouched");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn of_many_who_register_at_the_first_use_nobody_is_lost() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("clients.json");
+            let registered = Registered::default();
+            let ids: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
+            std::thread::scope(|scope| {
+                for id in &ids {
+                    scope.spawn(|| add(&registered, &path, id).unwrap());
+                    scope.spawn(|| registered.of(&path).unwrap());
+                }
+            });
+            assert_eq!(registered.of(&path).unwrap().len(), ids.len());
+            assert_eq!(Registered::default().of(&path).unwrap().len(), ids.len());
+        }
     }
 
     #[test]
