@@ -66,7 +66,8 @@ impl Revoked {
         read(&self.ids).contains(id, now)
     }
 
-    /// From now on those sessions are over that began until now. `expires` is when the last of
+    /// From now on those sessions are over: all that came from the upstream's one session, whenever
+    /// they begin, and those of a subject that began until now. `expires` is when the last of
     /// them would have ended anyway.
     pub fn end_at_upstream(&self, ended: Ended, channel: Channel, expires: u64, now: u64) {
         let memory = match channel {
@@ -83,7 +84,8 @@ impl Revoked {
             || self.ended(&origin.issuer, &origin.subject, origin.session.as_deref(), origin.began, now)
     }
 
-    /// Did the upstream end the session with which `identity` was proved, at `began` or later?
+    /// Did the upstream end the session with which `identity` was proved? Or all of the subject's, at
+    /// `began` or later?
     #[must_use]
     pub fn ended_at_upstream(&self, identity: &Identity, began: u64, now: u64) -> bool {
         self.ended(&identity.issuer, &identity.subject, sid(identity), began, now)
@@ -100,7 +102,12 @@ impl Revoked {
                 .map(|sid| Ended::Session(issuer.to_owned(), sid.to_owned()))
                 .into_iter()
                 .chain([Ended::Subject(issuer.to_owned(), subject.to_owned())])
-                .any(|ended| memory.get(&ended, now).is_some_and(|at| began <= *at))
+                .any(|ended| {
+                    // An ended session of theirs does not come back: a login that was under way when it
+                    // ended brings one that is over. A subject does, with another session.
+                    let whenever = matches!(ended, Ended::Session(..));
+                    memory.get(&ended, now).is_some_and(|at| whenever || began <= *at)
+                })
         })
     }
 }
@@ -152,7 +159,7 @@ mod tests {
         let over = |who: &Identity, began| revoked.ended_at_upstream(who, began, 101);
         assert!(over(&identity("ann", Some("s-1")), 50));
         assert!(over(&identity("ann", Some("s-1")), 100), "in the same second: over, to be safe");
-        assert!(!over(&identity("ann", Some("s-1")), 101), "begun afterwards");
+        assert!(over(&identity("ann", Some("s-1")), 101), "proved before, begun afterwards");
         assert!(!over(&identity("ann", Some("s-2")), 50), "another session of hers");
         assert!(!over(&identity("ann", None), 50));
         let elsewhere = Identity { issuer: "https://another.example".into(), ..identity("ann", Some("s-1")) };
@@ -165,6 +172,7 @@ mod tests {
         revoked.end_at_upstream(subject("ann"), Channel::Back, 1000, 100);
         for sid in [None, Some("s-1"), Some("s-2")] {
             assert!(revoked.ended_at_upstream(&identity("ann", sid), 50, 101));
+            assert!(!revoked.ended_at_upstream(&identity("ann", sid), 101, 102), "begun afterwards");
             assert!(!revoked.ended_at_upstream(&identity("bob", sid), 50, 101));
             assert!(!revoked.ended_at_upstream(&identity("ann", sid), 50, 1000), "forgotten");
         }
