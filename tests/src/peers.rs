@@ -1,4 +1,4 @@
-//! The real components: an OpenID provider, three reverse proxies, and an application that
+//! The real components: an OpenID provider, reverse proxies, and an application that
 //! says what it was told.
 
 use std::{
@@ -261,6 +261,60 @@ impl Caddy {
                 .env("XDG_CONFIG_HOME", folder)
                 .stdout(std::process::Stdio::null())
                 .stderr(std::fs::File::create(folder.join("caddy.log")).expect("a file")),
+        );
+        process.wait_for_port(port);
+        Self { _process: process, port }
+    }
+}
+
+/// Envoy.
+#[derive(Debug)]
+pub struct Envoy {
+    _process: Process,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Envoy {
+    /// Starts it in `folder`; `configuration` is YAML with a listener on `port`.
+    #[must_use]
+    pub fn start(folder: &Path, port: u16, configuration: &str) -> Self {
+        std::fs::write(folder.join("envoy.yaml"), configuration).expect("a file");
+        let mut process = Process::start(
+            "Envoy",
+            Command::new(installed("envoy"))
+                .args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"])
+                .arg(folder.join("envoy.yaml"))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::fs::File::create(folder.join("envoy.log")).expect("a file")),
+        );
+        process.wait_for_port(port);
+        Self { _process: process, port }
+    }
+}
+
+/// HAProxy.
+#[derive(Debug)]
+pub struct HaProxy {
+    _process: Process,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl HaProxy {
+    /// Starts it in `folder`; `configuration` has a frontend on `port`, and loads `script`.
+    #[must_use]
+    pub fn start(folder: &Path, port: u16, configuration: &str, script: &str) -> Self {
+        std::fs::write(folder.join("haproxy.cfg"), configuration).expect("a file");
+        std::fs::write(folder.join("vestibule.lua"), script).expect("a file");
+        let program = if Path::new("/usr/sbin/haproxy").exists() { "/usr/sbin/haproxy" } else { "haproxy" };
+        let mut process = Process::start(
+            "HAProxy",
+            Command::new(program)
+                .args(["-db", "-f", "haproxy.cfg"])
+                .current_dir(folder)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::fs::File::create(folder.join("haproxy.log")).expect("a file")),
         );
         process.wait_for_port(port);
         Self { _process: process, port }

@@ -1,21 +1,22 @@
-//! `vestibule snippet`: what an application's own set-up needs, filled in.
+//! `vestibule snippet`: what another program's own set-up needs, filled in.
+
+mod jira;
+mod proxy;
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
-use serde_json::{Value, json};
+use clap::{Args, Subcommand};
 
 use super::output::{Exit, Failure, Output};
-use crate::{
-    config,
-    downstream::oidc::{self, Known},
-};
-
-/// What stands where the client's secret goes: it is shown at its registration alone.
-const SECRET: &str = "THE-CLIENT-SECRET";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Caddy's Caddyfile.
+    Caddy(ForProxy),
+    /// Envoy's configuration.
+    Envoy(ForProxy),
+    /// HAProxy's configuration, and the script that asks.
+    Haproxy(ForProxy),
     /// The single sign-on that Jira Data Center has built in: properties, and the REST call.
     JiraDc {
         /// The client's id.
@@ -28,101 +29,33 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", default_value = "vestibule.toml")]
         config: PathBuf,
     },
+    /// nginx's server block.
+    Nginx(ForProxy),
+    /// Traefik's dynamic configuration.
+    Traefik(ForProxy),
+}
+
+/// The application whose proxy is set up.
+#[derive(Debug, Args)]
+pub(super) struct ForProxy {
+    /// The application's id.
+    #[arg(long = "app", value_name = "ID")]
+    application: String,
+    /// Where the application itself listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
+    backend: String,
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "vestibule.toml")]
+    config: PathBuf,
 }
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
-    let Command::JiraDc { client, organization, config } = command;
-    let config = config::load(config).map_err(Failure::of_configuration)?;
-    let found = oidc::known(&config, organization.as_deref(), client);
-    let found = found.map_err(|error| Failure::new(Exit::File, &error))?;
-    let known = match &found[..] {
-        [known] => known,
-        [] => return Err(Failure::text(Exit::Failed, format!("there is no client `{client}`"))),
-        several => {
-            let names: Vec<&str> = several.iter().map(|known| known.organization.as_str()).collect();
-            let message = format!("{} have a client `{client}`: say which with --organization", names.join(" and "));
-            return Err(Failure::text(Exit::Failed, message));
-        }
-    };
-    let (properties, call) = (properties(known), call(known));
-    let text = format!(
-        "# jira-config.properties\n{properties}\n\n# or Jira's REST interface, as an administrator\n\
-         curl -X POST {}rest/authconfig/1.0/idps \\\n  -u admin -H 'Content-Type: application/json' \\\n  -d '{call:#}'",
-        known.application_url,
-    );
-    output.result(text, &json!({ "ok": true, "client": client, "properties": properties, "idp": call }));
-    Ok(Exit::Done)
-}
-
-fn properties(known: &Known) -> String {
-    [
-        ("enabled", "true"),
-        ("issuer", &known.issuer),
-        ("clientId", &known.client_id),
-        ("clientSecret", SECRET),
-        ("scope", &known.scopes.join(" ")),
-        ("usernameAttribute", "preferred_username"),
-    ]
-    .map(|(name, value)| format!("jira.sso.oidc.{name}={value}"))
-    .join("\n")
-}
-
-/// The body of `POST /rest/authconfig/1.0/idps`. Jira fills in what stands in `${…}` itself.
-fn call(known: &Known) -> Value {
-    let additional: Vec<&String> = known.scopes.iter().filter(|scope| *scope != "openid").collect();
-    json!({
-        "name": known.name,
-        "enabled": true,
-        "sso-type": "OIDC",
-        "issuer-url": known.issuer,
-        "discovery-enabled": true,
-        "client-id": known.client_id,
-        "client-secret": SECRET,
-        "additional-scopes": additional,
-        "username-claim": "${preferred_username}",
-        "enable-remember-me": true,
-        "jit-configuration": {
-            "user-provisioning-enabled": true,
-            "mapping-display-name": "${name}",
-            "mapping-email": "${email}",
-            "mapping-groups": "groups",
-            "additional-openid-scopes": additional,
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn known() -> Known {
-        Known {
-            organization: "acme".into(),
-            issuer: "https://id.acme.eu/acme".into(),
-            client_id: "atlassian".into(),
-            name: "Jira + Confluence".into(),
-            scopes: ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec(),
-            application_url: "https://jira.acme.eu/".into(),
-        }
-    }
-
-    #[test]
-    fn the_properties_are_those_that_administrators_know() {
-        let expected = "jira.sso.oidc.enabled=true\n\
-                        jira.sso.oidc.issuer=https://id.acme.eu/acme\n\
-                        jira.sso.oidc.clientId=atlassian\n\
-                        jira.sso.oidc.clientSecret=THE-CLIENT-SECRET\n\
-                        jira.sso.oidc.scope=openid profile email groups\n\
-                        jira.sso.oidc.usernameAttribute=preferred_username";
-        assert_eq!(properties(&known()), expected);
-    }
-
-    #[test]
-    fn the_call_names_the_issuer_the_client_and_the_claims() {
-        let call = call(&known());
-        assert_eq!(call["issuer-url"], "https://id.acme.eu/acme");
-        assert_eq!(call["additional-scopes"], json!(["profile", "email", "groups"]));
-        assert_eq!(call["username-claim"], "${preferred_username}");
-        assert_eq!(call["jit-configuration"]["mapping-groups"], "groups");
+    match command {
+        Command::Caddy(asked) => proxy::run("Caddy", asked, output),
+        Command::Envoy(asked) => proxy::run("Envoy", asked, output),
+        Command::Haproxy(asked) => proxy::run("HAProxy", asked, output),
+        Command::JiraDc { client, organization, config } => jira::run(client, organization.as_deref(), config, output),
+        Command::Nginx(asked) => proxy::run("nginx", asked, output),
+        Command::Traefik(asked) => proxy::run("Traefik", asked, output),
     }
 }

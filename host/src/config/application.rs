@@ -64,8 +64,20 @@ pub struct ForwardAuth {
     /// `pass-options`: let CORS preflights (`OPTIONS`) pass without an identity; default
     /// false.
     pub pass_options: bool,
+    /// `oauth2-proxy`: oauth2-proxy's endpoints and headers, too; default false.
+    pub oauth2_proxy: bool,
+    /// `session-endpoint`: `GET /api/session` on its hosts; default false.
+    pub session_endpoint: bool,
     /// `[applications.ID.proxy]`: the gateway is the reverse proxy itself.
     pub proxy: Option<ReverseProxy>,
+}
+
+impl ForwardAuth {
+    /// Does a request's host, and nothing else, say that this application is meant?
+    #[must_use]
+    pub const fn is_found_by_host(&self) -> bool {
+        self.proxy.is_some() || self.oauth2_proxy || self.session_endpoint
+    }
 }
 
 /// `[applications.ID.forward-auth.headers]`: the names; an empty one is not sent.
@@ -101,6 +113,10 @@ pub struct OidcClient {
     /// `grant-types` has `refresh_token`: it gets refresh tokens; default false.
     pub refresh_tokens: bool,
 }
+
+/// What oauth2-proxy tells a proxy that asks (`--set-xauthrequest`): user, preferred username, email, groups.
+pub const OAUTH2_PROXY_HEADERS: [&str; 4] =
+    ["x-auth-request-user", "x-auth-request-preferred-username", "x-auth-request-email", "x-auth-request-groups"];
 
 /// The first parts of the gateway's own paths: no organization's issuer can begin there.
 const TAKEN_PATHS: [&str; 12] = [
@@ -181,12 +197,23 @@ struct RawForwardAuth {
     assertion_lifetime_s: u32,
     /// Let CORS preflights (`OPTIONS`) pass without an identity.
     pass_options: bool,
+    /// Answer on oauth2-proxy's endpoints (`/oauth2/…`) on the application's hosts, with its headers
+    /// (`X-Auth-Request-…`) beside the others.
+    oauth2_proxy: bool,
+    /// Answer `GET /api/session` on the application's hosts: who is logged in, as JSON, with the signed assertion.
+    session_endpoint: bool,
     headers: RawHeaders,
 }
 
 impl Default for RawForwardAuth {
     fn default() -> Self {
-        Self { assertion_lifetime_s: 60, pass_options: false, headers: RawHeaders::default() }
+        Self {
+            assertion_lifetime_s: 60,
+            pass_options: false,
+            oauth2_proxy: false,
+            session_endpoint: false,
+            headers: RawHeaders::default(),
+        }
     }
 }
 
@@ -325,6 +352,9 @@ impl RawForwardAuth {
         let headers = self.headers;
         let section = join(section, "headers");
         let mut seen = BTreeSet::new();
+        if self.oauth2_proxy {
+            seen.extend(OAUTH2_PROXY_HEADERS.map(str::to_owned));
+        }
         for (key, name) in [
             ("user", &headers.user),
             ("email", &headers.email),
@@ -348,6 +378,8 @@ impl RawForwardAuth {
             },
             assertion_lifetime: self.assertion_lifetime_s,
             pass_options: self.pass_options,
+            oauth2_proxy: self.oauth2_proxy,
+            session_endpoint: self.session_endpoint,
             proxy: None,
         }
     }

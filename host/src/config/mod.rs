@@ -32,7 +32,9 @@ use toml::{Spanned, de::DeTable};
 use check::Check;
 pub(crate) use check::is_private;
 
-pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OidcClient, ReverseProxy};
+pub use application::{
+    Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, OidcClient, ReverseProxy,
+};
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
@@ -345,11 +347,15 @@ fn one_client_each(check: &mut Check<'_>, applications: &BTreeMap<String, Applic
     }
 }
 
-/// Behind the built-in reverse proxy, a host leads to one application, and the gateway's own to none.
+/// Where the host alone says which application is meant (behind the built-in reverse proxy, and for endpoints whose
+/// paths name none), a host leads to one application, and the gateway's own to none.
 fn one_application_each(check: &mut Check<'_>, server: &Server, applications: &BTreeMap<String, Application>) {
     let mut seen = BTreeMap::from([(server.public_url.origin().ascii_serialization(), None)]);
     for application in applications.values() {
-        let HandOver::ForwardAuth(ForwardAuth { proxy: Some(_), .. }) = &application.hand_over else { continue };
+        let HandOver::ForwardAuth(forward_auth) = &application.hand_over else { continue };
+        if !forward_auth.is_found_by_host() {
+            continue;
+        }
         let section = format!("applications.{}", application.id);
         let url = (format!("{section}.url"), application.url.origin().ascii_serialization());
         let hosts = application.hosts.iter().enumerate();
@@ -367,7 +373,7 @@ fn one_application_each(check: &mut Check<'_>, server: &Server, applications: &B
                 Some(Some(first)) => {
                     check.error(
                         &key,
-                        format!("the application `{first}` is behind the built-in proxy there, too"),
+                        format!("the application `{first}` is found by this host, too"),
                         "a host of its own",
                         "",
                     );

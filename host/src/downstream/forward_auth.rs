@@ -126,15 +126,20 @@ impl Passports {
         now: u64,
     ) -> Result<Passport, PassportError> {
         let profile = &session.profile;
-        let email = email(profile, &session.identity);
-        let user = username(profile).or(email).ok_or(PassportError::Nameless)?;
+        let email = email(profile, &session.identity).unwrap_or_default();
+        let user = encode(user(session)?)?;
         let name = full_name(profile);
+        let groups = || encode_list(session.groups.iter().map(String::as_str));
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(theirs) = &names.oauth2_proxy {
+            let values = [user.clone(), user.clone(), encode(email)?, groups()?];
+            headers.extend(theirs.iter().cloned().zip(values));
+        }
         let values = [
-            (&names.user, encode(user)?),
-            (&names.email, encode(email.unwrap_or_default())?),
-            (&names.groups, encode_list(session.groups.iter().map(String::as_str))?),
+            (&names.user, user),
+            (&names.email, encode(email)?),
+            (&names.groups, groups()?),
             (&names.name, encode(name.as_deref().unwrap_or_default())?),
         ];
         for (header, value) in values {
@@ -142,32 +147,59 @@ impl Passports {
                 headers.insert(header, value);
             }
         }
-        // No assertion outlives its session.
-        let expires = (now + u64::from(lifetime)).min(session.began + u64::from(session.terms.lifetime));
+        let expires = expires(session, lifetime, now);
         if let Some(header) = &names.assertion {
-            let claims = json!({
-                "iss": issuer,
-                // Unique under our `iss`, as RFC 7519 §4.1.2 asks (two upstreams may each
-                // have a subject `1`), and the same as in the OIDC provider's tokens.
-                "sub": subject(&session.identity),
-                "aud": session.application,
-                "iat": now,
-                "exp": expires,
-                "jti": URL_SAFE_NO_PAD.encode(random_bytes::<16>()?),
-                "sid": session.id,
-                "preferred_username": user,
-                "email": email,
-                "name": name,
-                "groups": session.groups,
-                "upstream": session.identity.upstream,
-                // Beneath a name of their own: none can pass for a claim of ours.
-                "attributes": attributes(profile),
-            });
-            let jwt = (self.sign)(&claims)?;
+            let jwt = (self.sign)(&claims(session, issuer, now, expires)?)?;
             headers.insert(header, HeaderValue::try_from(jwt).map_err(|_| UnsafeValue)?);
         }
         Ok(Passport { headers, names: Arc::clone(names), renew_at: now + expires.saturating_sub(now) / 2 })
     }
+
+    /// What an application is told that asks for itself: the assertion's claims, and the assertion.
+    /// The caller knows `session` to be alive.
+    ///
+    /// # Errors
+    ///
+    /// Where the subject has no name, or the assertion cannot be signed.
+    pub fn statement(&self, session: &Session, issuer: &str, lifetime: u32) -> Result<(Value, String), PassportError> {
+        let now = self.clock.now();
+        let claims = claims(session, issuer, now, expires(session, lifetime, now))?;
+        let jwt = (self.sign)(&claims)?;
+        Ok((claims, jwt))
+    }
+}
+
+/// Whom the application knows the subject as.
+fn user(session: &Session) -> Result<&str, PassportError> {
+    let profile = &session.profile;
+    username(profile).or_else(|| email(profile, &session.identity)).ok_or(PassportError::Nameless)
+}
+
+/// No assertion outlives its session.
+fn expires(session: &Session, lifetime: u32, now: u64) -> u64 {
+    (now + u64::from(lifetime)).min(session.expires())
+}
+
+fn claims(session: &Session, issuer: &str, now: u64, expires: u64) -> Result<Value, PassportError> {
+    let profile = &session.profile;
+    Ok(json!({
+        "iss": issuer,
+        // Unique under our `iss`, as RFC 7519 §4.1.2 asks (two upstreams may each have a
+        // subject `1`), and the same as in the OIDC provider's tokens.
+        "sub": subject(&session.identity),
+        "aud": session.application,
+        "iat": now,
+        "exp": expires,
+        "jti": URL_SAFE_NO_PAD.encode(random_bytes::<16>()?),
+        "sid": session.id,
+        "preferred_username": user(session)?,
+        "email": email(profile, &session.identity),
+        "name": full_name(profile),
+        "groups": session.groups,
+        "upstream": session.identity.upstream,
+        // Beneath a name of their own: none can pass for a claim of ours.
+        "attributes": attributes(profile),
+    }))
 }
 
 /// The custom attributes by name.

@@ -7,7 +7,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::IdentityHeaders;
+use crate::config::{IdentityHeaders, OAUTH2_PROXY_HEADERS};
 
 /// The names of one application's identity headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct HeaderNames {
     pub name: Option<HeaderName>,
     /// The signed statement of all of it.
     pub assertion: Option<HeaderName>,
+    /// oauth2-proxy's own, where they are sent beside the others: user, preferred username,
+    /// email, groups.
+    pub oauth2_proxy: Option<[HeaderName; 4]>,
 }
 
 /// A configured name cannot be an identity header.
@@ -64,6 +67,7 @@ impl HeaderNames {
             groups: parse(&configured.groups)?,
             name: parse(&configured.name)?,
             assertion: parse(&configured.assertion)?,
+            oauth2_proxy: None,
         };
         let mut seen: Vec<&HeaderName> = Vec::new();
         for name in names.iter() {
@@ -75,9 +79,16 @@ impl HeaderNames {
         Ok(names)
     }
 
+    /// The same names, and oauth2-proxy's beside them.
+    #[must_use]
+    pub fn and_oauth2_proxys(self) -> Self {
+        Self { oauth2_proxy: Some(OAUTH2_PROXY_HEADERS.map(HeaderName::from_static)), ..self }
+    }
+
     /// All names.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderName> {
-        [&self.user, &self.email, &self.groups, &self.name, &self.assertion].into_iter().flatten()
+        let configured = [&self.user, &self.email, &self.groups, &self.name, &self.assertion];
+        configured.into_iter().flatten().chain(self.oauth2_proxy.iter().flatten())
     }
 
     /// Each header with an empty value: what goes with a request that passes without an
@@ -105,7 +116,7 @@ impl HeaderNames {
     /// Our own headers, and those by which we know the request.
     fn must_stay(&self, name: &[u8]) -> bool {
         const GO_BY: [&[u8]; 4] = [b"authorization", b"cookie", b"forwarded", b"host"];
-        const GO_BY_PREFIXES: [&[u8]; 3] = [b"x-forwarded-", b"x-original-", b"x-vestibule-"];
+        const GO_BY_PREFIXES: [&[u8]; 4] = [b"x-auth-request-", b"x-forwarded-", b"x-original-", b"x-vestibule-"];
         self.reads_like_ours(name)
             || GO_BY.iter().any(|other| is_alias(name, other))
             || GO_BY_PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix)))

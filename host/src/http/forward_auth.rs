@@ -1,14 +1,15 @@
 //! Forward-auth: a reverse proxy asks about each request.
 //!
 //! `verify` is for nginx's `auth_request`: 200, 401 or 403, never a redirect. `forward` is
-//! for proxies that hand our answer to the browser: 200, a redirect, or a page. Both answer
-//! nobody but a trusted proxy, since all that they are told about the request is headers.
+//! for proxies that hand our answer to the browser: 200, a redirect, or a page. `ext-authz` is
+//! the same for Envoy, which sends the request's own method and path below ours. All answer
+//! nobody but a trusted proxy, since what they are told about the request is its word.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, request::Parts, uri::PathAndQuery},
     response::Response,
 };
 use url::Url;
@@ -23,8 +24,9 @@ use super::{
 use crate::{
     config::is_private,
     decision::AccessRequest,
+    downstream::PassportError,
     login::{Check, Demand, Facts},
-    session::SetCookie,
+    session::{Session, SetCookie},
 };
 
 /// Where the login starts, on a 401: nginx cannot make up a redirect by itself.
@@ -54,7 +56,12 @@ pub(super) enum Question {
     Verify,
     /// `/vestibule/forward/{application}`
     Forward,
+    /// `/vestibule/ext-authz/{application}/…`: the path that is asked about follows.
+    ExtAuthz,
 }
+
+/// Below it, and below an application's id, is the path that Envoy asks about.
+const EXT_AUTHZ: &str = "/vestibule/ext-authz/";
 
 impl Question {
     /// What a request's path asks, and about which application; none where it is no question. No
@@ -64,6 +71,10 @@ impl Question {
         let question = match kind {
             "verify" => Self::Verify,
             "forward" => Self::Forward,
+            "ext-authz" => {
+                let (application, _) = application.split_once('/')?;
+                return (!application.is_empty()).then_some((Self::ExtAuthz, application));
+            }
             _ => return None,
         };
         (!application.is_empty() && !application.contains('/')).then_some((question, application))
@@ -74,6 +85,7 @@ impl Question {
         match self {
             Self::Verify => "/vestibule/verify/{application}",
             Self::Forward => "/vestibule/forward/{application}",
+            Self::ExtAuthz => "/vestibule/ext-authz/{application}/",
         }
     }
 
@@ -83,10 +95,10 @@ impl Question {
         let Some((question, application)) = Self::of(parts.uri.path()) else {
             return (Failure::NotFound.page(gateway, asked), Reader::Browser);
         };
-        let verdict = question.judge(gateway, asked, application, &parts.headers).await;
+        let verdict = question.judge(gateway, asked, application, &parts).await;
         match question {
             Self::Verify => verify(asked, verdict),
-            Self::Forward => forward(gateway, asked, is_background(&parts.headers), verdict),
+            Self::Forward | Self::ExtAuthz => forward(gateway, asked, is_background(&parts.headers), verdict),
         }
     }
 
@@ -95,35 +107,52 @@ impl Question {
         gateway: &Gateway,
         asked: &Asked,
         application: &str,
-        headers: &HeaderMap,
+        parts: &Parts,
     ) -> Result<Verdict, Failure> {
-        let behind = asked.settings.behind.get(application).ok_or(Failure::UnknownApplication)?;
-        if !asked.reach.trusted {
-            // Only a neighbour can be a proxy of the house; anybody else's address is their own.
-            let peer = asked.reach.address.filter(|address| is_private(*address));
-            let peer = peer.map_or("not of this house".to_owned(), |address| address.to_string());
-            tracing::warn!(application, peer, "a peer that server.trusted-proxies does not name asked about a request");
-            return Err(Failure::UntrustedProxy);
-        }
-        if let Some(forgery) = behind.names.forged(headers) {
-            return Err(Failure::BadRequest(forgery.code()));
-        }
+        let headers = &parts.headers;
+        let behind = asked_by_a_proxy(asked, application, headers)?;
         let scheme = asked.settings.config.server.public_url.scheme();
         let original = match self {
             Self::Verify => Original::by_nginx(headers, scheme, &behind.origins),
             Self::Forward => Original::by_forwarding(headers, scheme, &behind.origins),
-        };
-        let original = original.map_err(|error| {
-            if error == OriginError::Missing {
-                tracing::warn!(
-                    application,
-                    "the proxy does not say which request it asks about: see docs/forward-auth.md"
-                );
+            Self::ExtAuthz => {
+                let target = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+                let target = target.get(EXT_AUTHZ.len() + application.len()..).unwrap_or_default();
+                Original::by_ext_authz(headers, scheme, &behind.origins, parts.method.as_str(), target)
             }
-            Failure::BadRequest(error.code())
-        })?;
+        };
+        let original = original.map_err(|error| unknown_request(application, error))?;
         decide(gateway, asked, application, behind, headers, original).await
     }
+}
+
+/// The application that a proxy asks about, if it is a proxy that asks, and no client speaks for
+/// the gateway.
+pub(super) fn asked_by_a_proxy<'a>(
+    asked: &'a Asked,
+    application: &str,
+    headers: &HeaderMap,
+) -> Result<&'a Behind, Failure> {
+    let behind = asked.settings.behind.get(application).ok_or(Failure::UnknownApplication)?;
+    if !asked.reach.trusted {
+        // Only a neighbour can be a proxy of the house; anybody else's address is their own.
+        let peer = asked.reach.address.filter(|address| is_private(*address));
+        let peer = peer.map_or("not of this house".to_owned(), |address| address.to_string());
+        tracing::warn!(application, peer, "a peer that server.trusted-proxies does not name asked about a request");
+        return Err(Failure::UntrustedProxy);
+    }
+    match behind.names.forged(headers) {
+        Some(forgery) => Err(Failure::BadRequest(forgery.code())),
+        None => Ok(behind),
+    }
+}
+
+/// The proxy's configuration lacks something, or somebody adds to what it says.
+pub(super) fn unknown_request(application: &str, error: OriginError) -> Failure {
+    if error == OriginError::Missing {
+        tracing::warn!(application, "the proxy does not say which request it asks about: see docs/forward-auth.md");
+    }
+    Failure::BadRequest(error.code())
 }
 
 /// Whether a request passes that is known in full: the same for a proxy that asks and for our own.
@@ -204,6 +233,41 @@ async fn check(
     headers: &HeaderMap,
     original: Original<'_>,
 ) -> Result<Verdict, Failure> {
+    let (session, cookies) = match look(gateway, asked, application, behind, headers, original).await? {
+        Looked::Live { session, cookies } => (session, cookies),
+        Looked::Other(verdict) => return Ok(verdict),
+    };
+    let lifetime = behind.forward_auth.assertion_lifetime;
+    let passport = gateway.passports.of(&session, &behind.names, &asked.settings.issuer, lifetime);
+    let passport = passport.map_err(|error| without_passport(application, &session, &error))?;
+    Ok(Verdict::Pass { headers: passport.headers.clone(), cookies })
+}
+
+/// Why a live session does not pass after all.
+pub(super) fn without_passport(application: &str, session: &Session, error: &PassportError) -> Failure {
+    tracing::error!(application, session = session.id, %error, "a live session was refused");
+    Failure::NoPassport
+}
+
+/// Who is behind a request, where it passes at all.
+pub(super) enum Looked {
+    Live {
+        session: Arc<Session>,
+        cookies: Vec<SetCookie>,
+    },
+    /// It passes as nobody's, or not at all.
+    Other(Verdict),
+}
+
+/// Asks the login, and through it the policies, about a request that is known in full.
+pub(super) async fn look(
+    gateway: &Gateway,
+    asked: &Asked,
+    application: &str,
+    behind: &Behind,
+    headers: &HeaderMap,
+    original: Original<'_>,
+) -> Result<Looked, Failure> {
     let request = AccessRequest {
         host: original.host().to_owned(),
         path: original.path.as_str().to_owned(),
@@ -212,6 +276,8 @@ async fn check(
     let mut visitor = asked.visitor_with(headers, Some(Arc::clone(&original.origin)), Facts::default())?;
     let check = match gateway.flow.check_at_once(&visitor, application, &request) {
         Some(check) => check,
+        // A policy is never told a method that nobody told us.
+        None if !original.has_method => return Err(unknown_request(application, OriginError::Missing)),
         None => {
             let (of, headers) = (request.clone(), headers.clone());
             visitor.facts = Facts::later(move || facts(&of.method, &of.host, &of.path, &headers));
@@ -222,22 +288,13 @@ async fn check(
         let start = gateway.flow.start_url(&visitor, application, &original.url(), demand);
         start.or_else(|| behind.start.clone())
     };
-    match check {
-        Check::Anonymous => Ok(Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() }),
-        Check::Live { session, cookies } => {
-            let lifetime = behind.forward_auth.assertion_lifetime;
-            match gateway.passports.of(&session, &behind.names, &asked.settings.issuer, lifetime) {
-                Ok(passport) => Ok(Verdict::Pass { headers: passport.headers.clone(), cookies }),
-                Err(error) => {
-                    tracing::error!(application, session = session.id, %error, "a live session was refused");
-                    Err(Failure::NoPassport)
-                }
-            }
-        }
-        Check::NoSession { cookies } => Ok(Verdict::LogIn { start: start(&Demand::default()), cookies }),
-        Check::Reauthenticate(demand) => Ok(Verdict::LogIn { start: start(&demand), cookies: Vec::new() }),
-        Check::Refused(refusal) => Err(Failure::Refused(refusal)),
-    }
+    Ok(Looked::Other(match check {
+        Check::Live { session, cookies } => return Ok(Looked::Live { session, cookies }),
+        Check::Anonymous => Verdict::Pass { headers: behind.blank.clone(), cookies: Vec::new() },
+        Check::NoSession { cookies } => Verdict::LogIn { start: start(&Demand::default()), cookies },
+        Check::Reauthenticate(demand) => Verdict::LogIn { start: start(&demand), cookies: Vec::new() },
+        Check::Refused(refusal) => return Err(Failure::Refused(refusal)),
+    }))
 }
 
 /// `headers` say already that nobody is to keep the answer.

@@ -88,6 +88,8 @@ pub(super) struct Settings {
     pub(super) behind: HashMap<String, Behind>,
     /// Whose host is whose, behind the built-in reverse proxy.
     pub(super) proxied: Proxied,
+    /// Whose host is whose, where an [`super::endpoint::Endpoint`] is switched on.
+    pub(super) by_host: Proxied,
 }
 
 /// An application behind forward-auth.
@@ -107,14 +109,18 @@ pub(super) struct Behind {
 impl Settings {
     fn of(config: Arc<Config>) -> Self {
         let mut behind = HashMap::new();
-        let mut proxied = Proxied::default();
+        let (mut proxied, mut by_host) = (Proxied::default(), Proxied::default());
         for (id, application) in &config.applications {
             let HandOver::ForwardAuth(forward_auth) = &application.hand_over else { continue };
             if forward_auth.proxy.is_some() {
                 proxied.add(application);
             }
+            if forward_auth.is_found_by_host() {
+                by_host.add(application);
+            }
             match HeaderNames::new(&forward_auth.headers) {
                 Ok(names) => {
+                    let names = if forward_auth.oauth2_proxy { names.and_oauth2_proxys() } else { names };
                     let start = application.url.join(&format!("/vestibule/start/{id}")).ok();
                     let backend = forward_auth.proxy.as_ref().map(Backend::new);
                     let forward_auth = forward_auth.clone();
@@ -128,7 +134,7 @@ impl Settings {
             }
         }
         let issuer = config.server.public_url.as_str().trim_end_matches('/').to_owned();
-        Self { config, issuer, behind, proxied }
+        Self { config, issuer, behind, proxied, by_host }
     }
 
     /// Does the browser reach us over TLS?

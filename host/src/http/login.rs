@@ -57,6 +57,14 @@ pub(super) async fn depart(State(gateway): Shared, Extension(asked): Known, name
     .await
 }
 
+/// The same where the host says which application it is.
+pub(super) async fn depart_from(gateway: &Gateway, asked: &Asked, application: &str, request: Request) -> Response {
+    visit_of_a_person(gateway, asked, Ok(Path(application.to_owned())), request, async |visitor, name, fields| {
+        Ok(gateway.flow.depart(visitor, name, fields.find("rd")).await)
+    })
+    .await
+}
+
 /// The same as a form.
 pub(super) async fn depart_by_form(
     State(gateway): Shared,
@@ -212,7 +220,7 @@ enum Site {
 }
 
 /// A person followed a link; a page of another site did not do it behind the person's back.
-async fn visit_of_a_person(
+pub(super) async fn visit_of_a_person(
     gateway: &Gateway,
     asked: &Asked,
     name: Name,

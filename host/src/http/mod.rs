@@ -8,6 +8,7 @@
 
 mod clients;
 mod ended;
+mod endpoint;
 mod error;
 mod fields;
 mod flow;
@@ -16,6 +17,7 @@ mod forward_auth;
 mod gateway;
 mod login;
 mod middleware;
+mod oauth2_proxy;
 mod oidc;
 mod origin;
 mod pages;

@@ -26,6 +26,8 @@ pub(super) struct Original<'h> {
     pub(super) path: CanonicalPath<'h>,
     /// Path and query as sent.
     pub(super) target: &'h str,
+    /// Did the proxy say which method it was? Where it did not, no policy can be asked.
+    pub(super) has_method: bool,
 }
 
 /// Why a request cannot be known.
@@ -81,6 +83,38 @@ impl<'h> Original<'h> {
         Self::read(headers, scheme, known, method, target)
     }
 
+    /// What Envoy asks about: the request itself, at our own path. The host is in `Host`: what a
+    /// client says in `X-Forwarded-Host` travels along.
+    pub(super) fn by_ext_authz(
+        headers: &'h HeaderMap,
+        scheme: &str,
+        known: &KnownOrigins,
+        method: &'h str,
+        target: &'h str,
+    ) -> Result<Self, OriginError> {
+        let scheme = single(headers, "x-forwarded-proto")?.unwrap_or(scheme);
+        let host = single(headers, header::HOST.as_str())?.ok_or(OriginError::Missing)?;
+        Self::assemble(known.read(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
+    }
+
+    /// What oauth2-proxy is asked about: as nginx or as the others say it, but not both. Its
+    /// configurations do not always tell the method.
+    pub(super) fn by_oauth2_proxy(
+        headers: &'h HeaderMap,
+        scheme: &str,
+        known: &KnownOrigins,
+    ) -> Result<Self, OriginError> {
+        let forwarded = single(headers, "x-forwarded-uri")?;
+        if headers.contains_key("x-original-uri") || headers.contains_key("x-original-url") {
+            let alone = forwarded.is_none().then_some(()).ok_or(OriginError::Unreadable);
+            return alone.and_then(|()| Self::by_nginx(headers, scheme, known));
+        }
+        let target = forwarded.ok_or(OriginError::Missing)?;
+        let method = single(headers, "x-forwarded-method")?;
+        let original = Self::read(headers, scheme, known, method.unwrap_or("GET"), target)?;
+        Ok(Self { has_method: method.is_some(), ..original })
+    }
+
     fn read(
         headers: &'h HeaderMap,
         scheme: &str,
@@ -109,7 +143,7 @@ impl<'h> Original<'h> {
             true => Cow::Owned(method.to_ascii_uppercase()),
             false => Cow::Borrowed(method),
         };
-        Ok(Self { origin, method, path: CanonicalPath::of(target)?, target })
+        Ok(Self { origin, method, path: CanonicalPath::of(target)?, target, has_method: true })
     }
 
     /// The host as policies see it: lower case, no port, no dot at the end.

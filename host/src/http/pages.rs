@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 13] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
@@ -36,6 +36,7 @@ const TEMPLATES: [(&str, &str); 12] = [
     ("logged_out.html", include_str!("pages/logged_out.html")),
     ("saml_post.html", include_str!("pages/saml_post.html")),
     ("saml_post.js", include_str!("pages/saml_post.js")),
+    ("sign_in.html", include_str!("pages/sign_in.html")),
     ("style.css", include_str!("pages/style.css")),
 ];
 
@@ -103,6 +104,13 @@ impl Pages {
     /// The gateway's own login form.
     pub(super) fn local(&self, asked: &Asked, form: &Form<'_>, username: &str) -> Response {
         self.page(asked, "local.html", context! { username, ..self.form(asked, form, "/local") })
+    }
+
+    /// Leads to the login by a link, at `to` on the application's host.
+    pub(super) fn sign_in(&self, asked: &Asked, application: &str, to: &str) -> Response {
+        let known = asked.settings.config.applications.get(application);
+        let name = known.map_or(application, |it| it.display_name.as_str());
+        self.page(asked, "sign_in.html", context! { application => name, to })
     }
 
     /// Says where the browser goes, for a while.

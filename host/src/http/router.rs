@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tower::ServiceExt as _;
 
 use super::{
-    Peer, clients, ended, forward_auth::Question, gateway::Gateway, login, middleware, middleware::Reader, oidc,
-    peer::Reach, reverse_proxy, saml,
+    Peer, clients, ended, endpoint, forward_auth::Question, gateway::Gateway, login, middleware, middleware::Reader,
+    oidc, peer::Reach, reverse_proxy, saml,
 };
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
@@ -72,6 +72,10 @@ impl Router {
             return middleware::guard(&self.gateway, peer, "none", request, answer).await;
         }
         let asked = self.gateway.asked(|config| Reach::of(peer, request.headers(), &config.server.trusted_proxies));
+        if let Some((endpoint, application)) = endpoint::find(&asked, request.uri(), request.headers()) {
+            let answer = async |request, asked| endpoint.answer(&self.gateway, &asked, &application, request).await;
+            return middleware::guard(&self.gateway, peer, endpoint.route(), request, answer).await;
+        }
         if let Some(application) = reverse_proxy::application(&asked, request.uri(), request.headers()) {
             let answer =
                 async |request, asked| reverse_proxy::answer(&self.gateway, &asked, &application, request).await;
@@ -88,8 +92,9 @@ impl Router {
 }
 
 /// Two hosts' routes. Behind a reverse proxy, `/vestibule/` of each application's host
-/// leads here; all else is on the gateway's own host. `/vestibule/verify/{application}` and
-/// `/vestibule/forward/{application}` are [`Question`]s.
+/// leads here; all else is on the gateway's own host. `/vestibule/verify/{application}`,
+/// `/vestibule/forward/{application}` and `/vestibule/ext-authz/{application}/` are [`Question`]s;
+/// what an application's host has beside `/vestibule/` is an [`endpoint::Endpoint`].
 fn rest(gateway: &Arc<Gateway>) -> axum::Router {
     axum::Router::new()
         // An application's host; visited by browsers.

@@ -186,6 +186,8 @@ mod tests {
                 },
                 assertion_lifetime: 60,
                 pass_options: false,
+                oauth2_proxy: false,
+                session_endpoint: false,
                 proxy: None,
             }),
         }

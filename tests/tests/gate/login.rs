@@ -69,6 +69,16 @@ async fn a_login_through_caddy_reaches_the_application() {
     a_login_reaches_the_application(With::Caddy).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_through_envoy_reaches_the_application() {
+    a_login_reaches_the_application(With::Envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_through_haproxy_reaches_the_application() {
+    a_login_reaches_the_application(With::HaProxy).await;
+}
+
 /// A session in use lives on: what the gateway renews reaches the browser through the proxy.
 async fn a_renewed_session_reaches_the_browser(with: With) {
     let scene = Scene::start(with).await;
@@ -114,6 +124,16 @@ async fn a_renewed_session_reaches_the_browser_through_traefik() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_session_reaches_the_browser_through_caddy() {
     a_renewed_session_reaches_the_browser(With::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_reaches_the_browser_through_envoy() {
+    a_renewed_session_reaches_the_browser(With::Envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_reaches_the_browser_through_haproxy() {
+    a_renewed_session_reaches_the_browser(With::HaProxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

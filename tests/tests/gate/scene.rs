@@ -1,13 +1,18 @@
 //! The scene of most tests: one application behind a proxy, one OpenID provider, the
 //! ready-made policies.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
-    peers::{Application, Caddy, Nginx, OpenIdProvider, Traefik, port},
-    process::root,
+    peers::{Application, Caddy, Envoy, HaProxy, Nginx, OpenIdProvider, Traefik, port},
 };
 
 /// The reverse proxies that are tried.
@@ -16,6 +21,8 @@ pub(crate) enum Proxy {
     Nginx { _nginx: Nginx, _folder: TempDir },
     Traefik { _traefik: Traefik, _folder: TempDir },
     Caddy { _caddy: Caddy, _folder: TempDir },
+    Envoy { _envoy: Envoy, _folder: TempDir },
+    HaProxy { _haproxy: HaProxy, _folder: TempDir },
 }
 
 /// Which one.
@@ -24,6 +31,8 @@ pub(crate) enum With {
     Nginx,
     Traefik,
     Caddy,
+    Envoy,
+    HaProxy,
 }
 
 /// Everything that runs.
@@ -74,7 +83,6 @@ impl Scene {
     pub(crate) async fn start_with(with: With, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let application = Application::start().await;
-        let folder = TempDir::new().expect("a folder");
         let port = port();
         let site = format!("http://127.0.0.1:{port}");
         let op = OpenIdProvider::start(
@@ -90,20 +98,7 @@ impl Scene {
         settings(&gateway);
         configure(&gateway, &op.issuer, &site, more);
         gateway.start();
-        let proxy = match with {
-            With::Nginx => {
-                let http = nginx(port, gateway.port, application.port);
-                Proxy::Nginx { _nginx: Nginx::start(folder.path(), port, &http), _folder: folder }
-            }
-            With::Traefik => {
-                let dynamic = traefik(gateway.port, application.port);
-                Proxy::Traefik { _traefik: Traefik::start(folder.path(), port, &dynamic), _folder: folder }
-            }
-            With::Caddy => {
-                let sites = caddy(port, gateway.port, application.port);
-                Proxy::Caddy { _caddy: Caddy::start(folder.path(), port, &sites), _folder: folder }
-            }
-        };
+        let proxy = Proxy::start(with, &gateway, port, application.port);
         Self { gateway, op, site, _application: application, _proxy: proxy }
     }
 
@@ -111,6 +106,22 @@ impl Scene {
     pub(crate) async fn log_in(&self, browser: &mut Browser, name: &str) -> Page {
         let page = browser.get(&format!("{}/", self.site)).await;
         self.sign_in(browser, page, name).await
+    }
+
+    /// With the proxy's address where `HOST` stands.
+    pub(crate) fn filled(&self, text: &str) -> String {
+        text.replace("HOST", self.site.trim_start_matches("http://"))
+    }
+
+    /// What the proxy answers to these very bytes, until it closes the connection.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let address = self.filled("HOST");
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(self.filled(request).as_bytes()).await.expect("sent");
+        let mut heard = Vec::new();
+        // One that goes on without an answer is heard as far as it came.
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut heard)).await;
+        String::from_utf8_lossy(&heard).into_owned()
     }
 
     /// Fills in the OpenID provider's own form.
@@ -169,32 +180,54 @@ pub(crate) fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str)
     ));
 }
 
-/// What `docs/forward-auth.md` tells an operator to write, with our addresses.
-fn snippet(heading: &str, gateway: u16, application: u16) -> String {
-    let text = std::fs::read_to_string(root().join("docs/forward-auth.md")).expect("the documentation");
-    let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
-    let block = section.split("\n```").nth(1).and_then(|block| block.split_once('\n')).expect("a block of code").1;
-    block
-        .replace("127.0.0.1:8080", &format!("127.0.0.1:{gateway}"))
-        .replace("127.0.0.1:3000", &format!("127.0.0.1:{application}"))
-        // Here there is no TLS.
-        .replace("__Host-", "")
-        .replace("wiki.example.com", "127.0.0.1")
-        .replace("wiki", "app")
+/// What `vestibule snippet` prints for an operator: the text of `docs/forward-auth.md`, with our
+/// addresses. File after file.
+fn snippet(gateway: &Gateway, proxy: &str, application: u16) -> Vec<String> {
+    let backend = format!("127.0.0.1:{application}");
+    let (code, printed, errors) = gateway.run(&["snippet", proxy, "--app", "app", "--backend", &backend, "--json"]);
+    assert_eq!(code, 0, "{printed}{errors}");
+    let printed: Value = serde_json::from_str(&printed).expect("JSON");
+    let text = |file: &Value| file["text"].as_str().expect("a text").to_owned();
+    printed["files"].as_array().expect("files").iter().map(text).collect()
 }
 
-pub(crate) fn nginx(port: u16, gateway: u16, application: u16) -> String {
-    snippet("nginx", gateway, application).replace("server {\n", &format!("server {{\n    listen 127.0.0.1:{port};\n"))
+pub(crate) fn nginx(gateway: &Gateway, port: u16, application: u16) -> String {
+    let listen = format!("server {{\n    listen 127.0.0.1:{port};\n");
+    snippet(gateway, "nginx", application).concat().replace("server {\n", &listen)
 }
 
-fn traefik(gateway: u16, application: u16) -> String {
-    snippet("Traefik", gateway, application).replace("Host(`127.0.0.1`)", "PathPrefix(`/`)")
-}
-
-fn caddy(port: u16, gateway: u16, application: u16) -> String {
-    snippet("Caddy", gateway, application).replacen(
-        "127.0.0.1 {",
-        &format!("http://127.0.0.1:{port} {{\n\tbind 127.0.0.1"),
-        1,
-    )
+impl Proxy {
+    /// Starts it on `port`, as the documentation says.
+    pub(crate) fn start(with: With, gateway: &Gateway, port: u16, application: u16) -> Self {
+        let _folder = TempDir::new().expect("a folder");
+        let folder = _folder.path();
+        match with {
+            With::Nginx => {
+                let http = nginx(gateway, port, application);
+                Self::Nginx { _nginx: Nginx::start(folder, port, &http), _folder }
+            }
+            With::Traefik => {
+                // Whatever host a test asks for.
+                let dynamic = snippet(gateway, "traefik", application).concat();
+                let dynamic = dynamic.replace("Host(`127.0.0.1`)", "PathPrefix(`/`)");
+                Self::Traefik { _traefik: Traefik::start(folder, port, &dynamic), _folder }
+            }
+            With::Caddy => {
+                let sites = snippet(gateway, "caddy", application).concat().replacen(" {", " {\n\tbind 127.0.0.1", 1);
+                Self::Caddy { _caddy: Caddy::start(folder, port, &sites), _folder }
+            }
+            With::Envoy => {
+                let listen = format!("address: 127.0.0.1, port_value: {port}");
+                let yaml = snippet(gateway, "envoy", application).concat();
+                let yaml = yaml.replace("address: 0.0.0.0, port_value: 8443", &listen);
+                Self::Envoy { _envoy: Envoy::start(folder, port, &yaml), _folder }
+            }
+            With::HaProxy => {
+                let files = snippet(gateway, "haproxy", application);
+                let [configuration, script] = &files[..] else { panic!("{files:?}") };
+                let configuration = configuration.replace("bind :8443", &format!("bind 127.0.0.1:{port}"));
+                Self::HaProxy { _haproxy: HaProxy::start(folder, port, &configuration, script), _folder }
+            }
+        }
+    }
 }

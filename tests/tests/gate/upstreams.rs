@@ -93,7 +93,7 @@ async fn a_person_chooses_among_identity_providers_and_each_knows_the_gateway_in
         public = public.issuer,
     ));
     gateway.start();
-    let _nginx = Nginx::start(folder.path(), port, &nginx(port, gateway.port, application.port));
+    let _nginx = Nginx::start(folder.path(), port, &nginx(&gateway, port, application.port));
 
     for (upstream, op) in [("keyed", &with_key), ("posted", &in_body), ("public", &public)] {
         let mut browser = Browser::new();

@@ -3,6 +3,7 @@
 
 mod browser;
 mod ended;
+mod endpoint;
 mod forward_auth;
 mod pages;
 mod saml;
@@ -73,6 +74,14 @@ chain = ["domains"]
 url = "https://api.example.com/"
 [applications.api.forward-auth]
 pass-options = true
+
+[applications.old]
+upstreams = ["main"]
+chain = ["domains"]
+url = "https://old.example.com/"
+[applications.old.forward-auth]
+oauth2-proxy = true
+session-endpoint = true
 
 [applications.portal]
 upstreams = ["main"]
