@@ -119,7 +119,7 @@ pub const OAUTH2_PROXY_HEADERS: [&str; 4] =
     ["x-auth-request-user", "x-auth-request-preferred-username", "x-auth-request-email", "x-auth-request-groups"];
 
 /// The first parts of the gateway's own paths: no organization's issuer can begin there.
-const TAKEN_PATHS: [&str; 12] = [
+pub(super) const TAKEN_PATHS: [&str; 12] = [
     "api",
     "backchannel-logout",
     "callback",

@@ -224,6 +224,7 @@ impl Raw {
             }
         }
         warn_of_closed_addresses(check, &fetch, &upstreams);
+        one_callback_each(check, &upstreams);
         let server = server?;
         warn_of_unheard_proxies(check, &server, &applications);
         one_client_each(check, &applications);
@@ -343,6 +344,18 @@ fn one_client_each(check: &mut Check<'_>, applications: &BTreeMap<String, Applic
         if let Some(first) = seen.insert(id, application.id.clone()) {
             let key = format!("applications.{}.oidc.client-id", application.id);
             check.error(&key, format!("the application `{first}` has the same `client-id`"), "an id of its own", "");
+        }
+    }
+}
+
+/// An answer must be known by the address that it comes to (RFC 9700 §4.4.2.2): no two upstreams share one.
+fn one_callback_each(check: &mut Check<'_>, upstreams: &BTreeMap<String, Upstream>) {
+    let mut seen = BTreeMap::new();
+    for upstream in upstreams.values() {
+        let Some(path) = &upstream.callback_path else { continue };
+        if let Some(first) = seen.insert(path, &upstream.id) {
+            let key = format!("upstreams.{}.callback-path", upstream.id);
+            check.error(&key, format!("the upstream `{first}` has the same"), "a path of its own", "");
         }
     }
 }

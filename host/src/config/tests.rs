@@ -171,7 +171,7 @@ fn renders_for_a_person_and_for_a_program() {
       --> /etc/vestibule/vestibule.toml:13:1
        |
     13 | ralm = *******
-       | ^^^^ expected one of 41 keys, see docs/configuration.md
+       | ^^^^ expected one of 42 keys, see docs/configuration.md
        |
        = help: did you mean `realm`?
 
@@ -686,4 +686,23 @@ fn two_organizations_never_share_a_list_of_clients() {
     for file in ["state/clients.json", "./state/clients.json", "state/../state/clients.json"] {
         assert_eq!(errors(&text(file))[0].0, "organizations.two.clients-file", "{file}");
     }
+}
+
+#[test]
+fn an_upstreams_callback_is_a_plain_path_of_its_own() {
+    let upstream = |id: &str, path: &str| {
+        format!(
+            "[upstreams.{id}]\npreset = \"google\"\nclient-id = \"a\"\nclient-secret = \"b\"\ncallback-path = \"{path}\"\n"
+        )
+    };
+    let text = |rest: &str| format!("[server]\npublic-url = \"https://login.example.com\"\n{rest}");
+    for path in ["/oauth2/callback", "/plugins/servlet/oauth/callback", "/cb"] {
+        assert!(parse(&text(&upstream("one", path)), Path::new("v.toml"), &|_| None).is_ok(), "{path}");
+    }
+    for path in ["", "/", "cb", "/a//b", "/a/../b", "/a?b", "/%61", "/login/x", "/callback/two", "/api/session", "/a b"]
+    {
+        assert_eq!(errors(&text(&upstream("one", path)))[0].0, "upstreams.one.callback-path", "{path}");
+    }
+    let both = text(&(upstream("one", "/cb") + &upstream("two", "/cb")));
+    assert_eq!(errors(&both)[0].0, "upstreams.two.callback-path");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
+    application::TAKEN_PATHS,
     check::{Check, Text, UrlUse, join},
     client::{Authentication, Credentials, client},
     presets::{self, Known, Preset},
@@ -23,6 +24,9 @@ pub struct Upstream {
     pub display_name: String,
     /// What it speaks.
     pub kind: UpstreamKind,
+    /// `callback-path`: where it sends browsers back, on the gateway's own host; default
+    /// `/callback/ID`.
+    pub callback_path: Option<String>,
     /// `domains`: the email domains that it is authoritative for; none leaves the
     /// question to the policies. `.example.com` means every subdomain.
     pub domains: Option<Vec<String>>,
@@ -222,6 +226,9 @@ pub(super) struct RawUpstream {
     pub(super) host: Option<String>,
     /// Preset `clavex`: the organization's short name.
     pub(super) organization: Option<String>,
+    /// Where it sends browsers back, on the gateway's own host, for a client that is registered there already, such
+    /// as `/oauth2/callback`; default `/callback/ID`. Each upstream has its own.
+    callback_path: Option<String>,
     /// OIDC: must be the ID token's `iss`, byte for byte; `{tenantid}` in it stands for the token's `tid`.
     /// OAuth2: what stands for the issuer in identities, default the token endpoint's origin.
     issuer: Option<String>,
@@ -335,6 +342,9 @@ impl RawUpstream {
         }
         self.misplaced(check, &section, kind);
         self.domains(check, &section);
+        if let Some(path) = &self.callback_path {
+            callback_path(check, &join(&section, "callback-path"), path);
+        }
         let known = known?;
         let multi_tenant =
             known.multi_tenant || self.issuer.as_ref().is_some_and(|issuer| issuer.contains("{tenantid}"));
@@ -358,6 +368,7 @@ impl RawUpstream {
             }
         }
         let display_name = text(&self.display_name, None, id);
+        let callback_path = self.callback_path.clone();
         let (domains, allowed_tenants) = (self.domains.clone(), self.allowed_tenants.clone());
         let trust_unverified_email = self.danger_trust_unverified_email;
         let email_verified_as_text = self.email_verified_as_text.unwrap_or(known.email_verified_as_text);
@@ -370,6 +381,7 @@ impl RawUpstream {
             id: id.to_owned(),
             display_name,
             kind,
+            callback_path,
             domains: domains.map(|domains| domains.iter().map(|domain| domain.to_ascii_lowercase()).collect()),
             trust_unverified_email,
             email_verified_as_text,
@@ -632,6 +644,20 @@ fn parameters(check: &mut Check<'_>, section: &str, parameters: BTreeMap<String,
         }
     }
     parameters
+}
+
+/// A plain path, and none of the gateway's own.
+fn callback_path(check: &mut Check<'_>, key: &str, path: &str) {
+    let plain = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or_default().split('/').collect();
+    if !segments.iter().copied().all(plain) {
+        check.error(key, "not a plain path", "such as `/oauth2/callback`", "");
+    } else if segments.first().is_some_and(|first| *first != "oauth2" && TAKEN_PATHS.contains(first)) {
+        check.error(key, "the gateway's own pages are there", "another path", "");
+    }
 }
 
 /// RFC 6749 §3.3: a scope has no blank, quote or backslash.

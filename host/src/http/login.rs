@@ -7,7 +7,7 @@ use axum::{
     Extension,
     body::Body,
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
 
@@ -187,8 +187,16 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn not_found(State(gateway): Shared, Extension(asked): Known) -> Response {
-    Failure::NotFound.page(&gateway, &asked)
+/// Gateway's host: an upstream's own `callback-path`, or nothing.
+pub(super) async fn elsewhere(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
+    let upstreams = asked.settings.config.upstreams.values();
+    let path = request.uri().path();
+    let known = upstreams.into_iter().find(|upstream| upstream.callback_path.as_deref() == Some(path));
+    match known.map(|upstream| upstream.id.clone()) {
+        Some(_) if request.method() != Method::GET => Failure::MethodNotAllowed.page(&gateway, &asked),
+        Some(id) => callback(State(gateway), Extension(asked), Ok(Path(id)), request).await,
+        None => Failure::NotFound.page(&gateway, &asked),
+    }
 }
 
 pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked): Known) -> Response {

@@ -116,7 +116,7 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         .merge(clients::routes())
         // The SAML identity provider, for applications that are service providers.
         .merge(saml::routes())
-        .fallback(login::not_found)
+        .fallback(login::elsewhere)
         .method_not_allowed_fallback(login::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), middleware::around))
         .with_state(Arc::clone(gateway))

@@ -157,7 +157,7 @@ impl Login {
         let acr_values = if demanded.is_empty() { pending.acr_values.clone() } else { demanded.clone() };
         let state = pending.new_state().map_err(|error| turn.unavailable(&error, Some(pending)))?;
         let request = Request {
-            redirect_uri: target::address(&turn.config.server.public_url, &["callback", &upstream.id], &[]),
+            redirect_uri: target::callback(&turn.config.server.public_url, upstream),
             state: state.clone(),
             login_hint: redirect.login_hint.clone().or_else(|| pending.login_hint.clone()),
             acr_values,

@@ -7,7 +7,7 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use crate::config::{Application, HandOver};
+use crate::config::{Application, HandOver, Upstream};
 
 /// A longer target is none.
 const TARGET_BYTES_MAX: usize = 2048;
@@ -153,6 +153,17 @@ fn is_below(url: &Url, parent: &str) -> bool {
     let Some(Host::Domain(host)) = url.host() else { return false };
     let parent = parent.to_ascii_lowercase();
     host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+/// Where an upstream sends browsers back.
+pub(super) fn callback(public_url: &Url, upstream: &Upstream) -> Url {
+    let path = upstream.callback_path.as_deref().unwrap_or_default();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if segments.is_empty() {
+        address(public_url, &["callback", &upstream.id], &[])
+    } else {
+        address(public_url, &segments, &[])
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ async fn a_login_reaches_the_application(with: With) {
     }
 }
 
-fn verify(jwt: &str, keys: &Value, audience: &str) -> Value {
+pub(crate) fn verify(jwt: &str, keys: &Value, audience: &str) -> Value {
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
     let keys: JwkSet = serde_json::from_value(keys.clone()).expect("a key set");
     let header = decode_header(jwt).expect("a JWT");

@@ -1,11 +1,12 @@
-//! End to end, with real components: npm `oidc-provider` as the upstream, nginx and Traefik
-//! as the proxies, Chromium as the browser, and the gateway as an operator runs it.
+//! End to end, with real components: npm `oidc-provider` as the upstream, reverse
+//! proxies, Chromium as the browser, and the gateway as an operator runs it.
 
 mod attacks;
 mod bad_input;
 mod browser;
 mod login;
 mod logout;
+mod oauth2_proxy;
 mod provider;
 mod registration;
 mod reverse_proxy;

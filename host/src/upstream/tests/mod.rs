@@ -30,6 +30,7 @@ const CLIENT: &str = "gateway";
 /// An upstream with every default.
 pub(super) fn upstream() -> Upstream {
     Upstream {
+        callback_path: None,
         id: "op".to_owned(),
         display_name: "OP".to_owned(),
         kind: UpstreamKind::Local,
