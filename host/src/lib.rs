@@ -14,6 +14,7 @@
 //! - [`downstream`]: how an identity reaches an application
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`identity`], [`decision`]: pure data, no input or output
+//! - [`jose`]: what others sign, and their keys; pure, too
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
 //! - [`app`], [`server`], [`demo`], [`cli`]: composition root, sockets, demo, commands
 //!
@@ -30,6 +31,7 @@ pub mod demo;
 pub mod downstream;
 pub mod http;
 pub mod identity;
+pub mod jose;
 pub mod keys;
 pub mod login;
 pub mod policy;

@@ -2,16 +2,27 @@
 //
 //   RP_SETTINGS='{"port":8000,"issuer":"…","client_id":"…","client_secret":"…","scope":"openid"}' node rp.mjs
 //
-// Prints one JSON line when it is ready. GET /login begins a login; its end, /cb, answers with what
+// `authentication` says how it proves itself (`private_key_jwt` with `key`, a private JWK).
+//
+// Prints one JSON line when it is ready. GET /login begins a login; its query is asked for, too. Its end, /cb, answers with what
 // came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
 // ends the session at the provider.
 import http from 'node:http';
 import * as client from 'openid-client';
 
 const settings = JSON.parse(process.env.RP_SETTINGS);
-const authentication = {
+const algorithms = {
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+};
+const signingKey = async ({ alg, kid, ...jwk }) => ({
+  key: await crypto.subtle.importKey('jwk', jwk, algorithms[alg], false, ['sign']),
+  kid,
+});
+const authentication = await {
   client_secret_basic: () => client.ClientSecretBasic(settings.client_secret),
   client_secret_post: () => client.ClientSecretPost(settings.client_secret),
+  private_key_jwt: async () => client.PrivateKeyJwt(await signingKey(settings.key)),
   none: () => client.None(),
 }[settings.authentication ?? 'client_secret_post']();
 const own = `http://127.0.0.1:${settings.port}`;
@@ -28,7 +39,7 @@ const failure = async (what) => {
   }
 };
 
-const begin = async () => {
+const begin = async (more) => {
   // Not before the provider is there.
   config ??= await client.discovery(
     new URL(settings.issuer),
@@ -46,6 +57,7 @@ const begin = async () => {
     nonce,
     code_challenge: await client.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
+    ...more,
   });
 };
 
@@ -82,7 +94,7 @@ const server = http.createServer(async (request, response) => {
   const url = new URL(request.url, own);
   try {
     if (url.pathname === '/login') {
-      response.writeHead(303, { location: (await begin()).href }).end();
+      response.writeHead(303, { location: (await begin(Object.fromEntries(url.searchParams))).href }).end();
     } else if (url.pathname === '/cb') {
       response.end(JSON.stringify(await complete(url)));
     } else if (url.pathname === '/refresh') {
@@ -95,7 +107,9 @@ const server = http.createServer(async (request, response) => {
       response.end(JSON.stringify({ path: url.pathname }));
     }
   } catch (error) {
-    response.writeHead(500).end(JSON.stringify({ error: String(error), cause: String(error.cause ?? error.error ?? '') }));
+    const said = error.response?.bodyUsed === false ? await error.response.text() : undefined;
+    const cause = String(error.error ?? said ?? error.cause ?? '');
+    response.writeHead(500).end(JSON.stringify({ error: String(error), cause }));
   }
 });
 server.listen(settings.port, '127.0.0.1', () => console.log(JSON.stringify({ ready: own })));

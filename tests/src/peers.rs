@@ -100,6 +100,18 @@ impl RelyingParty {
     }
 }
 
+/// A key of a relying party for `algorithm` (`ES256` or `RS256`): its private and its public JWK.
+#[must_use]
+pub fn client_key(algorithm: &str) -> (Value, Value) {
+    const MAKE: &str = "const { generateKeyPairSync } = require('node:crypto');\n\
+        const options = { ES256: ['ec', { namedCurve: 'P-256' }], RS256: ['rsa', { modulusLength: 2048 }] };\n\
+        const { publicKey, privateKey } = generateKeyPairSync(...options[process.argv[1]]);\n\
+        const jwk = (key) => ({ ...key.export({ format: 'jwk' }), alg: process.argv[1], kid: 'k-1' });\n\
+        console.log(JSON.stringify([jwk(privateKey), jwk(publicKey)]));";
+    let made = Command::new(node()).args(["-e", MAKE, "--", algorithm]).output().expect("node");
+    serde_json::from_slice(&made.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&made.stderr)))
+}
+
 /// `sp.key` and `sp.crt` in `folder`: a ring of its own has both.
 pub fn make_certificate(folder: &Path) {
     let ring = folder.join("sp-keys");

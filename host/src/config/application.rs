@@ -8,11 +8,11 @@ use url::Url;
 
 pub use super::proxy::ReverseProxy;
 use super::{
-    check::{Check, Text, UrlUse, join},
+    check::{Check, UrlUse, join},
     proxy::RawProxy,
+    relying_party::{OidcClient, RawOidc},
     service_provider::{RawSaml, ServiceProvider},
 };
-use crate::secret::Secret;
 
 /// `[applications.ID]`
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub enum HandOver {
     /// A reverse proxy asks for each request.
     ForwardAuth(ForwardAuth),
     /// The application is a relying party of our OIDC provider.
-    Oidc(OidcClient),
+    Oidc(Box<OidcClient>),
     /// The application is a service provider, and we are its SAML identity provider.
     Saml(Box<ServiceProvider>),
 }
@@ -93,25 +93,6 @@ pub struct IdentityHeaders {
     pub name: String,
     /// `assertion`: default `X-Vestibule-Assertion`.
     pub assertion: String,
-}
-
-/// `[applications.ID.oidc]`
-#[derive(Clone, Debug)]
-pub struct OidcClient {
-    /// `client-id`: default the application's id.
-    pub client_id: String,
-    /// `client-secret`: none makes a public client.
-    pub client_secret: Option<Secret<String>>,
-    /// `redirect-uris`: compared byte for byte.
-    pub redirect_uris: Vec<Url>,
-    /// `post-logout-redirect-uris`: compared byte for byte.
-    pub post_logout_redirect_uris: Vec<Url>,
-    /// `scopes`: what it may ask for; default `openid profile email groups`.
-    pub scopes: Vec<String>,
-    /// `id-token-algorithm`: `ES256` (default), `RS256` or `EdDSA`.
-    pub id_token_algorithm: String,
-    /// `grant-types` has `refresh_token`: it gets refresh tokens; default false.
-    pub refresh_tokens: bool,
 }
 
 /// What oauth2-proxy tells a proxy that asks (`--set-xauthrequest`): user, preferred username, email, groups.
@@ -245,46 +226,6 @@ impl Default for RawHeaders {
     }
 }
 
-/// The application is a relying party of the gateway's OIDC provider.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct RawOidc {
-    /// Default the application's id.
-    client_id: Option<String>,
-    /// None makes a public client.
-    #[schemars(extend("x-secret" = true))]
-    client_secret: Option<Text>,
-    /// Where codes may be sent; compared byte for byte.
-    #[schemars(extend("x-required" = true))]
-    redirect_uris: Option<Vec<String>>,
-    /// Where a logout may end; compared byte for byte.
-    post_logout_redirect_uris: Vec<String>,
-    /// What it may ask for; default `openid profile email groups`.
-    scopes: Option<Vec<String>>,
-    /// The algorithm of its ID tokens; default `ES256`.
-    id_token_algorithm: Option<IdTokenAlgorithm>,
-    /// How it gets tokens: `authorization_code`, and `refresh_token` where it may renew them without the person for
-    /// as long as the session that was decided; default `authorization_code` alone.
-    grant_types: Option<BTreeSet<GrantType>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum GrantType {
-    AuthorizationCode,
-    RefreshToken,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-enum IdTokenAlgorithm {
-    #[serde(rename = "ES256")]
-    Es256,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-    #[serde(rename = "RS256")]
-    Rs256,
-}
-
 impl RawApplication {
     /// None where something needed is missing or wrong, which was reported.
     pub(super) fn check(self, check: &mut Check<'_>, id: &str) -> Option<Application> {
@@ -310,7 +251,9 @@ impl RawApplication {
                 let forward_auth = raw.check(check, &join(&section, "forward-auth"));
                 Some(HandOver::ForwardAuth(ForwardAuth { proxy: proxy.flatten(), ..forward_auth }))
             }
-            (None, Some(raw), None) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
+            (None, Some(raw), None) => {
+                raw.check(check, &join(&section, "oidc"), id).map(|client| HandOver::Oidc(Box::new(client)))
+            }
             (None, None, Some(raw)) => {
                 raw.check(check, &join(&section, "saml")).map(|provider| HandOver::Saml(Box::new(provider)))
             }
@@ -382,52 +325,6 @@ impl RawForwardAuth {
             session_endpoint: self.session_endpoint,
             proxy: None,
         }
-    }
-}
-
-impl RawOidc {
-    fn check(self, check: &mut Check<'_>, section: &str, id: &str) -> Option<OidcClient> {
-        let client_secret = match &self.client_secret {
-            Some(text) => Some(Secret::new(check.text(&join(section, "client-secret"), text)?)),
-            None => None,
-        };
-        let mut uris = |key: &str, texts: &[String]| -> Vec<Url> {
-            let keyed = texts.iter().enumerate();
-            keyed
-                .filter_map(|(index, text)| check.url(&format!("{section}.{key}[{index}]"), text, UrlUse::Redirect))
-                .collect()
-        };
-        let redirect_uris = uris("redirect-uris", self.redirect_uris.as_deref().unwrap_or_default());
-        let post_logout_redirect_uris = uris("post-logout-redirect-uris", &self.post_logout_redirect_uris);
-        if self.redirect_uris.as_ref().is_some_and(Vec::is_empty) {
-            check.error(&join(section, "redirect-uris"), "no code can be sent anywhere", "at least one URL", "");
-        }
-        let client_id = self.client_id.unwrap_or_else(|| id.to_owned());
-        // RFC 6749 appendix A.1: visible characters; we leave out the blank, too.
-        if client_id.is_empty() || !client_id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            check.error(&join(section, "client-id"), "not a client's id", "visible ASCII characters", "");
-        }
-        let scopes =
-            self.scopes.unwrap_or_else(|| ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec());
-        let id_token_algorithm = match self.id_token_algorithm.unwrap_or(IdTokenAlgorithm::Es256) {
-            IdTokenAlgorithm::Es256 => "ES256",
-            IdTokenAlgorithm::EdDsa => "EdDSA",
-            IdTokenAlgorithm::Rs256 => "RS256",
-        };
-        let grant_types = self.grant_types.unwrap_or_else(|| [GrantType::AuthorizationCode].into());
-        if !grant_types.contains(&GrantType::AuthorizationCode) {
-            let expected = "`authorization_code`, and perhaps `refresh_token`";
-            check.error(&join(section, "grant-types"), "without a code there is no first token", expected, "");
-        }
-        Some(OidcClient {
-            client_id,
-            client_secret,
-            redirect_uris,
-            post_logout_redirect_uris,
-            scopes,
-            id_token_algorithm: id_token_algorithm.to_owned(),
-            refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
-        })
     }
 }
 

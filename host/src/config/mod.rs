@@ -12,6 +12,7 @@ mod policies;
 mod presets;
 mod proxy;
 mod reference;
+mod relying_party;
 mod server;
 mod service_provider;
 mod structure;
@@ -33,13 +34,14 @@ use check::Check;
 pub(crate) use check::is_private;
 
 pub use application::{
-    Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, OidcClient, ReverseProxy,
+    Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy,
 };
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
+pub use relying_party::{ClientMethod, OidcClient};
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};

@@ -139,7 +139,6 @@ mod exchange;
 mod fetch;
 mod groups;
 mod issuer;
-mod json;
 mod jwks;
 mod local;
 mod logout;
@@ -166,6 +165,7 @@ use crate::{
     clock::Clock,
     config::{Accounts, Fetch, Upstream, UpstreamKind},
     identity::VerifiedIdentity,
+    jose::json,
     secret::Secret,
 };
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::{
     error::{UpstreamError, refuse},
     json,
-    jwks::{Key, algorithm_named},
 };
+use crate::jose::{Key, algorithm_named};
 
 /// The longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 64 * 1024;

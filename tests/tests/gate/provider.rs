@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vestibule_tests::{
     browser::{Browser, Page},
-    peers::{RelyingParty, port},
+    peers::{RelyingParty, client_key, port},
 };
 
 use crate::scene::{CHAIN, Scene, With};
@@ -98,4 +98,45 @@ async fn what_was_granted_ends_with_the_session_at_the_upstream() {
     scene.gateway.wait_for("that the session ended", |event| event["input"]["method"] == "back-channel-logout").await;
     let refused = Browser::new().peek(&format!("{}/refresh?token={token}", relying_party.url)).await.json();
     assert_eq!(refused["refused"], "invalid_grant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_proves_itself_with_a_key_in_place_of_a_secret() {
+    let ports = [port(), port()];
+    let [(ec, ec_public), (rsa, rsa_public)] = ["ES256", "RS256"].map(client_key);
+    let more = [
+        application(
+            "keyed",
+            "default",
+            ports[0],
+            &format!("grant-types = [\"authorization_code\", \"refresh_token\"]\npublic-key = '{ec_public}'"),
+        ),
+        application("acme-keyed", "acme", ports[1], &format!("public-key = '{}'", json!({ "keys": [rsa_public] }))),
+    ];
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let issuer = scene.gateway.url();
+
+    // At the token, the introspection and the revocation endpoint.
+    let more = json!({ "authentication": "private_key_jwt", "key": ec });
+    let keyed = RelyingParty::start(ports[0], settings(&issuer, "keyed", more));
+    let page = log_in(&scene, &mut Browser::new(), &keyed, "alice").await;
+    let told = page.json();
+    assert_eq!((&told["claims"]["aud"], &told["active"]), (&json!("keyed"), &json!([true, true])), "{told}");
+    assert_eq!((&told["revoked"], &told["reused"]), (&json!([false, false]), &json!("invalid_grant")));
+    let methods = &told["server"]["token_endpoint_auth_methods_supported"];
+    assert!(methods.as_array().is_some_and(|methods| methods.contains(&json!("private_key_jwt"))), "{methods}");
+
+    let issuer = format!("{issuer}/acme");
+    let more = json!({ "authentication": "private_key_jwt", "key": rsa });
+    let good = RelyingParty::start(ports[1], settings(&issuer, "acme-keyed", more));
+    let page = log_in(&scene, &mut Browser::new(), &good, "alice").await;
+    assert_eq!(page.json()["claims"]["iss"], json!(issuer), "{}", page.body);
+    drop(good);
+    // Another key, and a secret where none was registered.
+    let (other, _) = client_key("RS256");
+    for more in [json!({ "authentication": "private_key_jwt", "key": other }), json!({})] {
+        let pretender = RelyingParty::start(ports[1], settings(&issuer, "acme-keyed", more));
+        let page = log_in(&scene, &mut Browser::new(), &pretender, "alice").await;
+        assert!(page.status == 500 && page.body.contains("invalid_client"), "{}", page.body);
+    }
 }

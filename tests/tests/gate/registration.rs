@@ -154,8 +154,9 @@ async fn a06_a07_a_registration_that_is_wrong_is_told_which_field_and_why() {
         (json!({ "redirect_uris": [good], "grant_types": ["password"] }), "grant_types"),
         (json!({ "redirect_uris": [good], "grant_types": ["refresh_token"] }), "grant_types"),
         (json!({ "redirect_uris": [good], "scopes": ["openid", "admin"] }), "scopes"),
+        (json!({ "redirect_uris": [good], "token_endpoint_auth_method": "private_key_jwt" }), "jwks"),
         (
-            json!({ "redirect_uris": [good], "token_endpoint_auth_method": "private_key_jwt" }),
+            json!({ "redirect_uris": [good], "token_endpoint_auth_method": "client_secret_jwt" }),
             "token_endpoint_auth_method",
         ),
         (json!({ "redirect_uris": [good], "client_id": "a b" }), "client_id"),

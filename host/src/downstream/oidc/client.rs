@@ -1,17 +1,16 @@
-//! Relying parties as the configuration has them, and how they prove who they are.
+//! Relying parties: those of the configuration, and those that were registered since.
 
 use std::borrow::Cow;
 
-use aws_lc_rs::constant_time;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use percent_encoding::percent_decode_str;
-
 use super::{
     Provider, issuer,
-    registered::{ClientsError, Registered},
+    registered::{ClientsError, Registered, Registration},
     sha256,
 };
-use crate::config::{Application, Config, HandOver, OidcClient};
+use crate::{
+    config::{Application, ClientMethod, Config, HandOver, OidcClient},
+    jose::KeySet,
+};
 
 /// An application that is a relying party.
 #[derive(Clone, Debug)]
@@ -27,9 +26,15 @@ pub(crate) struct Client<'c> {
 }
 
 impl Client<'_> {
-    /// Has it no secret?
+    /// Has it nothing to prove itself with?
     pub(crate) fn is_public(&self) -> bool {
-        self.registration.client_secret.is_none() && self.secret.is_none()
+        self.secret_hash().is_none() && self.registration.keys.is_empty()
+    }
+
+    /// sha-256 of its secret, if it has one.
+    pub(super) fn secret_hash(&self) -> Option<[u8; 32]> {
+        let configured = self.registration.client_secret.as_ref();
+        configured.map(|secret| sha256(&[secret.expose().as_bytes()])).or(self.secret)
     }
 }
 
@@ -57,19 +62,28 @@ impl Provider {
         let registered = clients.get(client_id)?;
         Some(Client {
             application: config.applications.get(&settings.client_application)?,
-            registration: Cow::Owned(OidcClient {
-                client_id: registered.client_id.clone(),
-                client_secret: None,
-                redirect_uris: registered.redirect_uris.clone(),
-                post_logout_redirect_uris: registered.post_logout_redirect_uris.clone(),
-                scopes: registered.scopes.clone(),
-                id_token_algorithm: registered.id_token_signed_response_alg.clone(),
-                refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
-            }),
+            registration: Cow::Owned(as_configured(registered)),
             // What is no hash is nobody's secret: it must not become a client without one.
             mark: Some(registered.mark()),
             secret: registered.client_secret_sha256.as_ref().map(|hash| unhex(hash).unwrap_or_default()),
         })
+    }
+}
+
+/// A registration as the configuration would have it. A way of authentication that we do not know is none.
+fn as_configured(registered: &Registration) -> OidcClient {
+    let method = ClientMethod::ALL.into_iter().find(|method| method.name() == registered.token_endpoint_auth_method);
+    let keys = registered.jwks.as_ref().and_then(|jwks| KeySet::from_set(jwks.as_object()?).ok());
+    OidcClient {
+        client_id: registered.client_id.clone(),
+        client_secret: None,
+        methods: method.into_iter().collect(),
+        keys: keys.unwrap_or_default(),
+        redirect_uris: registered.redirect_uris.clone(),
+        post_logout_redirect_uris: registered.post_logout_redirect_uris.clone(),
+        scopes: registered.scopes.clone(),
+        id_token_algorithm: registered.id_token_signed_response_alg.clone(),
+        refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
     }
 }
 
@@ -136,74 +150,4 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
     }
     Some(bytes)
-}
-
-/// The credentials of a token request, unverified.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unverified {
-    /// `client_id`, from the header or the body.
-    pub(crate) id: String,
-    /// `client_secret`, from the header or the body.
-    pub(crate) secret: Option<String>,
-}
-
-/// Reads client credentials (RFC 6749 §2.3.1). None where they are missing, malformed, or
-/// given in two ways at once, which the section forbids.
-pub(crate) fn credentials(
-    authorization: Option<&str>,
-    body_id: Option<&str>,
-    body_secret: Option<&str>,
-) -> Option<Unverified> {
-    let Some(header) = authorization else {
-        return Some(Unverified { id: body_id?.to_owned(), secret: body_secret.map(str::to_owned) });
-    };
-    let (scheme, value) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || body_secret.is_some() {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    let (id, secret) = decoded.split_once(':')?;
-    let form_decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned);
-    let id = form_decode(id)?;
-    if body_id.is_some_and(|body| body != id) {
-        return None;
-    }
-    Some(Unverified { id, secret: Some(form_decode(secret)?) })
-}
-
-/// Is this secret the client's? Takes the same time for every wrong one. A public client
-/// has no secret, and must not send one.
-pub(crate) fn proves(client: &Client<'_>, secret: Option<&str>) -> bool {
-    let configured = client.registration.client_secret.as_ref();
-    match (configured.map(|expected| sha256(&[expected.expose().as_bytes()])).or(client.secret), secret) {
-        (None, None) => true,
-        (Some(expected), Some(given)) => {
-            let given = sha256(&[given.as_bytes()]);
-            constant_time::verify_slices_are_equal(&expected, &given).is_ok()
-        }
-        (None, Some(_)) | (Some(_), None) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_credentials_from_the_header_in_form_encoding() {
-        let header = format!("Basic {}", STANDARD.encode("my%3Aid:a+b%26"));
-        let found = credentials(Some(&header), None, None).expect("credentials");
-        assert_eq!(found.id, "my:id");
-        assert_eq!(found.secret.as_deref(), Some("a b&"));
-    }
-
-    #[test]
-    fn refuses_credentials_in_two_places() {
-        let header = format!("Basic {}", STANDARD.encode("id:secret"));
-        assert!(credentials(Some(&header), Some("id"), Some("secret")).is_none());
-        assert!(credentials(Some(&header), Some("other"), None).is_none());
-        assert!(credentials(Some("Bearer x"), Some("id"), None).is_none());
-        assert!(credentials(Some("Basic %%%"), None, None).is_none());
-        assert!(credentials(None, None, Some("secret")).is_none());
-    }
 }

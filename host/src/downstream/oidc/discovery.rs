@@ -3,13 +3,18 @@
 use serde_json::{Value, json};
 
 use super::{Provider, claims::SCOPES, issuer};
-use crate::config::Config;
+use crate::{
+    config::{ClientMethod, Config},
+    jose::ALGORITHMS,
+};
 
 impl Provider {
     /// The organization's `/.well-known/openid-configuration`
     #[must_use]
     pub fn discovery(&self, config: &Config, organization: &str) -> Value {
         let issuer = issuer(config, organization);
+        let methods = ClientMethod::ALL.map(ClientMethod::name);
+        let proving: Vec<&str> = methods.into_iter().filter(|method| *method != ClientMethod::None.name()).collect();
         json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oidc/authorize"),
@@ -25,9 +30,12 @@ impl Provider {
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256", "RS256", "EdDSA"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "introspection_endpoint_auth_methods_supported": proving,
+            "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "code_challenge_methods_supported": ["S256"],
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash", "name", "given_name",

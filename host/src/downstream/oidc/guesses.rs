@@ -42,6 +42,12 @@ impl Guesses {
         guesses.insert_or_displace(key, before.saturating_add(1), now.saturating_add(WINDOW), now);
     }
 
+    /// Nobody has guessed.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        *self.lock() = Expiring::new(COUNTED_MAX);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Expiring<[u8; 32], u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

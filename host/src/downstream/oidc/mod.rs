@@ -5,6 +5,7 @@
 //! | `/.well-known/openid-configuration` | `discovery.rs` | OIDC Discovery §4 |
 //! | `/oidc/authorize` | `authorize.rs` | OIDC Core §3.1.2, RFC 7636, RFC 9207 |
 //! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3 and §12, RFC 6749 §5 and §6 |
+//! | client authentication at these | `authn.rs`, `assertion.rs` | OIDC Core §9, RFC 6749 §2.3, RFC 7523 |
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
@@ -17,6 +18,8 @@
 //! Data in, data out: `http` has the routes, and `login` has the login. A code is made
 //! from an [`Admission`](crate::decision::Admission) only.
 
+mod assertion;
+mod authn;
 mod authorize;
 mod claims;
 mod client;
@@ -26,6 +29,7 @@ mod guesses;
 mod logout;
 mod registered;
 mod registration;
+mod replay;
 mod token;
 mod tokens;
 mod userinfo;
@@ -56,6 +60,7 @@ pub(super) use claims::subject;
 use grants::Grants;
 use guesses::Guesses;
 use registered::Registered;
+use replay::UsedIds;
 
 /// Names and lengths of life that the provider states and keeps.
 mod limits {
@@ -78,6 +83,7 @@ pub struct Provider {
     grants: Grants,
     guesses: Guesses,
     registered: Registered,
+    used: UsedIds,
 }
 
 impl Provider {
@@ -90,6 +96,7 @@ impl Provider {
             grants: Grants::new(limits::GRANTS_MAX),
             guesses: Guesses::default(),
             registered: Registered::default(),
+            used: UsedIds::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
 
 use io::Write as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use super::sha256;
@@ -33,12 +34,15 @@ pub(super) struct Registration {
     pub(super) post_logout_redirect_uris: Vec<Url>,
     /// What it may ask for.
     pub(super) scopes: Vec<String>,
-    /// `client_secret_basic`, `client_secret_post` or `none`.
+    /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`.
     pub(super) token_endpoint_auth_method: String,
     /// `ES256`, `RS256` or `EdDSA`.
     pub(super) id_token_signed_response_alg: String,
     /// sha-256 of the secret, in lower-case hex; none makes a public client.
     pub(super) client_secret_sha256: Option<String>,
+    /// The keys that verify its assertions (RFC 7591 §2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) jwks: Option<Value>,
     /// When it was registered, in seconds since 1970-01-01 UTC.
     pub(super) client_id_issued_at: u64,
 }
@@ -47,7 +51,9 @@ impl Registration {
     /// Tells it from an earlier one of the same id.
     pub(super) fn mark(&self) -> [u8; 32] {
         let secret = self.client_secret_sha256.as_deref().unwrap_or_default();
-        sha256(&[self.client_id.as_bytes(), &[0], secret.as_bytes(), &self.client_id_issued_at.to_be_bytes()])
+        let keys = self.jwks.as_ref().map(Value::to_string).unwrap_or_default();
+        let issued_at = self.client_id_issued_at.to_be_bytes();
+        sha256(&[self.client_id.as_bytes(), &[0], secret.as_bytes(), &[0], keys.as_bytes(), &[0], &issued_at])
     }
 }
 
@@ -175,6 +181,7 @@ mod tests {
             token_endpoint_auth_method: "none".into(),
             id_token_signed_response_alg: "ES256".into(),
             client_secret_sha256: None,
+            jwks: None,
             client_id_issued_at: 1,
         }
     }

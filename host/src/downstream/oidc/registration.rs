@@ -16,7 +16,8 @@ use super::{
     sha256,
 };
 use crate::{
-    config::{self, Config, Organization},
+    config::{self, ClientMethod, Config, Organization},
+    jose::{KeySet, from_jwk},
     secret::random_token,
 };
 
@@ -71,6 +72,7 @@ struct Asked {
     scopes: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     id_token_signed_response_alg: Option<String>,
+    jwks: Option<Value>,
 }
 
 /// A client that may be registered, and the secret that nobody will see again.
@@ -162,8 +164,8 @@ impl Provider {
         let scopes = asked.scopes.unwrap_or_else(|| claims::SCOPES.map(str::to_owned).to_vec());
         among("scopes", &scopes, &claims::SCOPES)?;
         let method = asked.token_endpoint_auth_method.unwrap_or_else(|| "client_secret_basic".to_owned());
-        let methods = ["client_secret_basic", "client_secret_post", "none"];
-        among("token_endpoint_auth_method", std::slice::from_ref(&method), &methods)?;
+        among("token_endpoint_auth_method", std::slice::from_ref(&method), &ClientMethod::ALL.map(ClientMethod::name))?;
+        let jwks = keys(&method, asked.jwks)?;
         let algorithm = asked.id_token_signed_response_alg.unwrap_or_else(|| "ES256".to_owned());
         among("id_token_signed_response_alg", std::slice::from_ref(&algorithm), &["ES256", "RS256", "EdDSA"])?;
 
@@ -174,7 +176,8 @@ impl Provider {
         if self.registered.of(&settings.clients_file).map_err(unavailable)?.len() >= CLIENTS_MAX {
             return Err(invalid("", format!("an organization has at most {CLIENTS_MAX} registered clients")));
         }
-        let secret = if method == "none" { None } else { Some(format!("cs_{}", random()?)) };
+        let has_secret = method.starts_with("client_secret_");
+        let secret = if has_secret { Some(format!("cs_{}", random()?)) } else { None };
         let registration = Registration {
             client_id,
             client_name,
@@ -185,6 +188,7 @@ impl Provider {
             token_endpoint_auth_method: method,
             id_token_signed_response_alg: algorithm,
             client_secret_sha256: secret.as_ref().map(|secret| hex(&sha256(&[secret.as_bytes()]))),
+            jwks,
             client_id_issued_at: self.clock.now(),
         };
         Ok(Newcomer { registration, secret: secret.map(crate::secret::Secret::new) })
@@ -273,6 +277,29 @@ fn uris(field: &str, texts: &[String]) -> Result<Vec<Url>, RegistrationError> {
     checked.collect()
 }
 
+/// `jwks` (RFC 7591 §2): of those who prove themselves with a key, and of nobody else.
+fn keys(method: &str, jwks: Option<Value>) -> Result<Option<Value>, RegistrationError> {
+    let Some(jwks) = jwks else {
+        return match method {
+            "private_key_jwt" => Err(invalid("jwks", "private_key_jwt needs the client's public keys: a JWK set")),
+            _ => Ok(None),
+        };
+    };
+    if method != "private_key_jwt" {
+        return Err(invalid("jwks", "expected only with the token_endpoint_auth_method private_key_jwt"));
+    }
+    let set = jwks.as_object().ok_or_else(|| invalid("jwks", "expected a JWK set: an object with `keys`"))?;
+    // One bad key would be left out in silence: whoever registers it is told.
+    for jwk in set.get("keys").and_then(Value::as_array).into_iter().flatten() {
+        jwk.as_object().map(from_jwk).transpose().map_err(|fault| invalid("jwks", fault.detail))?;
+    }
+    let keys = KeySet::from_set(set).map_err(|fault| invalid("jwks", fault.detail))?;
+    if keys.is_empty() {
+        return Err(invalid("jwks", "expected at least one key: RSA of 2048 bits, P-256, P-384 or Ed25519"));
+    }
+    Ok(Some(jwks))
+}
+
 fn among(field: &str, values: &[String], known: &[&str]) -> Result<(), RegistrationError> {
     match values.iter().find(|value| !known.contains(&value.as_str())) {
         None => Ok(()),
@@ -282,7 +309,7 @@ fn among(field: &str, values: &[String], known: &[&str]) -> Result<(), Registrat
 
 /// What may be shown of a registration.
 fn shown(registration: &Registration) -> Value {
-    json!({
+    let mut shown = json!({
         "client_id": registration.client_id,
         "client_name": registration.client_name,
         "client_id_issued_at": registration.client_id_issued_at,
@@ -292,7 +319,11 @@ fn shown(registration: &Registration) -> Value {
         "scopes": registration.scopes,
         "token_endpoint_auth_method": registration.token_endpoint_auth_method,
         "id_token_signed_response_alg": registration.id_token_signed_response_alg,
-    })
+    });
+    if let (Some(jwks), Some(members)) = (&registration.jwks, shown.as_object_mut()) {
+        members.insert("jwks".to_owned(), jwks.clone());
+    }
+    shown
 }
 
 /// In lower case.

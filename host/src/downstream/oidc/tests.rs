@@ -1,5 +1,8 @@
 //! What relying parties and those who pretend to be one can ask of the provider.
 
+mod assertion;
+mod signer;
+
 use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -75,6 +78,7 @@ static PARSED: LazyLock<Config> = LazyLock::new(|| {
 struct Op {
     provider: Provider,
     clock: Arc<ManualClock>,
+    config: Config,
 }
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -138,25 +142,26 @@ fn admission(application: &str) -> Admission {
 impl Op {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        Self { provider: Provider::new(keys(), Arc::clone(&clock) as Arc<dyn Clock>), clock }
+        let provider = Provider::new(keys(), Arc::clone(&clock) as Arc<dyn Clock>);
+        Self { provider, clock, config: PARSED.clone() }
     }
 
     fn authorize(&self, more: Pairs<'_>) -> Asked {
-        self.provider.authorize(&PARSED, "default", &with(&ASKED, more))
+        self.provider.authorize(&self.config, "default", &with(&ASKED, more))
     }
 
     /// The code of a login that ended in yes.
     fn code(&self, more: Pairs<'_>) -> String {
         let Asked::Login(request) = self.authorize(more) else { panic!("not taken") };
         let sealed = self.provider.seal(&request).unwrap();
-        let to = self.provider.grant(&PARSED, &admission(&request.application), &sealed, origin()).unwrap();
+        let to = self.provider.grant(&self.config, &admission(&request.application), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("s-1", "https://login.example.com"));
         query["code"].clone()
     }
 
     fn userinfo(&self, authorization: &str) -> Result<Value, UserinfoError> {
-        self.provider.userinfo(&PARSED, "default", Some(authorization), &|_| true)
+        self.provider.userinfo(&self.config, "default", Some(authorization), &|_| true)
     }
 
     fn token(&self, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
@@ -166,7 +171,7 @@ impl Op {
     fn token_from(&self, address: Option<IpAddr>, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
         let mut fields = with(&REDEEMED, more);
         fields.push(("code".into(), code.into()));
-        self.provider.token(&PARSED, "default", &TokenRequest { fields, authorization: None, address }, &|_| true)
+        self.provider.token(&self.config, "default", &TokenRequest { fields, authorization: None, address }, &|_| true)
     }
 }
 
@@ -395,7 +400,7 @@ impl Op {
             ("refresh_token", token),
         ];
         let request = TokenRequest { fields: with(&base, more), ..TokenRequest::default() };
-        self.provider.token(&PARSED, "default", &request, &move |_| lives)
+        self.provider.token(&self.config, "default", &request, &move |_| lives)
     }
 
     fn renewing(&self) -> Value {
@@ -405,7 +410,7 @@ impl Op {
     fn about(&self, about: About, token: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
         let base = [("client_id", "renewing"), ("client_secret", "the-secret-of-web"), ("token", token)];
         let request = TokenRequest { fields: with(&base, more), ..TokenRequest::default() };
-        self.provider.about(&PARSED, "default", about, &request, &|_| true)
+        self.provider.about(&self.config, "default", about, &request, &|_| true)
     }
 }
 

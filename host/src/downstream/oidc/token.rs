@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Lives, Provider, claims,
-    client::{self, Client},
+    client::Client,
     grants::{Grant, New},
     issuer, limits, sha256,
 };
@@ -125,31 +125,6 @@ impl Provider {
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::InvalidRequest),
         }
-    }
-
-    /// The relying party that proved that it asks.
-    pub(super) fn client<'c>(
-        &self,
-        config: &'c Config,
-        organization: &str,
-        request: &TokenRequest,
-    ) -> Result<Client<'c>, TokenError> {
-        let (id, secret) = (request.field("client_id")?, request.field("client_secret")?);
-        let credentials =
-            client::credentials(request.authorization.as_deref(), id, secret).ok_or(TokenError::InvalidClient)?;
-        let now = self.clock.now();
-        // Not even the right one is taken from where so many wrong ones came: an answer would
-        // tell which it is.
-        if self.guesses.are_too_many(request.address, &credentials.id, now) {
-            tracing::warn!("too many wrong client secrets from one address: it is not answered for a while");
-            return Err(TokenError::InvalidClient);
-        }
-        self.find(config, organization, &credentials.id)
-            .filter(|client| client::proves(client, credentials.secret.as_deref()))
-            .ok_or_else(|| {
-                self.guesses.count(request.address, &credentials.id, now);
-                TokenError::InvalidClient
-            })
     }
 
     fn tokens(

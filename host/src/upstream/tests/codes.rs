@@ -16,6 +16,7 @@ fn every_code_has_a_row_and_every_row_a_code() {
         include_str!("../fetch.rs"),
         include_str!("../groups.rs"),
         include_str!("../jwks.rs"),
+        include_str!("../../jose/key.rs"),
         include_str!("../local.rs"),
         include_str!("../logout.rs"),
         include_str!("../mod.rs"),

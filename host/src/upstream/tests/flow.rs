@@ -186,7 +186,7 @@ async fn redeems_the_code_with_the_verifier_and_each_proof_of_the_client() {
             }
             ClientAuthn::PrivateKeyJwt { .. } => {
                 assert_eq!(form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-                let set = crate::upstream::jwks::KeySet::from_text(&key.public_pem).unwrap();
+                let set = crate::jose::KeySet::from_text(&key.public_pem).unwrap();
                 let parsed = crate::upstream::token::UnverifiedToken::parse(
                     &form["client_assertion"],
                     crate::upstream::token::TokenKind::Id,

@@ -1,11 +1,15 @@
 //! Which keys are taken.
 
-use serde_json::json;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 
 use super::*;
-use crate::upstream::{
-    tests::op::keys,
-    token::{TokenKind, UnverifiedToken},
+use crate::{
+    jose::KEYS_MAX,
+    upstream::{
+        tests::op::keys,
+        token::{TokenKind, UnverifiedToken},
+    },
 };
 
 fn set(keys: &[Value]) -> KeySet {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, error::Category};
 
 /// Why a text is not the JSON that we accept. Tells where, never what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum JsonError {
+pub enum JsonError {
     /// An object names a member twice.
     #[error("an object has two members of the same name (line {line}, column {column})")]
     Duplicate {
@@ -34,7 +34,7 @@ pub(super) enum JsonError {
 }
 
 /// Reads one JSON object, and nothing after it.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     match value(bytes)? {
         Value::Object(members) => Ok(members),
         _ => Err(JsonError::NotAnObject),
@@ -42,7 +42,7 @@ pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
 }
 
 /// Reads one JSON value, and nothing after it.
-pub(super) fn value(bytes: &[u8]) -> Result<Value, JsonError> {
+pub fn value(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|error| {
         let (line, column) = (error.line(), error.column());
