@@ -53,6 +53,10 @@ impl Login {
                     Verdict::Admitted(admission) => {
                         return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
                     }
+                    // More may be had, but not without showing something (OIDC Core §3.1.2.6).
+                    Verdict::Denied(denial) if pending.silent && denial.code == DenyCode::StepUpUnmet => {
+                        return Err(turn.refusal(Class::Denied, "interaction-required", Some(&pending)));
+                    }
                     Verdict::Denied(denial) => {
                         return Err(turn.denied(&denial, Some(&pending)));
                     }

@@ -806,6 +806,33 @@ async fn a_silent_login_shows_nothing() {
 }
 
 #[tokio::test]
+async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it() {
+    let gate = Gate::with(
+        &[form(), allow(), step_up(60)],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\", \"p2\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n\
+         [applications.plain]\nurl = \"https://plain.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.plain.oidc]\nredirect-uris = [\"https://plain.example.org/cb\"]\n",
+    );
+    let wanted = |application: &str, silent| Wanted {
+        application: application.into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        silent,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted("plain", false)).await;
+    let login = form_of(browser.keep(GATE, begun));
+    assert!(matches!(gate.password(&mut browser, &login, PASSWORD).await, Step::Admitted { .. }));
+    let refusal = refused(gate.login.begin(&browser.visitor(GATE), wanted("op", true)).await.step);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "interaction-required"));
+}
+
+#[tokio::test]
 async fn a_relying_partys_wish_adds_no_weaker_way_to_satisfy_a_policy() {
     let relying_party = "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\", \"corp\"]\n\
                          chain = [\"p0\", \"p1\"]\n\
