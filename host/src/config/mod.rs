@@ -12,6 +12,7 @@ mod policies;
 mod presets;
 mod proxy;
 mod reference;
+mod second_factor;
 mod server;
 mod service_provider;
 mod structure;
@@ -38,6 +39,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
+pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
@@ -65,6 +67,8 @@ pub struct Config {
     pub login: LoginLimits,
     /// `[accounts]`: the local accounts, if there are any.
     pub accounts: Option<Accounts>,
+    /// `[second-factor]`: the gateway's own, if there is one.
+    pub second_factor: Option<SecondFactor>,
     /// `[policies]` and `[policies.NAME]`
     pub policies: Policies,
     /// `[upstreams.ID]`, by id.
@@ -155,6 +159,7 @@ struct Raw {
     fetch: server::RawFetch,
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
+    second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
     applications: BTreeMap<String, application::RawApplication>,
@@ -188,6 +193,7 @@ impl Raw {
         let fetch = self.fetch.check(check);
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
+        let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
         let mut upstreams = BTreeMap::new();
         for (id, raw) in self.upstreams {
@@ -237,6 +243,7 @@ impl Raw {
             fetch,
             login,
             accounts,
+            second_factor,
             policies,
             upstreams,
             applications,

@@ -145,7 +145,7 @@ impl Passports {
         // No assertion outlives its session.
         let expires = (now + u64::from(lifetime)).min(session.began + u64::from(session.terms.lifetime));
         if let Some(header) = &names.assertion {
-            let claims = json!({
+            let mut claims = json!({
                 "iss": issuer,
                 // Unique under our `iss`, as RFC 7519 §4.1.2 asks (two upstreams may each
                 // have a subject `1`), and the same as in the OIDC provider's tokens.
@@ -163,6 +163,19 @@ impl Passports {
                 // Beneath a name of their own: none can pass for a claim of ours.
                 "attributes": attributes(profile),
             });
+            // How, when and how strongly the subject was authenticated, where that is known: by the names
+            // of an ID token (OIDC Core §2).
+            let identity = &session.identity;
+            let amr = (!identity.amr.is_empty()).then(|| json!(identity.amr));
+            if let Some(claims) = claims.as_object_mut() {
+                for (name, value) in [
+                    ("auth_time", identity.auth_time.map(Value::from)),
+                    ("acr", identity.acr.as_deref().map(Value::from)),
+                    ("amr", amr),
+                ] {
+                    claims.extend(value.map(|value| (name.to_owned(), value)));
+                }
+            }
             let jwt = (self.sign)(&claims)?;
             headers.insert(header, HeaderValue::try_from(jwt).map_err(|_| UnsafeValue)?);
         }

@@ -20,6 +20,8 @@ use crate::{
     upstream::hash_password,
 };
 
+mod second_factor;
+
 const GATE: &str = "https://gate.example.com/";
 const WIKI: &str = "https://wiki.example.org/";
 const PASSWORD: &str = "correct horse";
@@ -136,13 +138,17 @@ impl Gate {
         let config = config::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let clock = Arc::new(ManualClock::at(testing::NOW));
         let audit = audit(&config.audit, clock.clone());
+        let config_now = config.clone();
         let upstreams = Upstreams::new(&config.fetch, clock.clone()).unwrap();
         let generations = Arc::new(Generations::open(config, engine(|_| {}), clock.clone(), Box::new(|_| {})));
         assert_eq!(generations.current().unavailable(), BTreeMap::new());
+        let factors =
+            config_now.second_factor.as_ref().map(|it| Arc::new(Factors::open(&it.file, testing::keys()).unwrap()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
+            factors,
             audit: Arc::new(audit),
             clock: clock.clone(),
         });
