@@ -8,6 +8,7 @@
 //! first factor alone cannot keep the subject out.
 
 mod base32;
+mod error;
 mod file;
 mod recovery;
 #[cfg(test)]
@@ -19,13 +20,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub use error::FactorError;
 pub use file::Reset;
 pub use recovery::RECOVERY_CODES;
 pub use totp::TotpSecret;
 
 use crate::{
     keys::{KeyError, KeyRing, Purpose},
-    secret::{NoRandomness, Secret},
+    secret::Secret,
 };
 use file::{Entry, Mark, Name, State};
 use recovery::RecoveryCodes;
@@ -40,42 +42,6 @@ const LOCK_MAX_S: u64 = 3600;
 const TYPED_BYTES_MAX: usize = 64;
 /// Resets that nobody recorded; the oldest go first.
 const RESETS_MAX: usize = 1000;
-
-/// The file could not be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FactorError {
-    /// It could not be read or written.
-    #[error("failed to use {path}: {source}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not as this version writes it.
-    #[error("failed to read the second factors in {path}: {detail}", path = path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where and why; never a secret.
-        detail: String,
-    },
-    /// The operating system has no randomness.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-    /// Others may read or replace it.
-    #[error("{path} has mode {mode:03o}, so that others may use it; `chmod 600` it", path = path.display())]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A secret could not be sealed.
-    #[error("failed to seal a second factor's secret")]
-    Seal(#[from] KeyError),
-}
 
 /// Whose factor it is: unique only together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +189,9 @@ impl Factors {
         let Some(step) = totp_code(typed).and_then(|code| secret.step_of(&code, now)) else {
             return Ok(Err(Outcome::Wrong));
         };
+        if self.find(whose)?.is_some() {
+            return Ok(Err(Outcome::Used));
+        }
         let (recovery, codes) = RecoveryCodes::generate()?;
         let sealed = self.seal(whose, secret)?;
         self.change(|state| {
@@ -255,15 +224,11 @@ impl Factors {
         if typed.len() > TYPED_BYTES_MAX {
             return Ok(Outcome::Wrong);
         }
+        if let Some(code) = recovery::read(typed) {
+            return self.prove_recovery_code(whose, &code, now);
+        }
         self.change(|state| {
             let Some(entry) = state.entries.get_mut(&whose.name()) else { return Ok((Outcome::NotEnrolled, false)) };
-            if let Some(code) = recovery::read(typed) {
-                if !entry.recovery.take(code.expose()) {
-                    return Ok((Outcome::Wrong, false));
-                }
-                (entry.failures, entry.locked_until, entry.passed) = (0, 0, now);
-                return Ok((Outcome::Passed(Method::RecoveryCode { left: entry.recovery.left() }), true));
-            }
             if now < entry.locked_until {
                 return Ok((Outcome::Locked { until: entry.locked_until }, false));
             }
@@ -281,6 +246,22 @@ impl Factors {
                     (Outcome::Wrong, true)
                 }
             })
+        })
+    }
+
+    /// Hashes before anything is locked: others' codes do not wait for it.
+    fn prove_recovery_code(&self, whose: Whose<'_>, code: &Secret<String>, now: u64) -> Result<Outcome, FactorError> {
+        let Some(known) = self.state()?.entries.get(&whose.name()).map(|entry| entry.recovery.clone()) else {
+            return Ok(Outcome::NotEnrolled);
+        };
+        let Some(hash) = known.hash(code.expose()) else { return Ok(Outcome::Wrong) };
+        self.change(|state| {
+            let Some(entry) = state.entries.get_mut(&whose.name()) else { return Ok((Outcome::NotEnrolled, false)) };
+            if !entry.recovery.take(&hash) {
+                return Ok((Outcome::Wrong, false));
+            }
+            (entry.failures, entry.locked_until, entry.passed) = (0, 0, now);
+            Ok((Outcome::Passed(Method::RecoveryCode { left: entry.recovery.left() }), true))
         })
     }
 

@@ -48,6 +48,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::Url;
 
 pub use crate::upstream::UnverifiedCallback;
@@ -80,6 +81,9 @@ const LOGOUT_TOKENS_MAX: usize = 200_000;
 
 /// How many `acr-values` a demand has, as at the policies.
 const ACR_VALUES_MAX: usize = 16;
+
+/// How many uses of second factors may be under way; others wait. Each may take tens of megabytes.
+const FACTOR_USES_MAX: usize = 8;
 
 /// How many ID tokens are kept for logouts; those that would expire first go first.
 const ID_TOKENS_MAX: usize = 20_000;
@@ -205,6 +209,8 @@ pub struct Login {
     limits: Limits,
     /// ID tokens by single sign-on session, for `id_token_hint`. Here, and in no cookie.
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
+    /// Uses of second factors that are under way: each may hash.
+    factor_uses: Arc<Semaphore>,
     opened: Opened,
     revoked: Revoked,
     tickets: Tickets,
@@ -223,6 +229,7 @@ impl Login {
             directories: Arc::default(),
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
+            factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
             opened: Opened::default(),
             revoked: Revoked::default(),
             tickets: Tickets::default(),

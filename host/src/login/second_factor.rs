@@ -265,7 +265,13 @@ impl Login {
             return Err(unavailable());
         };
         self.record_resets(&factors);
-        let done = tokio::task::spawn_blocking(move || work(&factors)).await;
+        // Held by the work itself: whoever goes away meanwhile makes no room before it is done.
+        let permit = Arc::clone(&self.factor_uses).acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&factors)
+        })
+        .await;
         match done {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {

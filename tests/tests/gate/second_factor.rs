@@ -12,6 +12,7 @@ use vestibule_tests::{
     browser::{Browser, Page},
     gateway::Gateway,
     peers::{Application, OpenIdProvider},
+    process::{node, root},
 };
 
 use crate::scene::{CHAIN, people, policies, settings};
@@ -320,6 +321,22 @@ async fn guessing_codes_is_slow_and_keeps_nobody_out() {
     }
     assert_eq!((last.status.as_u16(), last.header("x-vestibule-reason")), (429, "too-many-codes"));
     assert!(scene.gateway.events("factor.failed").len() >= 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sets_it_up_with_a_real_browser_and_without_a_script() {
+    let scene = Vault::start().await;
+    let done = Command::new(node())
+        .arg(root().join("tests/peers/second_factor.mjs"))
+        .env("SITE", format!("{}/", scene.vault))
+        .env("GATEWAY", scene.gateway.url())
+        .env("SHOTS", root().join("target/screenshots"))
+        .env("NODE_NO_WARNINGS", "1")
+        .output()
+        .expect("node");
+    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}{errors}\n{}", scene.gateway.log());
+    assert!(said.contains("\"user\":\"alice\""), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
