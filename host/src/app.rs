@@ -8,8 +8,9 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     audit::{Audit, AuditError, Event, Kind},
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{self, Config},
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
+    factor::{FactorError, Factors},
     http,
     keys::{KeyError, KeyRing},
     login::{Login, Parts},
@@ -42,6 +43,9 @@ pub enum AppError {
     /// The sandbox.
     #[error("failed to make the sandbox")]
     Engine(#[from] EngineError),
+    /// The second factors.
+    #[error("failed to open the second factors")]
+    Factors(#[from] FactorError),
     /// The key ring.
     #[error("failed to open the key ring")]
     Keys(#[from] KeyError),
@@ -79,6 +83,9 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = Arc::new(KeyRing::open(&config.keys, Arc::clone(&clock))?);
         keys.suits(&config)?;
+        let open_factors =
+            |configured: &config::SecondFactor| Factors::open(&configured.file, Arc::clone(&keys)).map(Arc::new);
+        let factors = config.second_factor.as_ref().map(open_factors).transpose()?;
         let pseudonym = {
             let keys = Arc::clone(&keys);
             Arc::new(move |value: &str| keys.pseudonym(value))
@@ -100,6 +107,7 @@ impl App {
             generations: Arc::clone(&generations),
             upstreams,
             keys: Arc::clone(&keys),
+            factors,
             audit,
             clock: Arc::clone(&clock),
         }));

@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod check;
 mod demo;
+mod factors;
 mod keys;
 mod output;
 mod policy;
@@ -54,6 +55,9 @@ enum Command {
     Check(check::Arguments),
     /// Run the gateway with a demo identity provider and a demo application, on loopback.
     Demo(demo::Arguments),
+    /// Second factors: who has one, and away with one whose subject has lost it.
+    #[command(subcommand)]
+    Factors(factors::Command),
     /// The key ring: make one, rotate its keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
         Command::Demo(arguments) => demo::run(&arguments, &output),
+        Command::Factors(command) => factors::run(&command, &output),
         Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
         Command::Saml(command) => saml::run(&command, &output),

@@ -10,6 +10,7 @@
 //! - [`login`]: the login as a state machine: route, begin, complete, decide
 //! - [`upstream`]: the identity providers that we consume; makes the only [`identity::VerifiedIdentity`]
 //! - [`policy`]: the sandbox; the only module that knows wasmtime
+//! - [`factor`]: our own second factor, for upstreams that have none
 //! - [`session`]: what a browser holds after a login: sealed cookies and tickets
 //! - [`downstream`]: how an identity reaches an application
 //! - [`audit`]: the hash-chained record of every decision
@@ -29,6 +30,7 @@ pub mod config;
 pub mod decision;
 pub mod demo;
 pub mod downstream;
+pub mod factor;
 pub mod http;
 pub mod identity;
 pub mod jose;

@@ -4,8 +4,8 @@
 //
 // Prints one JSON line, {"issuer":…}, when it is ready. With `login_hint=auto:NAME` it signs
 // NAME in without a page; otherwise it shows its own sign-in page, where any password does.
-// POST /_test/accounts with a JSON object replaces the accounts. GET /_test/logouts tells the
-// logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
+// An account's `acr` is how strongly it authenticates. POST /_test/accounts with a JSON object
+// replaces the accounts. GET /_test/logouts tells the logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import Provider from 'oidc-provider';
@@ -46,6 +46,7 @@ const provider = new Provider(issuer, {
     email: ['email', 'email_verified'],
     groups: ['groups'],
   },
+  acrValues: ['gold', 'silver'],
   conformIdTokenClaims: settings.conformIdTokenClaims ?? false,
   findAccount: (_context, id) =>
     accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...accounts[id] }) },
@@ -73,6 +74,11 @@ const provider = new Provider(issuer, {
   enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
   ttl: { Session: 86400, Interaction: 3600, Grant: 86400, IdToken: 3600, AccessToken: 3600, AuthorizationCode: 60 },
 });
+
+const { loginAccount } = provider.Session.prototype;
+provider.Session.prototype.loginAccount = function withAcr(details) {
+  return loginAccount.call(this, { ...details, acr: accounts[details.accountId]?.acr });
+};
 
 provider.use(async (context, next) => {
   const hint = context.path === '/auth' ? String(context.query.login_hint ?? '') : '';

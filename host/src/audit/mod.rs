@@ -53,6 +53,27 @@ pub enum Kind {
     /// A registered relying party was removed.
     #[serde(rename = "client.removed")]
     ClientRemoved,
+    /// A second factor was set up.
+    #[serde(rename = "factor.enrolled")]
+    FactorEnrolled,
+    /// A second factor was not proved.
+    #[serde(rename = "factor.failed")]
+    FactorFailed,
+    /// A second factor was proved.
+    #[serde(rename = "factor.passed")]
+    FactorPassed,
+    /// A recovery code was used up.
+    #[serde(rename = "factor.recovery-code-used")]
+    FactorRecoveryCodeUsed,
+    /// Somebody made a new set of recovery codes for themself.
+    #[serde(rename = "factor.recovery-codes-renewed")]
+    FactorRecoveryCodesRenewed,
+    /// Somebody took their own second factor away.
+    #[serde(rename = "factor.removed")]
+    FactorRemoved,
+    /// An operator took somebody's second factor away.
+    #[serde(rename = "factor.reset")]
+    FactorReset,
     /// A new generation came into force.
     #[serde(rename = "generation.swapped")]
     GenerationSwapped,

@@ -13,11 +13,12 @@ use super::output::{Exit, Failure, Output, table};
 use crate::{
     clock::SystemClock,
     config::{self, Diagnostics},
+    factor::Factors,
     keys::KeyRing,
     policy::{self, Engine, GenerationEvent, Generations},
 };
 
-/// Exits with 64 where the configuration or the key ring is refused, with 1 where a policy is.
+/// Exits with 64 where the configuration, the key ring or the second factors are refused, with 1 where a policy is.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The configuration file.
@@ -31,8 +32,15 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         Err(problems) => return Ok(refused(&arguments.config, &problems, output)),
     };
     let warnings = std::mem::take(&mut config.warnings);
-    let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).and_then(|keys| keys.suits(&config));
-    let keys = keys.err().map(|error| error.to_string());
+    let ring = KeyRing::open(&config.keys, Arc::new(SystemClock)).and_then(|keys| keys.suits(&config).map(|()| keys));
+    let keys = match (ring, &config.second_factor) {
+        (Err(error), _) => Some(error.to_string()),
+        // It opens with the key ring, or not at all.
+        (Ok(ring), Some(second_factor)) => {
+            Factors::open(&second_factor.file, Arc::new(ring)).err().map(|error| error.to_string())
+        }
+        (Ok(_), None) => None,
+    };
     output.progress("loading the policies");
     let engine =
         Engine::new(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;

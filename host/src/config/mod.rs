@@ -13,6 +13,7 @@ mod presets;
 mod proxy;
 mod reference;
 mod relying_party;
+mod second_factor;
 mod server;
 mod service_provider;
 mod structure;
@@ -33,15 +34,14 @@ use toml::{Spanned, de::DeTable};
 use check::Check;
 pub(crate) use check::is_private;
 
-pub use application::{
-    Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy,
-};
+pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy};
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient};
+pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
@@ -69,6 +69,8 @@ pub struct Config {
     pub login: LoginLimits,
     /// `[accounts]`: the local accounts, if there are any.
     pub accounts: Option<Accounts>,
+    /// `[second-factor]`: the gateway's own, if there is one.
+    pub second_factor: Option<SecondFactor>,
     /// `[policies]` and `[policies.NAME]`
     pub policies: Policies,
     /// `[upstreams.ID]`, by id.
@@ -159,6 +161,7 @@ struct Raw {
     fetch: server::RawFetch,
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
+    second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
     applications: BTreeMap<String, application::RawApplication>,
@@ -192,6 +195,7 @@ impl Raw {
         let fetch = self.fetch.check(check);
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
+        let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
         let mut upstreams = BTreeMap::new();
         for (id, raw) in self.upstreams {
@@ -242,6 +246,7 @@ impl Raw {
             fetch,
             login,
             accounts,
+            second_factor,
             policies,
             upstreams,
             applications,

@@ -182,7 +182,7 @@ fn expires(session: &Session, lifetime: u32, now: u64) -> u64 {
 
 fn claims(session: &Session, issuer: &str, now: u64, expires: u64) -> Result<Value, PassportError> {
     let profile = &session.profile;
-    Ok(json!({
+    let mut claims = json!({
         "iss": issuer,
         // Unique under our `iss`, as RFC 7519 §4.1.2 asks (two upstreams may each have a
         // subject `1`), and the same as in the OIDC provider's tokens.
@@ -199,7 +199,21 @@ fn claims(session: &Session, issuer: &str, now: u64, expires: u64) -> Result<Val
         "upstream": session.identity.upstream,
         // Beneath a name of their own: none can pass for a claim of ours.
         "attributes": attributes(profile),
-    }))
+    });
+    // How, when and how strongly the subject was authenticated, where that is known: by the names
+    // of an ID token (OIDC Core §2).
+    let identity = &session.identity;
+    let amr = (!identity.amr.is_empty()).then(|| json!(identity.amr));
+    if let Some(claims) = claims.as_object_mut() {
+        for (name, value) in [
+            ("auth_time", identity.auth_time.map(Value::from)),
+            ("acr", identity.acr.as_deref().map(Value::from)),
+            ("amr", amr),
+        ] {
+            claims.extend(value.map(|value| (name.to_owned(), value)));
+        }
+    }
+    Ok(claims)
 }
 
 /// The custom attributes by name.

@@ -10,7 +10,7 @@ use crate::{
     audit::Event,
     config::Config,
     decision::AccessRequest,
-    login::{Answer, Check, Demand, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, FactorStep, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::Origin,
 };
@@ -37,6 +37,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         upstream: &'a str,
         callback: UnverifiedCallback,
     ) -> Eventually<'a, Answer>;
+    fn second_factor<'a>(&'a self, visitor: &'a Visitor, step: FactorStep) -> Eventually<'a, Answer>;
     fn enter<'a>(&'a self, visitor: &'a Visitor, application: &'a str, ticket: &'a str) -> Eventually<'a, Answer>;
     fn check<'a>(
         &'a self,
@@ -109,6 +110,10 @@ impl Flow for Arc<Login> {
         callback: UnverifiedCallback,
     ) -> Eventually<'a, Answer> {
         Box::pin(Login::callback(self, visitor, upstream, callback))
+    }
+
+    fn second_factor<'a>(&'a self, visitor: &'a Visitor, step: FactorStep) -> Eventually<'a, Answer> {
+        Box::pin(Login::second_factor(self, visitor, step))
     }
 
     fn enter<'a>(&'a self, visitor: &'a Visitor, application: &'a str, ticket: &'a str) -> Eventually<'a, Answer> {

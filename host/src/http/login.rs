@@ -27,10 +27,10 @@ use crate::{
     session::SetCookie,
 };
 
-type Shared = State<Arc<Gateway>>;
-type Known = Extension<Asked>;
+pub(super) type Shared = State<Arc<Gateway>>;
+pub(super) type Known = Extension<Asked>;
 /// A path parameter that is not UTF-8 names nothing that we have.
-type Name = Result<Path<String>, PathRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
 
 /// Application's host: `GET /vestibule/start/{application}?rd=…&max-age=…&acr-values=…&fresh=1`
 pub(super) async fn start(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
@@ -205,7 +205,7 @@ pub(super) async fn method_not_allowed(State(gateway): Shared, Extension(asked):
 
 /// Of a login that is over nothing is known any more, but the form's own address still names the
 /// application: its page is where to begin again.
-fn with_a_way_on(asked: &Asked, application: &str, answer: Answer) -> Answer {
+pub(super) fn with_a_way_on(asked: &Asked, application: &str, answer: Answer) -> Answer {
     match answer {
         Answer { step: Step::Refused(refusal), cookies } if refusal.again.is_none() => {
             let known = asked.settings.config.applications.get(application);
@@ -222,7 +222,7 @@ fn demand(fields: &Fields<'_>) -> Demand {
 
 /// Whose page a form is on.
 #[derive(Clone, Copy)]
-enum Site {
+pub(super) enum Site {
     Application,
     Gateway,
 }
@@ -242,7 +242,7 @@ pub(super) async fn visit_of_a_person(
 }
 
 /// A link was followed.
-async fn visit(
+pub(super) async fn visit(
     gateway: &Gateway,
     asked: &Asked,
     name: Name,
@@ -261,7 +261,7 @@ async fn visit(
 }
 
 /// A form was sent.
-async fn submit(
+pub(super) async fn submit(
     gateway: &Gateway,
     asked: &Asked,
     name: Name,
@@ -309,6 +309,14 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         }
         Step::LocalForm { login, application, username, error } => {
             pages.local(asked, &Form { login: &login, application: &application, error }, &username)
+        }
+        Step::Factor { recovery_codes, error } => pages.factor(asked, recovery_codes, error),
+        Step::RecoveryCodes { login, application, codes } => {
+            pages.recovery_codes(asked, login.as_deref(), &application, &codes)
+        }
+        Step::SecondFactor { login, application, enrolment, error } => {
+            let form = Form { login: &login, application: &application, error };
+            pages.second_factor(asked, &form, enrolment.as_ref())
         }
         Step::LoggedOut => pages.logged_out(asked),
         Step::Redirect(to) => see_other(to.as_str()),

@@ -25,9 +25,11 @@ mod peer;
 mod proxied;
 mod proxied_body;
 mod proxied_headers;
+mod qr;
 mod reverse_proxy;
 mod router;
 mod saml;
+mod second_factor;
 #[cfg(test)]
 mod tests;
 mod tunnel;

@@ -135,7 +135,7 @@ pub(super) fn admitted(
 /// something about it. None where this is a page.
 pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Option<Response> {
     let sealed = refusal.request_of.as_deref()?;
-    if refusal.class != Class::Denied {
+    if refusal.class != Class::Denied && refusal.code != "acr-not-met" {
         return None;
     }
     let to = gateway.provider.refuse(&asked.settings.config, sealed, &refusal.code).ok()?;

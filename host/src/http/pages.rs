@@ -16,26 +16,29 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Deserialize;
 use url::Url;
 
-use super::gateway::Asked;
+use super::{gateway::Asked, qr};
 use crate::{
     downstream::saml::Delivery,
-    login::{Choice, FormError},
-    secret::random_bytes,
+    login::{Choice, Enrolment, FormError},
+    secret::{Secret, random_bytes},
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 13] = [
+const TEMPLATES: [(&str, &str); 16] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
+    ("factor.html", include_str!("pages/factor.html")),
     ("failure.html", include_str!("pages/failure.html")),
     ("identifier.html", include_str!("pages/identifier.html")),
     ("layout.html", include_str!("pages/layout.html")),
     ("local.html", include_str!("pages/local.html")),
     ("log_out.html", include_str!("pages/log_out.html")),
     ("logged_out.html", include_str!("pages/logged_out.html")),
+    ("recovery_codes.html", include_str!("pages/recovery_codes.html")),
     ("saml_post.html", include_str!("pages/saml_post.html")),
     ("saml_post.js", include_str!("pages/saml_post.js")),
+    ("second_factor.html", include_str!("pages/second_factor.html")),
     ("sign_in.html", include_str!("pages/sign_in.html")),
     ("style.css", include_str!("pages/style.css")),
 ];
@@ -113,6 +116,33 @@ impl Pages {
         self.page(asked, "sign_in.html", context! { application => name, to })
     }
 
+    /// Asks for a code of the second factor; with an enrolment, says how to set one up.
+    pub(super) fn second_factor(&self, asked: &Asked, form: &Form<'_>, enrolment: Option<&Enrolment>) -> Response {
+        let secret = enrolment.map(|enrolment| spaced(enrolment.secret.expose()));
+        let uri = enrolment.map(|enrolment| enrolment.uri.expose().as_str());
+        let qr = uri.and_then(qr::svg).map(Value::from_safe_string);
+        self.page(asked, "second_factor.html", context! { secret, uri, qr, ..self.form(asked, form, "/second-factor") })
+    }
+
+    /// Shows recovery codes, and leads on to the login that waits, if one does.
+    pub(super) fn recovery_codes(
+        &self,
+        asked: &Asked,
+        login: Option<&str>,
+        application: &str,
+        codes: &[Secret<String>],
+    ) -> Response {
+        let codes: Vec<Value> = codes.iter().map(|code| Value::from(code.expose().as_str())).collect();
+        let action = format!("/login/{application}/second-factor");
+        self.page(asked, "recovery_codes.html", context! { login, action, codes })
+    }
+
+    /// A person's own second factor.
+    pub(super) fn factor(&self, asked: &Asked, recovery_codes: Option<usize>, error: Option<FormError>) -> Response {
+        let error = error.map(|error| self.form_words(error));
+        self.page(asked, "factor.html", context! { recovery_codes, error })
+    }
+
     /// Says where the browser goes, for a while.
     pub(super) fn delay(&self, asked: &Asked, to: &Url, delay: u32, upstream: &str, application: &str) -> Response {
         self.page(asked, "delay.html", context! { to => to.as_str(), delay, upstream, application })
@@ -149,20 +179,25 @@ impl Pages {
 
     fn form(&self, asked: &Asked, form: &Form<'_>, tail: &str) -> Value {
         let name = asked.settings.config.applications.get(form.application).map(|it| it.display_name.as_str());
-        let error = form.error.map(|error| {
-            let key = match error {
-                FormError::Credentials => "credentials",
-                FormError::Identifier => "identifier",
-                FormError::Upstream => "upstream",
-            };
-            self.words.form.get(key).map_or("Please check what you typed.", String::as_str)
-        });
+        let error = form.error.map(|error| self.form_words(error));
         context! {
             action => format!("/login/{}{tail}", form.application),
             application => name.unwrap_or(form.application),
             error,
             login => form.login,
         }
+    }
+
+    fn form_words(&self, error: FormError) -> &str {
+        let key = match error {
+            FormError::Code => "code",
+            FormError::CodeLocked => "code-locked",
+            FormError::CodeUsed => "code-used",
+            FormError::Credentials => "credentials",
+            FormError::Identifier => "identifier",
+            FormError::Upstream => "upstream",
+        };
+        self.words.form.get(key).map_or("Please check what you typed.", String::as_str)
     }
 
     fn page(&self, asked: &Asked, name: &str, values: Value) -> Response {
@@ -203,6 +238,12 @@ fn policy(page: &str, nonce: &str, secure: bool) -> String {
     )
 }
 
+/// A long text in groups of four, for typing.
+fn spaced(text: &str) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
+
 /// Kebab-case and short: what may stand on a page as a code.
 fn is_code(text: &str) -> bool {
     !text.is_empty()
@@ -220,7 +261,7 @@ mod tests {
         for class in ["bad-request", "denied", "expired", "not-found", "too-often", "unavailable", "upstream"] {
             assert!(words.class.contains_key(class), "{class}");
         }
-        for error in ["credentials", "identifier", "upstream"] {
+        for error in ["code", "code-locked", "code-used", "credentials", "identifier", "upstream"] {
             assert!(words.form.contains_key(error), "{error}");
         }
         for (code, said) in words.class.iter().chain(&words.reason) {

@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::{
     Peer, clients, ended, endpoint, forward_auth::Question, gateway::Gateway, login, middleware, middleware::Reader,
-    oidc, peer::Reach, reverse_proxy, saml,
+    oidc, peer::Reach, reverse_proxy, saml, second_factor,
 };
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
@@ -104,6 +104,7 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         // The gateway's host.
         .route("/login/{application}", get(login::begin).post(login::answer))
         .route("/login/{application}/local", post(login::local))
+        .merge(second_factor::routes())
         .route("/callback/{upstream}", get(login::callback))
         .route("/logout", get(login::logout).post(login::logout_by_form))
         .route("/logged-out", get(login::logged_out))

@@ -8,6 +8,10 @@ use std::{collections::BTreeMap, ops::Deref};
 
 use serde::{Deserialize, Serialize};
 
+/// The `acr` of an identity that passed the gateway's own second factor. A policy asks for it by this
+/// name; from an upstream it counts for nothing.
+pub const SECOND_FACTOR: &str = "urn:vestibule:second-factor";
+
 /// How the identity was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

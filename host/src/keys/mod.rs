@@ -39,6 +39,8 @@ pub enum Purpose {
     PendingLogin,
     /// The session cookie of an application.
     Session,
+    /// The shared secret of a second factor, in its file.
+    SecondFactor,
     /// The single sign-on cookie of the gateway's own host.
     Sso,
     /// A request of a SAML service provider that waits for a login or a logout.
@@ -49,11 +51,12 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AuthorizeRequest,
         Self::EnterBinding,
         Self::PendingLogin,
         Self::Session,
+        Self::SecondFactor,
         Self::Sso,
         Self::SamlRequest,
         Self::Ticket,
@@ -66,6 +69,7 @@ impl Purpose {
             Self::EnterBinding => "enter-binding",
             Self::PendingLogin => "pending-login",
             Self::Session => "session",
+            Self::SecondFactor => "second-factor",
             Self::Sso => "sso",
             Self::SamlRequest => "saml-request",
             Self::Ticket => "ticket",
@@ -265,6 +269,13 @@ impl KeyRing {
         let (id, data) = seal::parts(sealed).ok_or(KeyError::Unsealable)?;
         let key = self.sealing.iter().find(|key| key.id() == id).ok_or(KeyError::Unsealable)?;
         key.open(purpose, binding, data).ok_or(KeyError::Unsealable)
+    }
+
+    /// Did the newest key seal it?
+    #[must_use]
+    pub fn is_newest(&self, sealed: &str) -> bool {
+        let id = seal::parts(sealed).map(|(id, _)| id);
+        id.is_some() && id == self.sealing.first().map(SealingKey::id)
     }
 
     /// Signs `claims` as a JWT with the newest key of `algorithm` (`ES256`, `RS256`,

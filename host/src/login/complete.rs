@@ -8,16 +8,17 @@ use super::{
     decide::{Question, Times, Verdict, decide},
     pending::{Onward, Pending, Stage, is_same_state, read_id},
     route::{min_of, narrowed},
+    second_factor,
     turn::Turn,
 };
 use crate::{
     audit::Kind,
     config::{Upstream, UpstreamKind},
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
-    identity::VerifiedIdentity,
+    identity::{SECOND_FACTOR, VerifiedIdentity},
     policy::Run,
     secret::Secret,
-    session::{Entry, Origin, Session, Sso},
+    session::{Entry, Origin, Proven, Session, Sso},
     upstream::Proof,
 };
 
@@ -25,8 +26,10 @@ use crate::{
 pub(super) enum Proved {
     /// From the single sign-on session, which goes on as it is.
     Before(Box<Sso>),
-    /// From an upstream, just now.
-    Now { id_token: Option<Secret<String>> },
+    /// From there, and from a second factor just now: it goes on as this.
+    Further(Box<Sso>),
+    /// From an upstream, at a time in seconds since 1970-01-01 UTC.
+    Now { id_token: Option<Secret<String>>, at: u64 },
 }
 
 /// How far the upstream's clock may be off, in seconds.
@@ -161,11 +164,23 @@ impl Login {
     /// An identity was proved, just now: decide.
     async fn proved(&self, turn: &Turn<'_>, pending: Pending, proof: Proof, asked_at: u64) -> Result<Answer, Refusal> {
         let Proof { identity, id_token, warnings } = proof;
-        let upstream = identity.upstream.clone();
+        // Our own second factor is ours to state: whoever else says so would be believed in its stead.
+        if identity.acr.as_deref() == Some(SECOND_FACTOR) {
+            self.record_refused(turn, &pending, &identity.upstream, "acr-reserved", None).await;
+            return Err(turn.refusal(Class::Upstream, "acr-reserved", Some(&pending)));
+        }
+        let proven = Proven::now(&identity, turn.now, asked_at);
         let times = Times { proved: turn.now, asked: asked_at };
         match self.decide(turn, &pending, None, identity, times, warnings).await {
-            Verdict::Admitted(admission) => self.admitted(turn, pending, *admission, Proved::Now { id_token }),
-            Verdict::StepUp(step_up) => self.step_up(turn, pending, &upstream, step_up).await,
+            Verdict::Admitted(admission) => {
+                self.admitted(turn, pending, *admission, Proved::Now { id_token, at: turn.now })
+            }
+            Verdict::StepUp(step_up) => {
+                if let Some(id_token) = id_token.filter(|_| second_factor::answers(&step_up.acr_values)) {
+                    self.keep_id_token(turn, &pending, id_token);
+                }
+                self.step_up(turn, pending, proven, step_up).await
+            }
             Verdict::Denied(denial) => Err(turn.denied(&denial, Some(&pending))),
             Verdict::Stale => Err(turn.refusal(Class::Denied, DenyCode::SessionTooShort.name(), Some(&pending))),
         }
@@ -191,6 +206,7 @@ impl Login {
             identity,
             times,
             max_age: pending.max_age,
+            demanded_acr: pending.demanded_acr.clone(),
             may_step_up: pending.step_ups < turn.config.login.step_ups_max && !pending.silent,
             request: turn.visitor.request.to_string(),
             warnings,
@@ -203,18 +219,21 @@ impl Login {
         })
     }
 
-    /// Back to the upstream, for more.
+    /// Back to the upstream, for more; or on to our own second factor, where that will do.
     pub(super) async fn step_up(
         &self,
         turn: &Turn<'_>,
         mut pending: Pending,
-        upstream: &str,
+        proven: Proven,
         asked: StepUp,
     ) -> Result<Answer, Refusal> {
         pending.step_ups = pending.step_ups.saturating_add(1);
         pending.max_age = min_of(pending.max_age, asked.max_age);
         pending.demanded_acr = narrowed(&asked.acr_values, &pending.demanded_acr);
-        let redirect = Redirect { upstream: upstream.to_owned(), ..Redirect::default() };
+        if second_factor::answers(&asked.acr_values) {
+            return self.demand_second_factor(turn, pending, proven, &asked).await;
+        }
+        let redirect = Redirect { upstream: proven.identity().upstream.clone(), ..Redirect::default() };
         match self.leave(turn, &mut pending, &redirect).await? {
             Ok(answer) => Ok(answer),
             Err(error) => Err(turn.refusal(Class::Upstream, error.code, Some(&pending))),
@@ -233,11 +252,15 @@ impl Login {
         let mut cookies = turn.forget(&pending);
         let origin = match proved {
             Proved::Before(sso) => Origin::of(&sso),
-            Proved::Now { id_token } => {
+            Proved::Further(sso) => {
+                cookies.extend(second_factor::further(turn, &sso));
+                Origin::of(&sso)
+            }
+            Proved::Now { id_token, at } => {
                 let session = &turn.config.session;
                 let lifetime = if admission.terms.remember { session.remember_lifetime } else { session.lifetime };
                 let before = turn.sso()?;
-                let sso = Sso::begin(&admission, pending.identifier.clone(), before.as_ref(), lifetime, turn.now)
+                let sso = Sso::begin(&admission, pending.identifier.clone(), before.as_ref(), lifetime, at)
                     .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
                 if let Some(id_token) = id_token {
                     let mut id_tokens = self.id_tokens.lock().unwrap_or_else(PoisonError::into_inner);

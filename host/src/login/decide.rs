@@ -12,6 +12,7 @@ use super::{
         hold_account_contracts, hold_assertion_contracts, hold_identity_contracts, hold_profile_contracts, is_recent,
     },
     directory::{Directories, Directory},
+    second_factor,
 };
 use crate::{
     audit::{Audit, Event, Kind},
@@ -34,6 +35,8 @@ pub(super) struct Question {
     pub(super) times: Times,
     /// The subject must have authenticated within so many seconds.
     pub(super) max_age: Option<u32>,
+    /// What was demanded of the authentication before: an upstream was held to it, we are not yet.
+    pub(super) demanded_acr: Vec<String>,
     /// May the login be sent back for more?
     pub(super) may_step_up: bool,
     /// The request's id, for the record.
@@ -66,7 +69,8 @@ pub(super) enum Verdict {
 /// Decides, and records what was decided. Blocks: call it off the async threads.
 pub(super) fn decide(question: Question, directories: &Directories, audit: &Audit) -> Verdict {
     let started = Instant::now();
-    let Question { generation, run, context, identity, times, max_age, may_step_up, request, warnings } = question;
+    let Question { generation, run, context, identity, times, max_age, demanded_acr, may_step_up, request, warnings } =
+        question;
     let config = Arc::clone(generation.config());
     let mut event = Event {
         kind: Kind::Login,
@@ -89,8 +93,14 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
     let (outcome, trace) = match run {
         Err((denial, trace)) => (Err(denial), trace),
         Ok(mut run) => {
-            let recent = is_recent(identity.auth_time, max_age, times.asked);
-            let outcome = ask(&mut run, &config, &application, &identity, recent, directories);
+            let held = if second_factor::is_due(&demanded_acr, max_age, &identity, times.asked) {
+                Held::SecondFactorDue(second_factor::demand(&demanded_acr, max_age))
+            } else if second_factor::answers(&demanded_acr) || is_recent(identity.auth_time, max_age, times.asked) {
+                Held::Yes
+            } else {
+                Held::TooOld
+            };
+            let outcome = ask(&mut run, &config, &application, &identity, held, directories);
             (outcome, run.finish())
         }
     };
@@ -173,6 +183,15 @@ fn input(context: &Context, warnings: &[&'static str]) -> serde_json::Value {
     serde_json::json!({ "facts": facts, "warnings": warnings })
 }
 
+/// Is the identity what was demanded before the policies were asked?
+enum Held {
+    Yes,
+    /// Not yet: a second factor of ours is to come.
+    SecondFactorDue(StepUp),
+    /// No: it was proved too long ago.
+    TooOld,
+}
+
 /// What the policies came to.
 enum Answers {
     StepUp(StepUp),
@@ -199,7 +218,7 @@ fn ask(
     config: &Config,
     application: &str,
     identity: &VerifiedIdentity,
-    is_recent: bool,
+    held: Held,
     directories: &Directories,
 ) -> Result<Answers, Denial> {
     let application = config
@@ -207,7 +226,7 @@ fn ask(
         .get(application)
         .ok_or_else(|| Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"))?;
     hold_identity_contracts(config, application, identity)?;
-    if !is_recent {
+    if matches!(held, Held::TooOld) {
         return Err(Denial::by_host(DenyCode::StepUpUnmet, "the upstream did not authenticate the subject anew"));
     }
     let directory = match &application.directory {
@@ -222,6 +241,9 @@ fn ask(
     match run.admit(identity, linked.as_ref())? {
         Admit::StepUp(step_up) => return Ok(Answers::StepUp(step_up)),
         Admit::Allow(_) => {}
+    }
+    if let Held::SecondFactorDue(step_up) = held {
+        return Ok(Answers::StepUp(step_up));
     }
     let profile = run.profile(identity, linked.as_ref())?;
     let upstream = hold_profile_contracts(config, &profile, identity)?;

@@ -22,7 +22,7 @@ use crate::{
 
 /// A policy may ask for an authentication this new and no newer: the way back from the
 /// upstream takes its time, and clocks differ.
-const REAUTHENTICATION_MIN_S: u32 = 30;
+pub(super) const REAUTHENTICATION_MIN_S: u32 = 30;
 
 /// The note that a policy left this application's login to the application.
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::{
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::config::LoginLimits;
+use crate::config::{LoginLimits, SecondFactor};
 
 /// Addresses and accounts are counted in so many cells, chosen by a secret hash: the
 /// memory is bounded, and nobody can aim at another one's cell.
@@ -21,15 +21,18 @@ const STRANGERS_PER_MINUTE: u32 = 1200;
 /// The limits of one gateway. They are those of the configuration at start-up.
 pub(super) struct Limits {
     attempts: DefaultKeyedRateLimiter<u64>,
+    codes: DefaultKeyedRateLimiter<u64>,
     passwords: DefaultKeyedRateLimiter<u64>,
     strangers: DefaultKeyedRateLimiter<u64>,
     cells: RandomState,
 }
 
 impl Limits {
-    pub(super) fn new(config: &LoginLimits) -> Self {
+    pub(super) fn new(config: &LoginLimits, second_factor: Option<&SecondFactor>) -> Self {
+        let codes = second_factor.map_or(1, |second_factor| second_factor.codes_per_minute);
         Self {
             attempts: RateLimiter::keyed(quota(config.attempts_per_minute)),
+            codes: RateLimiter::keyed(quota(codes)),
             passwords: RateLimiter::keyed(quota(config.passwords_per_minute)),
             strangers: RateLimiter::keyed(quota(STRANGERS_PER_MINUTE)),
             cells: RandomState::new(),
@@ -39,6 +42,11 @@ impl Limits {
     /// May one more login begin from `address`?
     pub(super) fn attempt(&self, address: Option<IpAddr>) -> bool {
         self.attempts.check_key(&self.cell(("attempt", network(address)))).is_ok()
+    }
+
+    /// May one more code of a second factor be tried from `address`? For whom is counted elsewhere.
+    pub(super) fn code(&self, address: Option<IpAddr>) -> bool {
+        self.codes.check_key(&self.cell(("code", network(address)))).is_ok()
     }
 
     /// May a policy be asked about one more request of somebody without a session?
@@ -78,7 +86,10 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits::new(&LoginLimits { pending: 600, attempts_per_minute: 3, passwords_per_minute: 2, step_ups_max: 2 })
+        Limits::new(
+            &LoginLimits { pending: 600, attempts_per_minute: 3, passwords_per_minute: 2, step_ups_max: 2 },
+            None,
+        )
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!                                    │                  ├─▶ Refused              (Leave…) ◀  │
 //!                                    │                  └─▶ single sign-on cookie ───────────┤
 //!                                    │                                                       ▼
-//!                                    └───────────── step-up: back to the upstream ◀──────  decide
+//!                                    └── step-up: back to the upstream, or our own factor ◀─ decide
 //!                                                                                            │
 //!  enter ◀── one-time ticket ─────────────────────────────── Enter / Admitted / Refused ◀────┘
 //!    │
@@ -31,11 +31,13 @@ mod decide;
 mod directory;
 mod ended;
 mod enter;
+mod factors;
 mod facts;
 mod limits;
 mod logout;
 mod pending;
 mod route;
+mod second_factor;
 mod step;
 mod target;
 mod turn;
@@ -46,18 +48,21 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::Url;
 
 pub use crate::upstream::UnverifiedCallback;
 pub use directory::DirectoryError;
+pub use factors::{FactorChange, FactorStep};
 pub use facts::Facts;
-pub use step::{Answer, Check, Choice, Class, FormError, Refusal, Step};
+pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step};
 
 use crate::{
     audit::{Audit, Event},
     clock::Clock,
     config::Config,
     decision::AccessRequest,
+    factor::Factors,
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
@@ -76,6 +81,9 @@ const LOGOUT_TOKENS_MAX: usize = 200_000;
 
 /// How many `acr-values` a demand has, as at the policies.
 const ACR_VALUES_MAX: usize = 16;
+
+/// How many uses of second factors may be under way; others wait. Each may take tens of megabytes.
+const FACTOR_USES_MAX: usize = 8;
 
 /// How many ID tokens are kept for logouts; those that would expire first go first.
 const ID_TOKENS_MAX: usize = 20_000;
@@ -186,6 +194,8 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     /// The key ring.
     pub keys: Arc<KeyRing>,
+    /// The second factors, where the configuration has them.
+    pub factors: Option<Arc<Factors>>,
     /// The record.
     pub audit: Arc<Audit>,
     /// The time.
@@ -199,6 +209,8 @@ pub struct Login {
     limits: Limits,
     /// ID tokens by single sign-on session, for `id_token_hint`. Here, and in no cookie.
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
+    /// Uses of second factors that are under way: each may hash.
+    factor_uses: Arc<Semaphore>,
     opened: Opened,
     revoked: Revoked,
     tickets: Tickets,
@@ -210,12 +222,14 @@ impl Login {
     /// A flow with empty memories.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let limits = Limits::new(&parts.generations.current().config().login);
+        let generation = parts.generations.current();
+        let limits = Limits::new(&generation.config().login, generation.config().second_factor.as_ref());
         Self {
             parts,
             directories: Arc::default(),
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
+            factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
             opened: Opened::default(),
             revoked: Revoked::default(),
             tickets: Tickets::default(),
@@ -265,6 +279,18 @@ impl Login {
                 Answer { step: Step::Refused(refusal), cookies }
             }
         }
+    }
+
+    /// Gateway's host: the second factor of a login, or a person's own.
+    pub async fn second_factor(&self, visitor: &Visitor, step: FactorStep) -> Answer {
+        let answer = match step {
+            FactorStep::Ask { login } => self.do_ask_second_factor(visitor, &login),
+            FactorStep::Prove { login, code } => self.do_second_factor(visitor, &login, code).await,
+            FactorStep::Seen { login } => self.do_enrolled(visitor, &login).await,
+            FactorStep::Own => self.do_factor(visitor).await,
+            FactorStep::Change { change, code } => self.do_change_factor(visitor, change, code).await,
+        };
+        answer.unwrap_or_else(Answer::from)
     }
 
     /// Application's host, `GET /vestibule/enter/{app}?ticket=…`: the one-time ticket

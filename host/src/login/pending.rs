@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::Wanted;
+use super::{Wanted, second_factor};
 use crate::{
     decision::Redirect,
     secret::{NoRandomness, random_bytes, random_token},
+    session::Proven,
     upstream::Exchange,
 };
 
@@ -73,6 +74,10 @@ pub(super) enum Stage {
     Identifier,
     /// For a password, at this upstream of kind `local`.
     Local { upstream: String },
+    /// For a code of the second factor; with a secret, for one that shows that it is set up.
+    SecondFactor { proven: Box<Proven>, secret: Option<String> },
+    /// For the person to have seen the recovery codes.
+    Enrolled { proven: Box<Proven> },
     /// For the callback.
     Upstream { state: String, exchange: Box<Exchange> },
 }
@@ -85,6 +90,11 @@ impl Pending {
         now: u64,
         lifetime: u32,
     ) -> Result<Self, NoRandomness> {
+        // A wish for our own second factor can be granted: it is one like a policy's.
+        let Wanted { mut acr_values, mut demanded_acr, .. } = wanted;
+        if demanded_acr.is_empty() && second_factor::answers(&acr_values) {
+            std::mem::swap(&mut acr_values, &mut demanded_acr);
+        }
         Ok(Self {
             id: random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect(),
             application: wanted.application,
@@ -95,8 +105,8 @@ impl Pending {
             fresh: wanted.fresh,
             silent: wanted.silent,
             login_hint: wanted.login_hint,
-            acr_values: wanted.acr_values,
-            demanded_acr: wanted.demanded_acr,
+            acr_values,
+            demanded_acr,
             identifier: None,
             failed: Vec::new(),
             step_ups: 0,

@@ -7,7 +7,7 @@ use super::{
     complete::Proved,
     decide::{Times, Verdict},
     pending::{Onward, Pending, Stage},
-    target,
+    second_factor, target,
     turn::Turn,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     decision::{Attempt, Denial, DenyCode, Direction, Hook, Redirect, Trace},
     identity::Protocol,
     policy::Run,
-    session::{Entry, SetCookie, Sso, Ticket},
+    session::{Entry, Proven, SetCookie, Sso, Ticket},
     upstream::{Request, UpstreamError},
 };
 
@@ -47,18 +47,25 @@ impl Login {
                     return Err(turn.denied(&denial.err().unwrap_or_else(no_route), Some(&pending)));
                 }
             };
-            if let Some(known) = sso.as_ref().filter(|sso| is_reusable(&direction, sso, &pending, turn.now)) {
+            let reusable = sso.as_ref().and_then(|sso| Some((sso, reusable(&direction, sso, &pending, turn.now)?)));
+            if let Some((known, demanded)) = reusable {
+                if let Some(Demanded { acr_values, max_age }) = demanded {
+                    (pending.demanded_acr, pending.max_age) = (acr_values, max_age);
+                }
                 let times = Times { proved: known.began, asked: turn.now };
                 match self.decide(turn, &pending, Some(run), known.verified(), times, Vec::new()).await {
                     Verdict::Admitted(admission) => {
                         return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
                     }
+                    // More may be had, but not without showing something (OIDC Core §3.1.2.6).
+                    Verdict::Denied(denial) if pending.silent && denial.code == DenyCode::StepUpUnmet => {
+                        return Err(turn.refusal(Class::Denied, "interaction-required", Some(&pending)));
+                    }
                     Verdict::Denied(denial) => {
                         return Err(turn.denied(&denial, Some(&pending)));
                     }
                     Verdict::StepUp(step_up) => {
-                        let upstream = known.identity().upstream.clone();
-                        return self.step_up(turn, pending, &upstream, step_up).await;
+                        return self.step_up(turn, pending, Proven::before(known, turn.now), step_up).await;
                     }
                     Verdict::Stale => {
                         sso = None;
@@ -152,16 +159,22 @@ impl Login {
             return self.local_form(turn, pending, upstream.id.clone()).map(Ok);
         }
         let demanded = &pending.demanded_acr;
+        // What we prove ourselves, nobody else need; how lately, too.
+        let is_ours = second_factor::answers(demanded);
         // The upstream may answer with any of these. A policy's own stand alone: beside them, a
         // relying party's wish would be a weaker way to satisfy the policy.
-        let acr_values = if demanded.is_empty() { pending.acr_values.clone() } else { demanded.clone() };
+        let acr_values = match demanded.is_empty() {
+            _ if is_ours => Vec::new(),
+            true => pending.acr_values.clone(),
+            false => demanded.clone(),
+        };
         let state = pending.new_state().map_err(|error| turn.unavailable(&error, Some(pending)))?;
         let request = Request {
             redirect_uri: target::callback(&turn.config.server.public_url, upstream),
             state: state.clone(),
             login_hint: redirect.login_hint.clone().or_else(|| pending.login_hint.clone()),
             acr_values,
-            max_age: pending.max_age,
+            max_age: pending.max_age.filter(|_| !is_ours),
             fresh: pending.fresh,
         };
         let (to, exchange) = match self.parts.upstreams.begin(upstream, &request).await {
@@ -186,7 +199,7 @@ impl Login {
 
     fn local_form(&self, turn: &Turn<'_>, pending: &mut Pending, upstream: String) -> Result<Answer, Refusal> {
         // A password proves no more than that, whatever was asked for.
-        if !pending.demanded_acr.is_empty() {
+        if !pending.demanded_acr.is_empty() && !second_factor::answers(&pending.demanded_acr) {
             return Err(turn.refusal(Class::Denied, DenyCode::StepUpUnmet.name(), Some(pending)));
         }
         pending.stage = Stage::Local { upstream };
@@ -285,19 +298,24 @@ impl Login {
     }
 }
 
+/// What is yet to be held against an identity that was proved before: our own second factor.
+struct Demanded {
+    acr_values: Vec<String>,
+    max_age: Option<u32>,
+}
+
 /// May the identity that was proved before answer this direction? Only if it was proved by
-/// the very upstream to which the policy sends, as strongly and as lately as is asked.
-fn is_reusable(direction: &Direction, sso: &Sso, pending: &Pending, now: u64) -> bool {
-    let identity = sso.identity();
+/// the very upstream to which the policy sends, as strongly and as lately as is asked; where our own
+/// second factor will do, the decision holds it to that.
+fn reusable(direction: &Direction, sso: &Sso, pending: &Pending, now: u64) -> Option<Option<Demanded>> {
     match direction {
         Direction::Redirect(redirect) => may_answer(redirect, sso, pending, now),
-        Direction::Choose(offered) => offered.iter().any(|redirect| may_answer(redirect, sso, pending, now)),
-        Direction::LocalForm => {
-            identity.protocol == Protocol::Local
-                && sso.satisfies(pending.max_age, &pending.acr_values, now)
-                && sso.satisfies(None, &pending.demanded_acr, now)
+        Direction::Choose(offered) => offered.iter().find_map(|redirect| may_answer(redirect, sso, pending, now)),
+        Direction::LocalForm if sso.identity().protocol == Protocol::Local => {
+            let upstream = sso.identity().upstream.clone();
+            may_answer(&Redirect { upstream, ..Redirect::default() }, sso, pending, now)
         }
-        Direction::ApplicationForm | Direction::AskIdentifier | Direction::Refuse(_) => false,
+        Direction::LocalForm | Direction::ApplicationForm | Direction::AskIdentifier | Direction::Refuse(_) => None,
     }
 }
 
@@ -312,11 +330,19 @@ pub(super) fn narrowed(new: &[String], before: &[String]) -> Vec<String> {
     }
 }
 
-fn may_answer(redirect: &Redirect, sso: &Sso, pending: &Pending, now: u64) -> bool {
-    redirect.upstream == sso.identity().upstream
-        && sso.satisfies(min_of(redirect.max_age, pending.max_age), &redirect.acr_values, now)
+fn may_answer(redirect: &Redirect, sso: &Sso, pending: &Pending, now: u64) -> Option<Option<Demanded>> {
+    let max_age = min_of(redirect.max_age, pending.max_age);
+    let acr_values = narrowed(&redirect.acr_values, &pending.demanded_acr);
+    if redirect.upstream != sso.identity().upstream || !sso.satisfies(None, &[], now) {
+        return None;
+    }
+    if second_factor::answers(&acr_values) {
+        return Some(Some(Demanded { acr_values, max_age }));
+    }
+    let is_met = sso.satisfies(max_age, &redirect.acr_values, now)
         && sso.satisfies(None, &pending.demanded_acr, now)
-        && sso.satisfies(None, &pending.acr_values, now)
+        && sso.satisfies(None, &pending.acr_values, now);
+    is_met.then_some(None)
 }
 
 /// A direction leads only to upstreams of this application.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::Demand;
 use crate::{
     decision::Admission,
+    factor::TotpSecret,
+    secret::Secret,
     session::{Origin, Session, SetCookie},
 };
 
@@ -77,10 +80,57 @@ pub enum Step {
     },
     /// The page that says that the person is logged out.
     LoggedOut,
+    /// A person's own second factor.
+    Factor {
+        /// How many recovery codes are left; none where there is no factor.
+        recovery_codes: Option<usize>,
+        /// What was wrong before.
+        error: Option<FormError>,
+    },
+    /// Recovery codes, this once.
+    RecoveryCodes {
+        /// The login's id, where one goes on afterwards.
+        login: Option<String>,
+        /// The application's id, for the form's address.
+        application: String,
+        /// The codes; empty where they were shown before.
+        codes: Vec<Secret<String>>,
+    },
     /// Go there (303), on our own host or an application's. Every such address was checked.
     Redirect(Url),
     /// No.
     Refused(Refusal),
+    /// A page that asks for a code of the second factor.
+    SecondFactor {
+        /// The login's id.
+        login: String,
+        /// The application's id, for the form's address.
+        application: String,
+        /// What an authenticator app must know, where one is being set up.
+        enrolment: Option<Enrolment>,
+        /// What was wrong before.
+        error: Option<FormError>,
+    },
+}
+
+/// What an authenticator app must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The secret, as a person types it.
+    pub secret: Secret<String>,
+    /// All of it, as the app reads it from a picture.
+    pub uri: Secret<String>,
+}
+
+impl Enrolment {
+    /// The `otpauth` address that every app knows (Google Authenticator, "Key Uri Format"). SHA-1, six
+    /// digits and 30 s are what it means without further parameters.
+    pub(super) fn new(name: &str, account: &str, secret: &TotpSecret) -> Self {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let (name, account, secret) = (encoded(name), encoded(account), secret.text());
+        let uri = format!("otpauth://totp/{name}:{account}?secret={}&issuer={name}", secret.expose());
+        Self { secret, uri: Secret::new(uri) }
+    }
 }
 
 /// One upstream on the chooser.
@@ -99,6 +149,12 @@ pub enum FormError {
     Identifier,
     /// The username or the password is wrong; it is never said which.
     Credentials,
+    /// The code of the second factor is wrong.
+    Code,
+    /// The code of the second factor was right, and was used before.
+    CodeUsed,
+    /// Too many codes of the second factor were wrong.
+    CodeLocked,
     /// The upstream to which the person was sent could not be reached.
     Upstream,
 }

@@ -20,6 +20,8 @@ use crate::{
     upstream::hash_password,
 };
 
+mod second_factor;
+
 const GATE: &str = "https://gate.example.com/";
 const WIKI: &str = "https://wiki.example.org/";
 const PASSWORD: &str = "correct horse";
@@ -136,13 +138,17 @@ impl Gate {
         let config = config::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let clock = Arc::new(ManualClock::at(testing::NOW));
         let audit = audit(&config.audit, clock.clone());
+        let config_now = config.clone();
         let upstreams = Upstreams::new(&config.fetch, clock.clone()).unwrap();
         let generations = Arc::new(Generations::open(config, engine(|_| {}), clock.clone(), Box::new(|_| {})));
         assert_eq!(generations.current().unavailable(), BTreeMap::new());
+        let factors =
+            config_now.second_factor.as_ref().map(|it| Arc::new(Factors::open(&it.file, testing::keys()).unwrap()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
+            factors,
             audit: Arc::new(audit),
             clock: clock.clone(),
         });
@@ -803,6 +809,33 @@ async fn a_silent_login_shows_nothing() {
     let silent = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
     assert!(matches!(silent.step, Step::Admitted { .. }), "with single sign-on");
     assert_eq!(gate.clock.now(), testing::NOW);
+}
+
+#[tokio::test]
+async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it() {
+    let gate = Gate::with(
+        &[form(), allow(), step_up(60)],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\", \"p2\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n\
+         [applications.plain]\nurl = \"https://plain.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.plain.oidc]\nredirect-uris = [\"https://plain.example.org/cb\"]\n",
+    );
+    let wanted = |application: &str, silent| Wanted {
+        application: application.into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        silent,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted("plain", false)).await;
+    let login = form_of(browser.keep(GATE, begun));
+    assert!(matches!(gate.password(&mut browser, &login, PASSWORD).await, Step::Admitted { .. }));
+    let refusal = refused(gate.login.begin(&browser.visitor(GATE), wanted("op", true)).await.step);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "interaction-required"));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub struct Sso {
     /// of every session that comes from any of them. One logout ends them all.
     pub family: String,
     /// Who.
-    identity: Identity,
+    pub(super) identity: Identity,
     /// What was typed on the identifier page, if it was asked.
     pub identifier: Option<String>,
     /// When the identity was proved to us, in seconds since 1970-01-01 UTC.
@@ -41,7 +41,7 @@ impl Sso {
         identifier: Option<String>,
         before: Option<&Self>,
         lifetime: u32,
-        now: u64,
+        began: u64,
     ) -> Result<Self, NoRandomness> {
         let family = match before {
             Some(before) => before.family.clone(),
@@ -52,8 +52,8 @@ impl Sso {
             family,
             identity: admission.identity.clone(),
             identifier,
-            began: now,
-            expires: now + u64::from(lifetime),
+            began,
+            expires: began + u64::from(lifetime),
             remember: admission.terms.remember,
         })
     }

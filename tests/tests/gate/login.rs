@@ -226,6 +226,29 @@ async fn the_access_hook_is_asked_for_its_paths() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stronger_login_is_asked_of_the_upstream_and_a_weaker_answer_ends_with_a_page() {
+    let scene = Scene::start_with(With::Nginx, "").await;
+    scene.gateway.write("settings/admin-reauth.toml", "admin-paths = [\"/admin/*\"]\nacr-values = [\"gold\"]\n");
+    scene
+        .gateway
+        .wait_for("that the settings are in force", |event| {
+            event["kind"] == "generation.swapped" && event["outcome"]["generation"] == 2
+        })
+        .await;
+    // Alice authenticates as strongly as that, Bob does not, and says so.
+    for (name, status, reason) in [("alice", 200, ""), ("bob", 502, "acr-not-met")] {
+        let mut browser = Browser::new();
+        assert_eq!(scene.log_in(&mut browser, name).await.status, 200);
+        let page = browser.get(&format!("{}/admin/x", scene.site)).await;
+        let asked =
+            |text: &str| browser.trail.iter().any(|page| page.url.query().is_some_and(|query| query.contains(text)));
+        assert!(asked("acr_values=gold") && asked("max_age=600"), "{name}");
+        assert_eq!((page.status.as_u16(), page.header("x-vestibule-reason")), (status, reason), "{name}: {}", page.url);
+        assert_eq!(browser.peek(&format!("{}/page", scene.site)).await.status, 200, "{name}: the session goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_denial_behind_nginx_shows_its_reason_and_its_reference() {
     let scene = Scene::start(With::Nginx).await;
     let mut browser = Browser::new();

@@ -13,5 +13,6 @@ mod reverse_proxy;
 mod saml;
 mod saml_apache;
 mod scene;
+mod second_factor;
 mod swap;
 mod upstreams;

@@ -52,8 +52,9 @@ pub(crate) fn people() -> Value {
         "alice": {
             "email": "alice@example.test", "email_verified": true, "preferred_username": "alice", "name": "Alice Ångström",
             "given_name": "Alice", "family_name": "Ångström", "groups": ["dev", "staff"], "department": "it",
+            "acr": "gold",
         },
-        "bob": { "email": "bob@example.test", "email_verified": true, "preferred_username": "bob", "name": "Bob", "groups": [] },
+        "bob": { "email": "bob@example.test", "email_verified": true, "preferred_username": "bob", "name": "Bob", "groups": [], "acr": "silver" },
         "nogroups": { "email": "n@example.test", "email_verified": true, "preferred_username": "nogroups", "name": "N" },
         "mallory": { "email": "mallory@evil.test", "email_verified": true, "preferred_username": "mallory", "name": "M", "groups": ["dev"] },
         "unverified": { "email": "u@example.test", "email_verified": false, "preferred_username": "unverified", "name": "U", "groups": ["dev"] },

@@ -164,6 +164,8 @@ impl Provider {
         let error = match code {
             "interaction-required" => "interaction_required",
             "login-required" => "login_required",
+            // OpenID Connect Core Error Code unmet_authentication_requirements 1.0, §2.
+            "acr-not-met" | "step-up-unmet" => "unmet_authentication_requirements",
             _ => "access_denied",
         };
         let issuer = issuer(config, &request.organization);

@@ -37,7 +37,7 @@ use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
-    login::{Answer, Check, Class, Demand, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Class, Demand, FactorStep, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::{Origin, Session},
 };
@@ -299,6 +299,15 @@ impl Flow for Arc<Script> {
         password: Secret<String>,
     ) -> Eventually<'a, Answer> {
         Box::pin(async move { self.step(visitor, format!("local {login} {username} {}", password.expose())) })
+    }
+
+    fn second_factor<'a>(&'a self, visitor: &'a Visitor, step: FactorStep) -> Eventually<'a, Answer> {
+        let call = match step {
+            FactorStep::Prove { login, code } => format!("prove {login} {}", code.expose()),
+            FactorStep::Change { change, code } => format!("change {change:?} {}", code.expose()),
+            step => format!("{step:?}"),
+        };
+        Box::pin(async move { self.step(visitor, call) })
     }
 
     fn callback<'a>(

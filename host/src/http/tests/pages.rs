@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::login::{Choice, Class, FormError, Refusal};
+use crate::login::{Choice, Class, Enrolment, FormError, Refusal};
 
 const EVIL: &str = "<script>alert(1)</script>\"'><svg onload=alert(1)>{{ 77777 * 77777 }}";
 
@@ -49,6 +49,24 @@ fn every_page() -> Vec<fn() -> Step> {
             username: EVIL.into(),
             error: Some(FormError::Credentials),
         },
+        || Step::SecondFactor {
+            login: EVIL.into(),
+            application: "wiki".into(),
+            enrolment: Some(Enrolment { secret: Secret::new(EVIL.into()), uri: Secret::new(EVIL.into()) }),
+            error: Some(FormError::Code),
+        },
+        || Step::SecondFactor {
+            login: "l1".into(),
+            application: EVIL.into(),
+            enrolment: None,
+            error: Some(FormError::CodeLocked),
+        },
+        || Step::RecoveryCodes {
+            login: Some(EVIL.into()),
+            application: EVIL.into(),
+            codes: vec![Secret::new(EVIL.into())],
+        },
+        || Step::Factor { recovery_codes: Some(9), error: Some(FormError::CodeUsed) },
         || leave(5),
         || refused(EVIL),
         || refused("domain-not-allowed"),

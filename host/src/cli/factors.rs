@@ -1,0 +1,105 @@
+//! `vestibule factors`: beside a running gateway, too.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::output::{Exit, Failure, Output, table};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    config,
+    factor::{Enrolled, FactorError, Factors, Whose},
+    keys::KeyRing,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Who has a second factor.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a second factor away, so that its subject sets up a new one at the next demand. Make sure who asks for it.
+    Reset {
+        #[command(flatten)]
+        place: Place,
+        /// The subject, as `list` shows it.
+        subject: String,
+        /// The subject's issuer; needed only where two issuers have such a subject.
+        #[arg(long, value_name = "URL")]
+        issuer: Option<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Place {
+    /// The configuration that names the file and the key ring.
+    #[arg(long, value_name = "FILE", default_value = "vestibule.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::List { place } => list(&open(place)?, output),
+        Command::Reset { place, subject, issuer } => reset(&open(place)?, subject, issuer.as_deref(), output),
+    }
+}
+
+fn open(place: &Place) -> Result<Factors, Failure> {
+    let config = config::load(&place.config).map_err(Failure::of_configuration)?;
+    let Some(second_factor) = &config.second_factor else {
+        return Err(Failure::text(Exit::Configuration, "the configuration has no `[second-factor]`"));
+    };
+    let keys = KeyRing::open(&config.keys, Arc::new(SystemClock)).map_err(|error| Failure::new(Exit::File, &error))?;
+    Factors::open(&second_factor.file, Arc::new(keys)).map_err(|error| failed(&error))
+}
+
+fn list(factors: &Factors, output: &Output) -> Result<Exit, Failure> {
+    let enrolled = factors.list().map_err(|error| failed(&error))?;
+    let now = SystemClock.now();
+    let heading = ["SUBJECT", "ISSUER", "SET UP", "LAST PASSED", "RECOVERY CODES", "LOCKED"].map(str::to_owned);
+    let rows: Vec<Vec<String>> =
+        std::iter::once(heading.to_vec()).chain(enrolled.iter().map(|it| row(it, now))).collect();
+    output.result(table(&rows), &json!({ "ok": true, "factors": enrolled }));
+    Ok(Exit::Done)
+}
+
+fn row(enrolled: &Enrolled, now: u64) -> Vec<String> {
+    let Enrolled { issuer, subject, enrolled, passed, recovery_codes, locked_until } = enrolled;
+    let locked = if now < *locked_until { time(*locked_until) } else { "no".to_owned() };
+    vec![subject.clone(), issuer.clone(), time(*enrolled), time(*passed), recovery_codes.to_string(), locked]
+}
+
+/// RFC 3339, in UTC.
+fn time(seconds: u64) -> String {
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
+}
+
+fn reset(factors: &Factors, subject: &str, issuer: Option<&str>, output: &Output) -> Result<Exit, Failure> {
+    let enrolled = factors.list().map_err(|error| failed(&error))?;
+    let fits = |it: &&Enrolled| it.subject == subject && issuer.is_none_or(|issuer| it.issuer == issuer);
+    let found: Vec<&Enrolled> = enrolled.iter().filter(fits).collect();
+    let [found] = found.as_slice() else {
+        let message = match found.len() {
+            0 => "no such subject has a second factor".to_owned(),
+            many => format!("{many} issuers have such a subject: name one with `--issuer`"),
+        };
+        return Err(Failure::text(Exit::Failed, message));
+    };
+    let whose = Whose { issuer: &found.issuer, subject: &found.subject };
+    if !factors.reset(whose, SystemClock.now()).map_err(|error| failed(&error))? {
+        return Err(Failure::text(Exit::Failed, "no such subject has a second factor"));
+    }
+    output.result(
+        format!("{} of {} has no second factor any more", found.subject, found.issuer),
+        &json!({ "ok": true, "subject": found.subject, "issuer": found.issuer }),
+    );
+    Ok(Exit::Done)
+}
+
+fn failed(error: &FactorError) -> Failure {
+    Failure::new(Exit::File, error)
+}
