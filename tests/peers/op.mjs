@@ -44,7 +44,7 @@ const provider = new Provider(issuer, {
     openid: ['sub'],
     profile: ['name', 'given_name', 'family_name', 'preferred_username', 'department'],
     email: ['email', 'email_verified'],
-    groups: ['groups'],
+    groups: ['groups', 'cognito:groups'],
   },
   acrValues: ['gold', 'silver'],
   conformIdTokenClaims: settings.conformIdTokenClaims ?? false,

@@ -16,3 +16,4 @@ mod scene;
 mod second_factor;
 mod swap;
 mod upstreams;
+mod walkthroughs;

@@ -155,3 +155,175 @@ async fn an_application_that_is_down_or_silent_is_told_apart() {
     assert_eq!(page.status, 502, "{}", page.body);
     assert!(page.body.contains("backend-unreachable"), "{}", page.body);
 }
+
+/// An application that counts what it is sent, sends what it is asked for, and speaks on where a
+/// WebSocket was agreed on.
+async fn busy_application() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+async fn serve(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut stream = tokio::io::BufReader::new(stream);
+            let _ = converse(&mut stream).await;
+        });
+    }
+}
+
+/// One connection, request after request.
+async fn converse(stream: &mut tokio::io::BufReader<TcpStream>) -> std::io::Result<()> {
+    use tokio::io::AsyncBufReadExt as _;
+
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let lower = head.to_ascii_lowercase();
+        if lower.contains("upgrade: websocket") {
+            let accept = lower.contains("sec-websocket-key: dghlihnhbxbszsbub25jzq==");
+            assert!(accept, "the key goes on as it came: {head}");
+            let agreed = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+            stream.write_all(agreed.as_bytes()).await?;
+            let mut piece = [0; 4096];
+            loop {
+                let read = stream.read(&mut piece).await?;
+                if read == 0 {
+                    return Ok(());
+                }
+                stream.write_all(&piece[..read]).await?;
+            }
+        }
+        let mut sent = 0_u64;
+        if lower.contains("transfer-encoding: chunked") {
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).await?;
+                let length = u64::from_str_radix(line.trim(), 16).expect("a chunk's length");
+                tokio::io::copy(&mut (&mut *stream).take(length + 2), &mut tokio::io::sink()).await?;
+                sent += length;
+                if length == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = lower.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()) {
+            let length = length.parse().expect("a length");
+            sent = tokio::io::copy(&mut (&mut *stream).take(length), &mut tokio::io::sink()).await?;
+        }
+        if lower.starts_with("get /big ") {
+            stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").as_bytes()).await?;
+            tokio::io::copy(&mut tokio::io::repeat(b'x').take(BIG), stream).await?;
+        } else {
+            let body = sent.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(head.as_bytes()).await?;
+        }
+    }
+}
+
+/// In bytes: more than the gateway may take of memory for it.
+const BIG: u64 = 256 << 20;
+
+/// What a process has in memory at most, in KiB.
+fn peak(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_any_length_goes_through_without_being_kept() {
+    let (listener, port) = busy_application().await;
+    let server = tokio::spawn(serve(listener));
+    let direct = Direct::before(Application::start().await, port);
+    let mut browser = Browser::new();
+    assert_eq!(direct.log_in(&mut browser, "/").await.status, 200);
+    let session = &browser.cookies("localhost")["vestibule-app-app"];
+    let before = peak(direct.gateway.id().expect("it runs"));
+    let head = |method: &str, more: &str| {
+        let host = format!("localhost:{}", direct.gateway.port);
+        format!(
+            "{method} HTTP/1.1\r\nHost: {host}\r\nCookie: vestibule-app-app={session}\r\nConnection: close\r\n{more}\r\n"
+        )
+    };
+    // Up, with a length and without one.
+    for chunked in [false, true] {
+        let mut stream = TcpStream::connect(("127.0.0.1", direct.gateway.port)).await.expect("a connection");
+        let more =
+            if chunked { "Transfer-Encoding: chunked\r\n".to_owned() } else { format!("Content-Length: {BIG}\r\n") };
+        stream.write_all(head("PUT /file", &more).as_bytes()).await.expect("sent");
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..BIG >> 20 {
+            if chunked {
+                stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.expect("sent");
+            }
+            stream.write_all(&piece).await.expect("sent");
+            if chunked {
+                stream.write_all(b"\r\n").await.expect("sent");
+            }
+        }
+        if chunked {
+            stream.write_all(b"0\r\n\r\n").await.expect("sent");
+        }
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.expect("an answer");
+        assert!(heard.ends_with(&format!("\r\n\r\n{BIG}")), "{chunked}: {heard}");
+    }
+    // And down.
+    let mut stream = TcpStream::connect(("127.0.0.1", direct.gateway.port)).await.expect("a connection");
+    stream.write_all(head("GET /big", "").as_bytes()).await.expect("sent");
+    let came = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.expect("an answer");
+    assert!(came > BIG, "{came}");
+    let grown = peak(direct.gateway.id().expect("it runs")) - before;
+    assert!(grown < 32 << 10, "{grown} KiB more for bodies of {} KiB", BIG >> 10);
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_goes_through_for_whoever_may_and_for_nobody_else() {
+    let (listener, port) = busy_application().await;
+    let server = tokio::spawn(serve(listener));
+    let direct = Direct::before(Application::start().await, port);
+    let mut browser = Browser::new();
+    assert_eq!(direct.log_in(&mut browser, "/").await.status, 200);
+    let session = &browser.cookies("localhost")["vestibule-app-app"];
+    let ask = |path: &str, more: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n",
+            direct.gateway.port
+        )
+    };
+    let cookie = format!("Cookie: vestibule-app-app={session}\r\n");
+    let mut stream = TcpStream::connect(("127.0.0.1", direct.gateway.port)).await.expect("a connection");
+    stream.write_all(ask("/socket", &cookie).as_bytes()).await.expect("sent");
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        heard.push(stream.read_u8().await.expect("an answer"));
+    }
+    let heard = String::from_utf8(heard).expect("text");
+    assert!(heard.starts_with("HTTP/1.1 101 "), "{heard}");
+    assert!(heard.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{heard}");
+    for message in [&b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..], &[7; 100_000]] {
+        stream.write_all(message).await.expect("sent");
+        let mut echoed = vec![0; message.len()];
+        stream.read_exact(&mut echoed).await.expect("an echo");
+        assert_eq!(echoed, message);
+    }
+    drop(stream);
+    // Without a session, on a hidden path, and for any other protocol there is none.
+    for (path, more) in [("/socket", ""), ("/hidden/socket", cookie.as_str()), ("//hidden/socket", cookie.as_str())] {
+        let heard = direct.raw(&ask(path, &format!("{more}X-End: 1\r\n"))).await;
+        assert!(!heard.starts_with("HTTP/1.1 101"), "{path}: {heard}");
+    }
+    let h2c = ask("/socket", &cookie).replace("Upgrade: websocket", "Upgrade: h2c");
+    let heard = direct.raw(&h2c).await;
+    assert!(heard.starts_with("HTTP/1.1 200 "), "h2c is no way past the gateway: {heard}");
+    server.abort();
+}
