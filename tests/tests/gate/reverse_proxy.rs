@@ -327,3 +327,44 @@ async fn a_websocket_goes_through_for_whoever_may_and_for_nobody_else() {
     assert!(heard.starts_with("HTTP/1.1 200 "), "h2c is no way past the gateway: {heard}");
     server.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_judged_as_http_1_is() {
+    let direct = Direct::start().await;
+    let mut browser = Browser::new();
+    assert_eq!(direct.log_in(&mut browser, "/").await.status, 200);
+    let session = &browser.cookies("localhost")["vestibule-app-app"];
+    let curl = |path: &str, more: &[&str]| {
+        let done = std::process::Command::new("curl")
+            .args([
+                "--silent",
+                "--http2-prior-knowledge",
+                "--path-as-is",
+                "--write-out",
+                "\n%{http_version} %{http_code}",
+            ])
+            .args(more)
+            .arg(format!("{}{path}", direct.site))
+            .output()
+            .expect("curl");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let cookie = format!("Cookie: vestibule-app-app={session}");
+    let passed = curl("/page?x=1", &["-H", &cookie, "-X", "POST", "--data", "hello"]);
+    assert!(passed.ends_with("\n2 200") && passed.contains("\"uri\":\"/page?x=1\""), "{passed}");
+    assert!(passed.contains("\"x-forwarded-user\":[\"alice\"]"), "{passed}");
+    // HTTP/2 may send a cookie in pieces (RFC 9113 §8.2.3); the application sees none of ours.
+    let crumbs = curl("/page", &["-H", "Cookie: theirs=1", "-H", &cookie]);
+    assert!(crumbs.ends_with("\n2 200") && crumbs.contains("\"cookie\":[\"theirs=1\"]"), "{crumbs}");
+    for (path, more, status) in [
+        ("/page", vec![], 302),
+        ("/hidden/x", vec!["-H", &cookie], 403),
+        ("/public/../hidden/x", vec!["-H", &cookie], 302),
+        ("/page", vec!["-H", &cookie, "-H", "X_Forwarded_User: admin"], 400),
+        ("/page", vec!["-H", &cookie, "-H", "Host: other.example"], 404),
+    ] {
+        let heard = curl(path, &more);
+        assert!(heard.ends_with(&format!("\n2 {status}")), "{path} {more:?}: {heard}");
+        assert!(!heard.contains("\"application\""), "{path} {more:?}: {heard}");
+    }
+}

@@ -120,10 +120,29 @@ fn fill(text: &str, config: &Config, application: &Application, forward_auth: &F
         ("127.0.0.1:3000".to_owned(), backend.to_owned()),
         ("127.0.0.1:8080".to_owned(), gateway),
     ];
+    pairs.extend(more_paths(forward_auth));
     pairs.extend(headers(&forward_auth.headers));
     pairs.push(("wiki".to_owned(), application.id.clone()));
     // The site's address is a Caddyfile's first line.
     format!("{}\n", replace(&format!("\n{text}"), &pairs).trim_matches('\n'))
+}
+
+/// What of the application's host leads to the gateway, where more does than in the example.
+fn more_paths(forward_auth: &ForwardAuth) -> Vec<(String, String)> {
+    let mut more = Vec::new();
+    if forward_auth.session_endpoint {
+        more.push("/api/session");
+    }
+    if forward_auth.oauth2_proxy {
+        more.push("/oauth2/(sign_in|start|sign_out|userinfo)");
+    }
+    let (searched, whole) = ("^/vestibule/(start|enter|logout)/", "/vestibule/(start|enter|logout)/.*");
+    let mut both = (searched.to_owned(), whole.to_owned());
+    for path in more {
+        both.0.push_str(&format!("|^{path}$"));
+        both.1.push_str(&format!("|{path}"));
+    }
+    vec![(searched.to_owned(), both.0), (whole.to_owned(), both.1)]
 }
 
 /// The identity headers in each spelling of the documentation. One that is not sent keeps its
@@ -209,6 +228,21 @@ mod tests {
         assert!(envoy.contains("- exact: remote-user\n"), "{envoy}");
         let haproxy = filled("HAProxy", more);
         assert!(haproxy[1].contains("\"remote-user\"") && haproxy[1].contains("http://127.0.0.1:9090"), "{haproxy:?}");
+    }
+
+    #[test]
+    fn what_is_switched_on_leads_to_the_gateway_too() {
+        for (proxy, wanted) in [
+            ("nginx", "location ~ ^/vestibule/(start|enter|logout)/|^/api/session$|^/oauth2/(sign_in|"),
+            ("Traefik", "PathRegexp(`^/vestibule/(start|enter|logout)/|^/api/session$|^/oauth2/("),
+            ("Caddy", "path_regexp ^/vestibule/(start|enter|logout)/|^/api/session$|^/oauth2/("),
+            ("Envoy", "regex: \"/vestibule/(start|enter|logout)/.*|/api/session|/oauth2/(sign_in|"),
+            ("HAProxy", "path_reg ^/vestibule/(start|enter|logout)/|^/api/session$|^/oauth2/("),
+        ] {
+            let text = filled(proxy, "session-endpoint = true\noauth2-proxy = true\n").concat();
+            assert!(text.contains(wanted), "{proxy}: {text}");
+            assert!(!filled(proxy, "").concat().contains("/api/session"), "{proxy}");
+        }
     }
 
     #[test]
