@@ -6,6 +6,7 @@ mod ended;
 mod forward_auth;
 mod pages;
 mod saml;
+mod second_factor;
 
 use std::{
     net::SocketAddr,
