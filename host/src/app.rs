@@ -83,8 +83,11 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = Arc::new(KeyRing::open(&config.keys, Arc::clone(&clock))?);
         keys.suits(&config)?;
-        let open_factors =
-            |configured: &config::SecondFactor| Factors::open(&configured.file, Arc::clone(&keys)).map(Arc::new);
+        let open_factors = |configured: &config::SecondFactor| {
+            let factors = Factors::open(&configured.file, Arc::clone(&keys))?;
+            factors.ready()?;
+            Ok::<_, FactorError>(Arc::new(factors))
+        };
         let factors = config.second_factor.as_ref().map(open_factors).transpose()?;
         let pseudonym = {
             let keys = Arc::clone(&keys);

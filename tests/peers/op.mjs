@@ -42,7 +42,7 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
   claims: {
     openid: ['sub'],
-    profile: ['name', 'given_name', 'family_name', 'preferred_username', 'department'],
+    profile: ['acr', 'name', 'given_name', 'family_name', 'preferred_username', 'department'],
     email: ['email', 'email_verified'],
     groups: ['groups', 'cognito:groups'],
   },

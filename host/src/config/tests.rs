@@ -558,6 +558,25 @@ fn local_accounts_need_a_file() {
 }
 
 #[test]
+fn a_second_factor_needs_a_file_and_a_name_that_apps_can_read() {
+    let section = |lines: &str| format!("{MINIMAL}\n[second-factor]\n{lines}");
+    let found = taken(&section("file = \"factors.json\"\n")).second_factor.unwrap();
+    assert_eq!(found.file, Path::new("/etc/vestibule/factors.json"));
+    assert_eq!((found.name, found.codes_per_minute), (None, 10));
+    assert!(taken(MINIMAL).second_factor.is_none());
+    for (lines, key) in [
+        ("", "second-factor"),
+        ("file = \"\"\n", "second-factor.file"),
+        ("file = \"f\"\nname = \"a:b\"\n", "second-factor.name"),
+        ("file = \"f\"\nname = \" \"\n", "second-factor.name"),
+        ("file = \"f\"\ncodes-per-minute = 0\n", "second-factor.codes-per-minute"),
+        ("file = \"f\"\nsecret = \"x\"\n", "second-factor"),
+    ] {
+        assert!(errors(&section(lines))[0].0.starts_with(key), "{lines}: {:?}", errors(&section(lines)));
+    }
+}
+
+#[test]
 fn refuses_targets_that_are_no_origin_or_too_wide() {
     for target in [
         ".com",

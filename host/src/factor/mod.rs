@@ -139,6 +139,15 @@ impl Factors {
         Ok(factors)
     }
 
+    /// Can the file be changed? Asked when the gateway starts, and not at somebody's first login.
+    ///
+    /// # Errors
+    ///
+    /// Where its folder is missing, or not this process's to write.
+    pub fn ready(&self) -> Result<(), FactorError> {
+        file::lock(&self.path).map(drop)
+    }
+
     /// Seals with the newest key what an older one sealed.
     fn seal_anew(&self) -> Result<(), FactorError> {
         if self.state()?.entries.values().all(|entry| self.keys.is_newest(&entry.secret)) {

@@ -76,6 +76,35 @@ fn each_time_step_counts_once_and_none_before_it_afterwards() {
 }
 
 #[test]
+fn a_code_that_comes_many_times_at_once_counts_once() {
+    let home = Home::new();
+    let (secret, codes) = enrolled(&home.open(), ANN);
+    let later = NOW + 60;
+    for code in [secret.shown(later), codes[0].expose().clone()] {
+        // Half of them in a process of their own, as far as the file can tell.
+        let factors = [home.open(), home.open()];
+        let passed = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..8)
+                .map(|number| {
+                    let (factors, code) = (&factors[number % 2], &code);
+                    scope.spawn(move || matches!(factors.prove(ANN, code, later).unwrap(), Outcome::Passed(_)))
+                })
+                .collect();
+            tries.into_iter().map(|one| one.join().unwrap()).filter(|passed| *passed).count()
+        });
+        assert_eq!(passed, 1);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_changed_is_refused_at_once() {
+    let home = Home::new();
+    home.open().ready().unwrap();
+    let nowhere = Factors::open(&home.folder.path().join("no/such/folder/factors.json"), home.ring()).unwrap();
+    assert!(matches!(nowhere.ready(), Err(FactorError::File { .. })));
+}
+
+#[test]
 fn guessing_is_locked_out_for_longer_each_time_and_never_for_ever() {
     let home = Home::new();
     let factors = home.open();

@@ -56,6 +56,7 @@ pub(crate) fn people() -> Value {
         },
         "bob": { "email": "bob@example.test", "email_verified": true, "preferred_username": "bob", "name": "Bob", "groups": [], "acr": "silver" },
         "nogroups": { "email": "n@example.test", "email_verified": true, "preferred_username": "nogroups", "name": "N" },
+        "liar": { "email": "l@example.test", "email_verified": true, "preferred_username": "liar", "name": "L", "acr": "urn:vestibule:second-factor" },
         "mallory": { "email": "mallory@evil.test", "email_verified": true, "preferred_username": "mallory", "name": "M", "groups": ["dev"] },
         "unverified": { "email": "u@example.test", "email_verified": false, "preferred_username": "unverified", "name": "U", "groups": ["dev"] },
         "twoats": { "email": "attacker@evil.test@example.test", "email_verified": true, "preferred_username": "twoats", "name": "T", "groups": [] },

@@ -76,18 +76,24 @@ impl Vault {
     }
 
     async fn sign_in(&self, browser: &mut Browser, page: Page) -> Page {
-        assert!(page.url.as_str().starts_with(&self.op.issuer), "{} {}\n{}", page.status, page.url, self.gateway.log());
-        let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
-        browser.submit(&form.with("login", "alice").with("password", "any")).await
+        self.sign_in_as(browser, page, "alice").await
     }
 
-    /// Sets a factor up from the page that asks for it: what comes last, the secret, the recovery codes.
-    async fn enrol(&self, browser: &mut Browser, page: Page) -> (Page, String, Vec<String>) {
+    async fn sign_in_as(&self, browser: &mut Browser, page: Page, name: &str) -> Page {
+        assert!(page.url.as_str().starts_with(&self.op.issuer), "{} {}\n{}", page.status, page.url, self.gateway.log());
+        let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
+        browser.submit(&form.with("login", name).with("password", "any")).await
+    }
+
+    /// Sets a factor up from the page that asks for it: what comes last, the secret, the recovery codes
+    /// and the code that was typed.
+    async fn enrol(&self, browser: &mut Browser, page: Page) -> (Page, String, (Vec<String>, String)) {
         let secret = secret(&page);
-        let shown = type_code(browser, &page, &code(&secret, 0)).await;
+        let typed = code(&secret, 0);
+        let shown = type_code(browser, &page, &typed).await;
         let codes = recovery_codes(&shown);
         let form = shown.forms().into_iter().next().expect("a way on");
-        (browser.submit(&form).await, secret, codes)
+        (browser.submit(&form).await, secret, (codes, typed))
     }
 }
 
@@ -142,7 +148,7 @@ async fn a_second_factor_is_set_up_proved_lost_and_reset() {
     let slip = type_code(&mut browser, &page, "000000").await;
     assert!(is_asking(&slip) && slip.body.contains("not the right code"), "{}", slip.body);
     assert_eq!(secret(&slip), key, "the same key");
-    let (page, _, codes) = scene.enrol(&mut browser, slip).await;
+    let (page, _, (codes, typed)) = scene.enrol(&mut browser, slip).await;
     assert_eq!((page.status.as_u16(), page.url.path()), (200, "/page"), "{}", page.body);
     let told = assertion(&page);
     assert_eq!((&told["acr"], &told["amr"]), (&json!(NAME), &json!(["otp", "mfa"])), "{told}");
@@ -157,7 +163,7 @@ async fn a_second_factor_is_set_up_proved_lost_and_reset() {
     let mut other = Browser::new();
     let page = scene.first(&mut other, &scene.vault).await;
     assert!(is_asking(&page) && !page.body.contains("id=\"secret\""), "{}", page.body);
-    let used = type_code(&mut other, &page, &code(&key, 0)).await;
+    let used = type_code(&mut other, &page, &typed).await;
     assert!(is_asking(&used) && used.body.contains("used before"), "{}", used.body);
     assert_eq!(type_code(&mut other, &used, &code(&key, 30)).await.status, 200);
 
@@ -291,11 +297,24 @@ async fn a_page_that_asks_for_a_code_is_not_gone_around() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_upstream_states_that_our_second_factor_was_passed() {
+    let scene = Vault::start().await;
+    for site in [&scene.vault, &scene.plain] {
+        let mut browser = Browser::new();
+        let page = browser.get(&format!("{site}/")).await;
+        let page = scene.sign_in_as(&mut browser, page, "liar").await;
+        assert_eq!((page.status.as_u16(), page.header("x-vestibule-reason")), (502, "acr-reserved"), "{}", page.body);
+        assert_ne!(browser.peek(&format!("{site}/")).await.status, 200);
+    }
+    assert_eq!(scene.gateway.events("authentication.refused").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guessing_codes_is_slow_and_keeps_nobody_out() {
     let scene = Vault::start().await;
     let mut browser = Browser::new();
     let page = scene.first(&mut browser, &format!("{}/", scene.vault)).await;
-    let (_, key, codes) = scene.enrol(&mut browser, page).await;
+    let (_, key, (codes, _)) = scene.enrol(&mut browser, page).await;
     let mut guesser = Browser::new();
     let page = scene.first(&mut guesser, &format!("{}/", scene.vault)).await;
     let near: Vec<String> = [-30, 0, 30, 60].iter().map(|later| code(&key, *later)).collect();

@@ -7,6 +7,7 @@ mod endpoint;
 mod forward_auth;
 mod pages;
 mod saml;
+mod second_factor;
 
 use std::{
     net::SocketAddr,

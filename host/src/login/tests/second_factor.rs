@@ -213,6 +213,19 @@ async fn demanded(gate: &Gate, browser: &mut Browser, max_age: Option<u32>) -> S
 }
 
 #[tokio::test]
+async fn the_upstream_is_not_asked_for_what_we_prove_ourselves() {
+    let gate = Gate::with(&[to("corp"), allow()], SECTION);
+    let mut browser = Browser::default();
+    match demanded(&gate, &mut browser, Some(600)).await {
+        Step::Leave { to, .. } => {
+            let asked: Vec<_> = to.query_pairs().map(|(name, _)| name.into_owned()).collect();
+            assert!(!asked.iter().any(|name| name == "acr_values" || name == "max_age"), "{to}");
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_remembered_login_is_proved_further_and_not_lengthened() {
     let gate = Gate::with(&[form(), allow()], SECTION);
     let mut browser = Browser::default();
