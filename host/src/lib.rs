@@ -12,6 +12,7 @@
 //! - [`policy`]: the sandbox; the only module that knows wasmtime
 //! - [`session`]: what a browser holds after a login: sealed cookies and tickets
 //! - [`downstream`]: how an identity reaches an application
+//! - [`logout`]: tells relying parties that a session is over
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
@@ -32,6 +33,7 @@ pub mod http;
 pub mod identity;
 pub mod keys;
 pub mod login;
+pub mod logout;
 pub mod policy;
 pub mod secret;
 pub mod server;

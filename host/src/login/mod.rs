@@ -61,7 +61,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Origin, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -178,6 +178,10 @@ pub enum Then {
     },
 }
 
+/// Tells relying parties that their session is over: the request that ended it, and who took part.
+/// It must not wait for anybody.
+pub type Farewell = Arc<dyn Fn(&str, Vec<Participant>) + Send + Sync>;
+
 /// What a [`Login`] is made of.
 pub struct Parts {
     /// The policies and the configuration.
@@ -190,6 +194,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who hears of the end of a session.
+    pub farewell: Farewell,
 }
 
 /// The login flow.
@@ -200,6 +206,7 @@ pub struct Login {
     /// ID tokens by single sign-on session, for `id_token_hint`. Here, and in no cookie.
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
     opened: Opened,
+    participants: Participants,
     revoked: Revoked,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
@@ -217,6 +224,7 @@ impl Login {
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
             opened: Opened::default(),
+            participants: Participants::default(),
             revoked: Revoked::default(),
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
@@ -340,6 +348,11 @@ impl Login {
     #[must_use]
     pub fn lives(&self, origin: &Origin) -> bool {
         !self.revoked.covers(origin, self.parts.clock.now())
+    }
+
+    /// A relying party was given a session: it will hear when that is over.
+    pub fn joined(&self, request: &str, participant: Participant) {
+        self.do_joined(request, participant);
     }
 
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.

@@ -366,6 +366,8 @@ mod tests {
                 scopes: vec![],
                 id_token_algorithm: "ES256".into(),
                 refresh_tokens: false,
+                backchannel_logout_uri: None,
+                backchannel_logout_session_required: false,
             }),
             ..application(&[])
         };

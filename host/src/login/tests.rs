@@ -1,7 +1,11 @@
 //! Requirements on the flow as a whole: real policies in the real sandbox, real cookies,
 //! local accounts; an upstream that is never reached.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +20,7 @@ use crate::{
         Generations,
         testing::{Bytes, Guest, TEXT, engine},
     },
-    session::{self, SetCookie, testing},
+    session::{self, Participant, SetCookie, testing},
     upstream::hash_password,
 };
 
@@ -80,6 +84,8 @@ struct Gate {
     clock: Arc<ManualClock>,
     generations: Arc<Generations>,
     login: Login,
+    /// Who was told of the end of a session.
+    told: Arc<Mutex<Vec<Participant>>>,
 }
 
 impl Gate {
@@ -139,14 +145,19 @@ impl Gate {
         let upstreams = Upstreams::new(&config.fetch, clock.clone()).unwrap();
         let generations = Arc::new(Generations::open(config, engine(|_| {}), clock.clone(), Box::new(|_| {})));
         assert_eq!(generations.current().unavailable(), BTreeMap::new());
+        let told = Arc::new(Mutex::new(Vec::new()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
             audit: Arc::new(audit),
             clock: clock.clone(),
+            farewell: {
+                let told = Arc::clone(&told);
+                Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
+            },
         });
-        Self { folder, clock, generations, login }
+        Self { folder, clock, generations, login, told }
     }
 
     /// The recorded events of one kind.
@@ -803,6 +814,48 @@ async fn a_silent_login_shows_nothing() {
     let silent = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
     assert!(matches!(silent.step, Step::Admitted { .. }), "with single sign-on");
     assert_eq!(gate.clock.now(), testing::NOW);
+}
+
+#[tokio::test]
+async fn whoever_took_part_is_told_when_the_session_ends_even_where_it_ended_before() {
+    let gate = Gate::with(
+        &[form(), allow()],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n",
+    );
+    let wanted = Wanted {
+        application: "op".into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        silent: false,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted).await;
+    let login = form_of(browser.keep(GATE, begun));
+    let Step::Admitted { origin, .. } = gate.password(&mut browser, &login, PASSWORD).await else { panic!("no") };
+    let participant = |client_id: &str| Participant {
+        tenant: "default".into(),
+        application: "op".into(),
+        client_id: client_id.into(),
+        mark: None,
+        subject: "s".into(),
+        origin: (*origin).clone(),
+    };
+    let told = || -> Vec<String> { gate.told.lock().unwrap().drain(..).map(|gone| gone.client_id).collect() };
+    gate.login.joined("r", participant("one"));
+    gate.login.joined("r", participant("two"));
+    assert!(told().is_empty());
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert_eq!(told(), ["one", "two"]);
+    // Its code came out while the session ended.
+    gate.login.joined("r", participant("late"));
+    assert_eq!(told(), ["late"]);
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert!(told().is_empty(), "once");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod login;
 mod logout;
+mod logout_sent;
 mod provider;
 mod registration;
 mod reverse_proxy;

@@ -65,6 +65,8 @@ impl Provider {
                 scopes: registered.scopes.clone(),
                 id_token_algorithm: registered.id_token_signed_response_alg.clone(),
                 refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
+                backchannel_logout_uri: registered.backchannel_logout_uri.clone(),
+                backchannel_logout_session_required: registered.backchannel_logout_session_required,
             }),
             // What is no hash is nobody's secret: it must not become a client without one.
             mark: Some(registered.mark()),

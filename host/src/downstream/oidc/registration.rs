@@ -68,6 +68,9 @@ struct Asked {
     redirect_uris: Vec<String>,
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
+    backchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    backchannel_logout_session_required: bool,
     scopes: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     id_token_signed_response_alg: Option<String>,
@@ -154,6 +157,13 @@ impl Provider {
             return Err(invalid("redirect_uris", "no code can be sent anywhere: expected at least one URL"));
         }
         let post_logout_redirect_uris = uris("post_logout_redirect_uris", &asked.post_logout_redirect_uris)?;
+        let backchannel_logout_uri = asked
+            .backchannel_logout_uri
+            .map(|text| config::redirect_uri(&text).map_err(|detail| invalid("backchannel_logout_uri", detail)))
+            .transpose()?;
+        if asked.backchannel_logout_session_required && backchannel_logout_uri.is_none() {
+            return Err(invalid("backchannel_logout_session_required", "there is no backchannel_logout_uri"));
+        }
         let grant_types = asked.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
         among("grant_types", &grant_types, &["authorization_code", "refresh_token"])?;
         if !grant_types.iter().any(|grant| grant == "authorization_code") {
@@ -181,6 +191,8 @@ impl Provider {
             grant_types,
             redirect_uris,
             post_logout_redirect_uris,
+            backchannel_logout_uri,
+            backchannel_logout_session_required: asked.backchannel_logout_session_required,
             scopes,
             token_endpoint_auth_method: method,
             id_token_signed_response_alg: algorithm,
@@ -282,7 +294,7 @@ fn among(field: &str, values: &[String], known: &[&str]) -> Result<(), Registrat
 
 /// What may be shown of a registration.
 fn shown(registration: &Registration) -> Value {
-    json!({
+    let mut shown = json!({
         "client_id": registration.client_id,
         "client_name": registration.client_name,
         "client_id_issued_at": registration.client_id_issued_at,
@@ -292,7 +304,13 @@ fn shown(registration: &Registration) -> Value {
         "scopes": registration.scopes,
         "token_endpoint_auth_method": registration.token_endpoint_auth_method,
         "id_token_signed_response_alg": registration.id_token_signed_response_alg,
-    })
+    });
+    if let (Some(to), Some(members)) = (&registration.backchannel_logout_uri, shown.as_object_mut()) {
+        members.insert("backchannel_logout_uri".to_owned(), json!(to));
+        let required = json!(registration.backchannel_logout_session_required);
+        members.insert("backchannel_logout_session_required".to_owned(), required);
+    }
+    shown
 }
 
 /// In lower case.
