@@ -14,6 +14,7 @@ use crate::{
     http,
     keys::{KeyError, KeyRing},
     login::{Login, Parts},
+    logout::{self, Farewells},
     policy::{Cache, CacheError, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError},
     server,
     upstream::{UpstreamError, Upstreams},
@@ -26,6 +27,8 @@ pub struct App {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     login: Arc<Login>,
+    provider: Arc<Provider>,
+    farewells: Arc<Farewells>,
     /// Ends with the gateway.
     _watch: Watch,
 }
@@ -106,6 +109,16 @@ impl App {
         };
         let generations = Arc::new(Generations::open(config, engine, Arc::clone(&clock), listener));
         let watch = Watch::start(Arc::clone(&generations))?;
+        let provider = Arc::new(Provider::new(Arc::clone(&keys), Arc::clone(&clock)));
+        let farewells = Arc::new(Farewells::new(logout::Parts {
+            config: {
+                let generations = Arc::clone(&generations);
+                Arc::new(move || Arc::clone(generations.current().config()))
+            },
+            provider: Arc::clone(&provider),
+            upstreams: Arc::clone(&upstreams),
+            audit: Arc::clone(&audit),
+        }));
         let login = Arc::new(Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams,
@@ -113,9 +126,13 @@ impl App {
             factors,
             audit,
             clock: Arc::clone(&clock),
+            farewell: {
+                let farewells = Arc::clone(&farewells);
+                Arc::new(move |request: &str, gone| farewells.tell(request, gone))
+            },
         }));
         let config = Arc::clone(generations.current().config());
-        Ok(Self { config, generations, keys, clock, login, _watch: watch })
+        Ok(Self { config, generations, keys, clock, login, provider, farewells, _watch: watch })
     }
 
     /// The configuration that the gateway began with.
@@ -160,7 +177,7 @@ impl App {
         let router = Arc::new(http::Router::new(http::Parts {
             login: Arc::clone(&self.login),
             passports: Passports::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
-            provider: Provider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
+            provider: Arc::clone(&self.provider),
             identity_provider: IdentityProvider::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
         }));
         let answer = move |peer, request| {
@@ -168,6 +185,7 @@ impl App {
             async move { router.answer(Some(peer), request).await }
         };
         server::serve(&self.config.server, listener, answer, stop).await;
+        self.farewells.close().await;
         reloads.abort();
         // The watch waits for its thread, which may be building a generation.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;

@@ -13,6 +13,7 @@
 //! - [`factor`]: our own second factor, for upstreams that have none
 //! - [`session`]: what a browser holds after a login: sealed cookies and tickets
 //! - [`downstream`]: how an identity reaches an application
+//! - [`logout`]: tells relying parties that a session is over
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`jose`]: what others sign, and their keys; pure, too
@@ -36,6 +37,7 @@ pub mod identity;
 pub mod jose;
 pub mod keys;
 pub mod login;
+pub mod logout;
 pub mod policy;
 pub mod secret;
 pub mod server;

@@ -6,8 +6,10 @@
 //
 // Prints one JSON line when it is ready. GET /login begins a login; its query is asked for, too. Its end, /cb, answers with what
 // came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
-// ends the session at the provider.
+// ends the session at the provider. POST /backchannel takes a logout token, which npm `jose` verifies; the
+// first `failures` of them it answers with 503. GET /sessions says which sessions live, and what was told.
 import http from 'node:http';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 
 const settings = JSON.parse(process.env.RP_SETTINGS);
@@ -29,6 +31,10 @@ const own = `http://127.0.0.1:${settings.port}`;
 const pending = new Map();
 let config;
 let last;
+let failures = settings.failures ?? 0;
+let keys;
+const sessions = new Set();
+const told = [];
 
 const failure = async (what) => {
   try {
@@ -68,6 +74,7 @@ const complete = async (url) => {
   const tokens = await client.authorizationCodeGrant(config, url, checks);
   last = tokens.id_token;
   const claims = tokens.claims();
+  sessions.add(claims.sid);
   const report = {
     server: config.serverMetadata(),
     claims,
@@ -90,6 +97,28 @@ const complete = async (url) => {
   return report;
 };
 
+// OpenID Connect Back-Channel Logout 1.0 §2.6.
+const loggedOut = async (request) => {
+  let body = '';
+  for await (const chunk of request) body += chunk;
+  const token = new URLSearchParams(body).get('logout_token');
+  const { issuer, jwks_uri } = config.serverMetadata();
+  keys ??= createRemoteJWKSet(new URL(jwks_uri));
+  const { payload, protectedHeader } = await jwtVerify(token, keys, {
+    issuer,
+    audience: settings.client_id,
+    typ: 'logout+jwt',
+    algorithms: [settings.algorithm ?? 'ES256'],
+    requiredClaims: ['iat', 'exp', 'jti', 'events', 'sid', 'sub'],
+    maxTokenAge: 120,
+  });
+  if (!payload.events['http://schemas.openid.net/event/backchannel-logout']) throw new Error('no logout token');
+  if ('nonce' in payload) throw new Error('a nonce');
+  told.push({ ...payload, token, type: request.headers['content-type'], taken: failures <= 0 });
+  if (failures-- > 0) return 503;
+  return sessions.delete(payload.sid) ? 200 : 400;
+};
+
 const server = http.createServer(async (request, response) => {
   const url = new URL(request.url, own);
   try {
@@ -97,6 +126,10 @@ const server = http.createServer(async (request, response) => {
       response.writeHead(303, { location: (await begin(Object.fromEntries(url.searchParams))).href }).end();
     } else if (url.pathname === '/cb') {
       response.end(JSON.stringify(await complete(url)));
+    } else if (url.pathname === '/backchannel' && request.method === 'POST') {
+      response.writeHead(await loggedOut(request), { 'cache-control': 'no-store' }).end();
+    } else if (url.pathname === '/sessions') {
+      response.end(JSON.stringify({ sessions: [...sessions], told }));
     } else if (url.pathname === '/refresh') {
       const token = url.searchParams.get('token');
       response.end(JSON.stringify({ refused: await failure(() => client.refreshTokenGrant(config, token)) }));

@@ -99,12 +99,13 @@ const PLAIN_CLAIMS: [&str; 23] = [
 ];
 
 /// Fields of our own types that tell nothing of a person.
-const PLAIN_FIELDS: [&str; 27] = [
+const PLAIN_FIELDS: [&str; 28] = [
     "acr",
     "acrvalues",
     "added",
     "amr",
     "application",
+    "attempt",
     "choose",
     "client",
     "dropped",

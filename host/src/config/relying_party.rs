@@ -30,6 +30,10 @@ pub struct OidcClient {
     pub id_token_algorithm: String,
     /// `grant-types` has `refresh_token`: it gets refresh tokens; default false.
     pub refresh_tokens: bool,
+    /// `backchannel-logout-uri`: where it is told that a session is over.
+    pub backchannel_logout_uri: Option<Url>,
+    /// `backchannel-logout-session-required`; every logout token names the session in any case.
+    pub backchannel_logout_session_required: bool,
 }
 
 /// How a relying party proves who it is (OIDC Core §9).
@@ -88,6 +92,11 @@ pub(super) struct RawOidc {
     /// How it gets tokens: `authorization_code`, and `refresh_token` where it may renew them without the person for
     /// as long as the session that was decided; default `authorization_code` alone.
     grant_types: Option<BTreeSet<GrantType>>,
+    /// Where the gateway itself tells it that a session is over, with a logout token (OpenID Connect Back-Channel
+    /// Logout). A private address must be in `fetch.allow-private-addresses`.
+    backchannel_logout_uri: Option<String>,
+    /// Does it need the session's `sid` in the logout token? Every one has it.
+    backchannel_logout_session_required: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -130,6 +139,13 @@ impl RawOidc {
         if self.redirect_uris.as_ref().is_some_and(Vec::is_empty) {
             check.error(&join(section, "redirect-uris"), "no code can be sent anywhere", "at least one URL", "");
         }
+        let logout = join(section, "backchannel-logout-uri");
+        let backchannel_logout_uri = check.url_opt(&logout, self.backchannel_logout_uri.as_deref(), UrlUse::Redirect);
+        if self.backchannel_logout_session_required && self.backchannel_logout_uri.is_none() {
+            let message = "it is told of no logout";
+            let hint = "add `backchannel-logout-uri`";
+            check.error(&join(section, "backchannel-logout-session-required"), message, "", hint);
+        }
         let client_id = self.client_id.unwrap_or_else(|| id.to_owned());
         // RFC 6749 appendix A.1: visible characters; we leave out the blank, too.
         if client_id.is_empty() || !client_id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -157,6 +173,8 @@ impl RawOidc {
             scopes,
             id_token_algorithm: id_token_algorithm.to_owned(),
             refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
+            backchannel_logout_uri,
+            backchannel_logout_session_required: self.backchannel_logout_session_required,
         })
     }
 }

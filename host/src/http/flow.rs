@@ -12,7 +12,7 @@ use crate::{
     decision::AccessRequest,
     login::{Answer, Check, Demand, FactorStep, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
-    session::Origin,
+    session::{Origin, Participant},
 };
 
 /// An answer that may have to wait for an upstream or a guest.
@@ -71,6 +71,7 @@ pub(super) trait Flow: Send + Sync + 'static {
     ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
     fn lives(&self, origin: &Origin) -> bool;
+    fn joined(&self, request: &str, participant: Participant);
     fn note<'a>(&'a self, visitor: &'a Visitor, event: Event) -> Eventually<'a, bool>;
     fn config(&self) -> Arc<Config>;
     fn jwks(&self) -> Value;
@@ -183,6 +184,10 @@ impl Flow for Arc<Login> {
 
     fn note<'a>(&'a self, visitor: &'a Visitor, event: Event) -> Eventually<'a, bool> {
         Box::pin(Login::note(self, visitor, event))
+    }
+
+    fn joined(&self, request: &str, participant: Participant) {
+        Login::joined(self, request, participant);
     }
 
     fn lives(&self, origin: &Origin) -> bool {

@@ -34,7 +34,7 @@ use crate::{
 pub(super) struct Gateway {
     pub(super) flow: Box<dyn Flow>,
     pub(super) passports: Passports,
-    pub(super) provider: Provider,
+    pub(super) provider: Arc<Provider>,
     pub(super) identity_provider: IdentityProvider,
     pub(super) pages: Pages,
     settings: ArcSwap<Settings>,
@@ -45,7 +45,7 @@ impl Gateway {
     pub(super) fn new(
         flow: impl Flow,
         passports: Passports,
-        provider: Provider,
+        provider: Arc<Provider>,
         identity_provider: IdentityProvider,
     ) -> Self {
         let settings = Settings::of(flow.config());

@@ -121,8 +121,16 @@ pub(super) fn admitted(
     request: &str,
     origin: Origin,
 ) -> Response {
-    match gateway.provider.grant(&asked.settings.config, admission, request, origin) {
-        Ok(to) => see_other(to.as_str()),
+    let config = &asked.settings.config;
+    let participant = gateway.provider.participant(config, admission, request, &origin);
+    match gateway.provider.grant(config, admission, request, origin) {
+        Ok(to) => {
+            // Before the code is out: a logout that comes now must reach it.
+            if let Some(participant) = participant {
+                gateway.flow.joined(&asked.id, participant);
+            }
+            see_other(to.as_str())
+        }
         Err(refused) => {
             tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
             Failure::BadRequest(refused.code).page(gateway, asked)

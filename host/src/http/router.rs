@@ -26,7 +26,7 @@ pub struct Parts {
     /// What an application's proxy gets to hand on.
     pub passports: Passports,
     /// What has been granted to relying parties.
-    pub provider: Provider,
+    pub provider: Arc<Provider>,
     /// What speaks to SAML service providers.
     pub identity_provider: IdentityProvider,
 }

@@ -68,14 +68,13 @@ impl Login {
     }
 
     async fn end_at_upstream(&self, turn: &Turn<'_>, upstream: &Upstream, ended: upstream::Ended, channel: Channel) {
-        let session = &turn.config.session;
-        let latest = turn.now + u64::from(session.lifetime.max(session.remember_lifetime));
         let upstream::Ended { issuer, which } = ended;
         let (over, subject) = match which {
             Which::Session(sid) => (Ended::Session(issuer.clone(), sid), String::new()),
             Which::Subject(subject) => (Ended::Subject(issuer.clone(), subject.clone()), subject),
         };
-        self.revoked.end_at_upstream(over, channel, latest, turn.now);
+        self.revoked.end_at_upstream(over.clone(), channel, turn.latest(), turn.now);
+        self.tell(&turn.visitor.request, self.participants.end_at_upstream(&over));
         let mut event = turn.event(Kind::SessionEnded);
         event.granted = true;
         event.upstream = Some(upstream.id.clone());

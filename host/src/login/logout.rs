@@ -11,7 +11,7 @@ use crate::{
     config::Application,
     decision::{Denial, DenyCode, Ending, Trace},
     keys::Purpose,
-    session::{Slot, Sso},
+    session::{Participant, Slot, Sso},
 };
 
 /// How long a logout may take at the upstream, in seconds.
@@ -115,11 +115,28 @@ impl Login {
         Answer::with(to.map_or(Step::LoggedOut, Step::Redirect), Vec::new())
     }
 
+    pub(super) fn do_joined(&self, request: &str, participant: Participant) {
+        let (config, now) = (self.config(), self.parts.clock.now());
+        let origin = participant.origin.clone();
+        let latest = now + u64::from(config.session.lifetime.max(config.session.remember_lifetime));
+        self.participants.join(participant, latest, now);
+        // The session may have ended since the decision: nobody must miss that.
+        if self.revoked.covers(&origin, now) {
+            self.tell(request, self.participants.end_origin(&origin, now));
+        }
+    }
+
+    /// Lets relying parties know, without waiting for any.
+    pub(super) fn tell(&self, request: &str, gone: Vec<Participant>) {
+        if !gone.is_empty() {
+            (self.parts.farewell)(request, gone);
+        }
+    }
+
     /// Ends the single sign-on session, and with it every session that came from it.
     fn end(&self, turn: &Turn<'_>, sso: &Sso) {
-        let session = &turn.config.session;
-        let latest = turn.now + u64::from(session.lifetime.max(session.remember_lifetime));
-        self.revoked.end(&sso.family, latest, turn.now);
+        self.revoked.end(&sso.family, turn.latest(), turn.now);
+        self.tell(&turn.visitor.request, self.participants.end(&sso.family, turn.now));
     }
 
     /// Asks the logout hook. Whatever comes of it, the logout goes on: a policy that fails

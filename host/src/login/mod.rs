@@ -66,7 +66,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Origin, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -186,6 +186,10 @@ pub enum Then {
     },
 }
 
+/// Tells relying parties that their session is over: the request that ended it, and who took part.
+/// It must not wait for anybody.
+pub type Farewell = Arc<dyn Fn(&str, Vec<Participant>) + Send + Sync>;
+
 /// What a [`Login`] is made of.
 pub struct Parts {
     /// The policies and the configuration.
@@ -200,6 +204,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who hears of the end of a session.
+    pub farewell: Farewell,
 }
 
 /// The login flow.
@@ -212,6 +218,7 @@ pub struct Login {
     /// Uses of second factors that are under way: each may hash.
     factor_uses: Arc<Semaphore>,
     opened: Opened,
+    participants: Participants,
     revoked: Revoked,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
@@ -231,6 +238,7 @@ impl Login {
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
             factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
             opened: Opened::default(),
+            participants: Participants::default(),
             revoked: Revoked::default(),
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
@@ -366,6 +374,11 @@ impl Login {
     #[must_use]
     pub fn lives(&self, origin: &Origin) -> bool {
         !self.revoked.covers(origin, self.parts.clock.now())
+    }
+
+    /// A relying party was given a session: it will hear when that is over.
+    pub fn joined(&self, request: &str, participant: Participant) {
+        self.do_joined(request, participant);
     }
 
     /// Gateway's host, `GET /logged-out?state=…`: the upstream sent the browser back.

@@ -1,7 +1,11 @@
 //! Requirements on the flow as a whole: real policies in the real sandbox, real cookies,
 //! local accounts; an upstream that is never reached.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +20,7 @@ use crate::{
         Generations,
         testing::{Bytes, Guest, TEXT, engine},
     },
-    session::{self, SetCookie, testing},
+    session::{self, Participant, SetCookie, testing},
     upstream::hash_password,
 };
 
@@ -82,6 +86,8 @@ struct Gate {
     clock: Arc<ManualClock>,
     generations: Arc<Generations>,
     login: Login,
+    /// Who was told of the end of a session.
+    told: Arc<Mutex<Vec<Participant>>>,
 }
 
 impl Gate {
@@ -144,6 +150,7 @@ impl Gate {
         assert_eq!(generations.current().unavailable(), BTreeMap::new());
         let factors =
             config_now.second_factor.as_ref().map(|it| Arc::new(Factors::open(&it.file, testing::keys()).unwrap()));
+        let told = Arc::new(Mutex::new(Vec::new()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
@@ -151,8 +158,12 @@ impl Gate {
             factors,
             audit: Arc::new(audit),
             clock: clock.clone(),
+            farewell: {
+                let told = Arc::clone(&told);
+                Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
+            },
         });
-        Self { folder, clock, generations, login }
+        Self { folder, clock, generations, login, told }
     }
 
     /// The recorded events of one kind.
@@ -836,6 +847,48 @@ async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it()
     assert!(matches!(gate.password(&mut browser, &login, PASSWORD).await, Step::Admitted { .. }));
     let refusal = refused(gate.login.begin(&browser.visitor(GATE), wanted("op", true)).await.step);
     assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "interaction-required"));
+}
+
+#[tokio::test]
+async fn whoever_took_part_is_told_when_the_session_ends_even_where_it_ended_before() {
+    let gate = Gate::with(
+        &[form(), allow()],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n",
+    );
+    let wanted = Wanted {
+        application: "op".into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        silent: false,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted).await;
+    let login = form_of(browser.keep(GATE, begun));
+    let Step::Admitted { origin, .. } = gate.password(&mut browser, &login, PASSWORD).await else { panic!("no") };
+    let participant = |client_id: &str| Participant {
+        tenant: "default".into(),
+        application: "op".into(),
+        client_id: client_id.into(),
+        mark: None,
+        subject: "s".into(),
+        origin: (*origin).clone(),
+    };
+    let told = || -> Vec<String> { gate.told.lock().unwrap().drain(..).map(|gone| gone.client_id).collect() };
+    gate.login.joined("r", participant("one"));
+    gate.login.joined("r", participant("two"));
+    assert!(told().is_empty());
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert_eq!(told(), ["one", "two"]);
+    // Its code came out while the session ended.
+    gate.login.joined("r", participant("late"));
+    assert_eq!(told(), ["late"]);
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert!(told().is_empty(), "once");
 }
 
 #[tokio::test]

@@ -38,6 +38,12 @@ impl<'a> Turn<'a> {
         Self { login, visitor, generation, config, now: login.parts.clock.now() }
     }
 
+    /// When the last of the sessions that live now has ended by itself.
+    pub(super) fn latest(&self) -> u64 {
+        let session = &self.config.session;
+        self.now + u64::from(session.lifetime.max(session.remember_lifetime))
+    }
+
     /// The application, and what a stranger hears who asks for one that is none.
     pub(super) fn application(&self, id: &str) -> Result<&Application, Refusal> {
         self.config

@@ -53,6 +53,11 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
         self.put(key, value, expires);
     }
 
+    /// All that is remembered, what has expired since then included.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|(_, value)| value)
+    }
+
     /// Is nothing remembered? What has expired counts until something is remembered anew.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -72,6 +77,11 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
     #[must_use]
     pub fn get(&self, key: &K, now: u64) -> Option<&V> {
         self.entries.get(key).filter(|(expires, _)| now < *expires).map(|(_, value)| value)
+    }
+
+    /// What is remembered of `key`, to be changed.
+    pub fn get_mut(&mut self, key: &K, now: u64) -> Option<&mut V> {
+        self.entries.get_mut(key).filter(|(expires, _)| now < *expires).map(|(_, value)| value)
     }
 
     /// Gives out the value and forgets it.

@@ -13,7 +13,7 @@
 //!
 //! `oidc` and `oauth2` put the steps in order; `local` has the gateway's own accounts;
 //! `logout` ends the session at the upstream, `ended` hears that it ended there; `fetch` is the only HTTP client, and
-//! `address` says where it may connect to. `docs/adr/0003-id-token-verification.md` says
+//! `address` says where it may connect to; `tell` brings our own logout tokens to relying parties. `docs/adr/0003-id-token-verification.md` says
 //! why the verifier is ours.
 //!
 //! This module decides nothing about a login: an identity that comes out of it is proved,
@@ -88,6 +88,7 @@
 //! | `kid-missing` | the ID token names no key, and several would fit |
 //! | `logout-event-missing` | the token's `events` does not make it a logout token |
 //! | `logout-id-malformed` | a logout token's `jti`, `sid` or `sub` is no short text |
+//! | `logout-not-taken` | a relying party answered a logout token with a refusal, or not at all well |
 //! | `logout-nobody` | a logout names neither a session nor a subject |
 //! | `logout-sid-needed` | `subject-claim` is another than `sub`, and the logout token has no `sid` |
 //! | `logout-template-malformed` | `logout-url` has an unknown placeholder or is no URL |
@@ -144,6 +145,7 @@ mod local;
 mod logout;
 mod oauth2;
 mod oidc;
+mod tell;
 mod token;
 mod userinfo;
 mod verify;
@@ -160,6 +162,7 @@ pub use email::{authoritative, is_address, is_within};
 pub use ended::{Ended, LogoutToken, Which};
 pub use error::UpstreamError;
 pub use local::{LocalAccounts, hash_password};
+pub use tell::Untold;
 
 use crate::{
     clock::Clock,
@@ -298,6 +301,15 @@ impl Upstreams {
             UpstreamKind::OAuth2(oauth2) => oauth2::complete(self, upstream, oauth2, exchange, callback).await,
             UpstreamKind::Oidc(oidc) => oidc::complete(self, upstream, oidc, exchange, callback).await,
         }
+    }
+
+    /// Brings one of our own logout tokens to a relying party (OIDC Back-Channel Logout §2.5).
+    ///
+    /// # Errors
+    ///
+    /// Where it was not taken, and whether another try is worth it.
+    pub async fn tell(&self, to: &Url, logout_token: &Secret<String>) -> Result<(), Untold> {
+        tell::tell(self, to, logout_token).await
     }
 
     /// Verifies a logout token of `upstream` (OIDC Back-Channel Logout §2.6). The caller sees to it

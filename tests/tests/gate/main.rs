@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod login;
 mod logout;
+mod logout_sent;
 mod oauth2_proxy;
 mod provider;
 mod registration;

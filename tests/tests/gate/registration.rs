@@ -149,6 +149,11 @@ async fn a06_a07_a_registration_that_is_wrong_is_told_which_field_and_why() {
         (json!({ "redirect_uris": ["https://*.rp.example/cb"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": ["HTTPS://RP.example/cb"] }), "redirect_uris[0]"),
         (json!({ "redirect_uris": [good], "post_logout_redirect_uris": ["/x"] }), "post_logout_redirect_uris[0]"),
+        (json!({ "redirect_uris": [good], "backchannel_logout_uri": "/x" }), "backchannel_logout_uri"),
+        (
+            json!({ "redirect_uris": [good], "backchannel_logout_session_required": true }),
+            "backchannel_logout_session_required",
+        ),
         (json!({ "redirect_uris": [] }), "redirect_uris"),
         (json!({}), "redirect_uris"),
         (json!({ "redirect_uris": [good], "grant_types": ["password"] }), "grant_types"),

@@ -172,7 +172,7 @@ impl Provider {
         Ok(error_url(&issuer, &request.redirect_uri, request.state.as_deref(), error, code))
     }
 
-    fn unseal(&self, sealed: &str) -> Result<AuthorizeRequest, Refused> {
+    pub(super) fn unseal(&self, sealed: &str) -> Result<AuthorizeRequest, Refused> {
         let refused = |detail: String| Refused { code: "authorize-request-invalid", detail };
         let bytes = self
             .keys

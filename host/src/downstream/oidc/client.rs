@@ -84,6 +84,8 @@ fn as_configured(registered: &Registration) -> OidcClient {
         scopes: registered.scopes.clone(),
         id_token_algorithm: registered.id_token_signed_response_alg.clone(),
         refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
+        backchannel_logout_uri: registered.backchannel_logout_uri.clone(),
+        backchannel_logout_session_required: registered.backchannel_logout_session_required,
     }
 }
 

@@ -41,6 +41,8 @@ impl Provider {
                 "sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash", "name", "given_name",
                 "family_name", "preferred_username", "email", "email_verified", "groups",
             ],
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
             "prompt_values_supported": ["none", "login"],
             "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false,

@@ -9,6 +9,7 @@
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
+//! | a client's `backchannel-logout-uri` | `back_channel.rs` | OIDC Back-Channel Logout §2 |
 //! | `/api/v1/organizations/{organization}/clients` | `registration.rs`, `registered.rs` | the words of RFC 7591 |
 //!
 //! Each organization is an issuer of its own: `https://GATEWAY/ORGANIZATION`, with all of these
@@ -21,6 +22,7 @@
 mod assertion;
 mod authn;
 mod authorize;
+mod back_channel;
 mod claims;
 mod client;
 mod discovery;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 pub use authorize::{Asked, AuthorizeRequest, Refused};
+pub use back_channel::Untellable;
 pub use client::{Known, known};
 pub use logout::Farewell;
 pub use registered::ClientsError;

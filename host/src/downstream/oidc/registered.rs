@@ -32,6 +32,12 @@ pub(super) struct Registration {
     /// Compared byte for byte.
     #[serde(default)]
     pub(super) post_logout_redirect_uris: Vec<Url>,
+    /// Where it is told that a session is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) backchannel_logout_uri: Option<Url>,
+    /// Does it need the session's `sid` there?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) backchannel_logout_session_required: bool,
     /// What it may ask for.
     pub(super) scopes: Vec<String>,
     /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`.
@@ -177,6 +183,8 @@ mod tests {
             grant_types: vec!["authorization_code".into()],
             redirect_uris: vec![Url::parse("https://rp.example/cb").unwrap()],
             post_logout_redirect_uris: vec![],
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
             scopes: vec!["openid".into()],
             token_endpoint_auth_method: "none".into(),
             id_token_signed_response_alg: "ES256".into(),

@@ -69,6 +69,9 @@ struct Asked {
     redirect_uris: Vec<String>,
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
+    backchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    backchannel_logout_session_required: bool,
     scopes: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     id_token_signed_response_alg: Option<String>,
@@ -156,6 +159,13 @@ impl Provider {
             return Err(invalid("redirect_uris", "no code can be sent anywhere: expected at least one URL"));
         }
         let post_logout_redirect_uris = uris("post_logout_redirect_uris", &asked.post_logout_redirect_uris)?;
+        let backchannel_logout_uri = asked
+            .backchannel_logout_uri
+            .map(|text| config::redirect_uri(&text).map_err(|detail| invalid("backchannel_logout_uri", detail)))
+            .transpose()?;
+        if asked.backchannel_logout_session_required && backchannel_logout_uri.is_none() {
+            return Err(invalid("backchannel_logout_session_required", "there is no backchannel_logout_uri"));
+        }
         let grant_types = asked.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
         among("grant_types", &grant_types, &["authorization_code", "refresh_token"])?;
         if !grant_types.iter().any(|grant| grant == "authorization_code") {
@@ -184,6 +194,8 @@ impl Provider {
             grant_types,
             redirect_uris,
             post_logout_redirect_uris,
+            backchannel_logout_uri,
+            backchannel_logout_session_required: asked.backchannel_logout_session_required,
             scopes,
             token_endpoint_auth_method: method,
             id_token_signed_response_alg: algorithm,
@@ -322,6 +334,11 @@ fn shown(registration: &Registration) -> Value {
     });
     if let (Some(jwks), Some(members)) = (&registration.jwks, shown.as_object_mut()) {
         members.insert("jwks".to_owned(), jwks.clone());
+    }
+    if let (Some(to), Some(members)) = (&registration.backchannel_logout_uri, shown.as_object_mut()) {
+        members.insert("backchannel_logout_uri".to_owned(), json!(to));
+        let required = json!(registration.backchannel_logout_session_required);
+        members.insert("backchannel_logout_session_required".to_owned(), required);
     }
     shown
 }

@@ -6,7 +6,7 @@ mod signer;
 use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{authorize::Asked, *};
@@ -636,4 +636,39 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
     assert_eq!(token(fields(&second, &refresh)), Err(TokenError::InvalidGrant));
     assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
     assert!(redeem(&second, &code(granted(&sealed()).unwrap())).is_ok());
+}
+
+#[test]
+fn a_logout_token_says_whose_session_is_over_and_can_be_taken_for_nothing_else() {
+    let op = Op::new();
+    let Asked::Login(request) = op.authorize(&RENEWING) else { panic!("not taken") };
+    let sealed = op.provider.seal(&request).unwrap();
+    let participant = op.provider.participant(&PARSED, &admission("renewing"), &sealed, &origin()).unwrap();
+    assert_eq!(op.provider.logout_token(&PARSED, &participant).unwrap().map(|_| ()), None, "it wants to hear nothing");
+
+    let mut config = PARSED.clone();
+    let HandOver::Oidc(client) = &mut config.applications.get_mut("renewing").unwrap().hand_over else { panic!() };
+    client.backchannel_logout_uri = Some(Url::parse("https://rp.example/backchannel").unwrap());
+    let (to, token) = op.provider.logout_token(&config, &participant).unwrap().unwrap();
+    assert_eq!(to.as_str(), "https://rp.example/backchannel");
+    let told = keys().verify("logout+jwt", token.expose()).unwrap();
+    let tokens = op.token(&op.code(&RENEWING), &RENEWING).unwrap();
+    let id_token = payload(text(&tokens, "id_token"));
+    for claim in ["iss", "aud", "sub", "sid"] {
+        assert_eq!(told[claim], id_token[claim], "{claim}");
+    }
+    assert_eq!((told["iat"].as_u64(), told["exp"].as_u64()), (Some(NOW), Some(NOW + 120)));
+    assert_eq!(told["events"], json!({ "http://schemas.openid.net/event/backchannel-logout": {} }));
+    assert!(told.get("nonce").is_none() && told["jti"].as_str().is_some_and(|id| id.len() >= 43), "{told}");
+    let (_, again) = op.provider.logout_token(&config, &participant).unwrap().unwrap();
+    assert_ne!(payload(again.expose())["jti"], told["jti"], "each counts once");
+
+    // Neither an ID token's hint nor an access token.
+    let hint = [("id_token_hint".to_owned(), token.expose().clone())];
+    assert_eq!(op.provider.farewell(&config, "default", &hint).unwrap_err().code, "id-token-hint-invalid");
+    assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken));
+
+    // Another registration of the same id is somebody else.
+    let another = crate::session::Participant { mark: Some([7; 32]), ..participant };
+    assert!(op.provider.logout_token(&config, &another).unwrap().is_none());
 }

@@ -40,7 +40,7 @@ use crate::{
     keys::{self, KeyRing},
     login::{Answer, Check, Class, Demand, FactorStep, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
-    session::{Origin, Session},
+    session::{Origin, Participant, Session},
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -168,7 +168,7 @@ impl Harness {
         let sign =
             Box::new(move |claims: &Value| Ok(format!("{}.{}", count.fetch_add(1, Ordering::SeqCst), claims["exp"])));
         let passports = Passports::signing(sign, Arc::clone(&clock) as _);
-        let provider = Provider::new(Arc::clone(&KEYS), Arc::clone(&clock) as _);
+        let provider = Arc::new(Provider::new(Arc::clone(&KEYS), Arc::clone(&clock) as _));
         let identity_provider = IdentityProvider::new(Arc::clone(&KEYS), Arc::clone(&clock) as _);
         let router = Router::of(Gateway::new(Arc::clone(&script), passports, provider, identity_provider));
         Self { router, script, clock, signed, peer: Some("10.0.0.1:40000".parse().unwrap()) }
@@ -411,6 +411,8 @@ impl Flow for Arc<Script> {
     fn lives(&self, _: &Origin) -> bool {
         true
     }
+
+    fn joined(&self, _: &str, _: Participant) {}
 
     fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
