@@ -5,7 +5,6 @@
 //! refused as a replay. What came of it is in the audit. Nothing here ends a session: it ended before.
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -71,6 +70,9 @@ struct Failure {
     may_pass: bool,
 }
 
+/// The gateway stops before it could be told.
+const STOPPED: Failure = Failure { code: "gateway-stopped", may_pass: false };
+
 impl Farewells {
     /// Nobody is to be told anything yet.
     #[must_use]
@@ -94,11 +96,13 @@ impl Farewells {
             let place = Arc::clone(&self.waiting).try_acquire_owned();
             let stop = self.stop.subscribe();
             tokio::spawn(async move {
-                let (Some(_alive), Ok(_place)) = (alive, place) else {
-                    let failure = Failure { code: "too-many-logouts", may_pass: false };
-                    return shared.record(Kind::LogoutGivenUp, &request, &participant, 0, Some(failure)).await;
+                let code = match (&alive, &place) {
+                    (Some(_), Ok(_)) => return shared.deliver(&request, &participant, stop).await,
+                    (Some(_), Err(_)) => "too-many-logouts",
+                    (None, _) => STOPPED.code,
                 };
-                shared.deliver(&request, &participant, stop).await;
+                let failure = Failure { code, may_pass: false };
+                shared.record(Kind::LogoutGivenUp, &request, &participant, 0, Some(failure)).await;
             });
         }
     }
@@ -120,10 +124,9 @@ impl Shared {
     /// Tries until it is taken, refused for good, or tried often enough.
     async fn deliver(&self, request: &str, participant: &Participant, stop: watch::Receiver<bool>) {
         for (attempt, delay) in (1..).zip(DELAYS.map(Some).into_iter().chain([None])) {
-            let stopped = Failure { code: "gateway-stopped", may_pass: false };
             let outcome = tokio::select! {
                 outcome = self.attempt(participant) => outcome,
-                () = stopping(stop.clone(), GRACE) => Err(stopped),
+                () = stopping(stop.clone(), GRACE) => Err(STOPPED),
             };
             let failure = match outcome {
                 Ok(false) => return,
@@ -137,7 +140,7 @@ impl Shared {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = stopping(stop.clone(), Duration::ZERO) => {
-                    return self.record(Kind::LogoutGivenUp, request, participant, attempt, Some(stopped)).await;
+                    return self.record(Kind::LogoutGivenUp, request, participant, attempt, Some(STOPPED)).await;
                 }
             }
         }
@@ -194,10 +197,8 @@ impl Shared {
 }
 
 /// Comes true `after` the gateway was told to stop.
-fn stopping(mut stop: watch::Receiver<bool>, after: Duration) -> impl Future<Output = ()> {
-    async move {
-        // Whoever could say so is gone: as good as a stop.
-        let _ = stop.wait_for(|stop| *stop).await;
-        tokio::time::sleep(after).await;
-    }
+async fn stopping(mut stop: watch::Receiver<bool>, after: Duration) {
+    // Whoever could say so is gone: as good as a stop.
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::time::sleep(after).await;
 }

@@ -88,8 +88,8 @@
 //! | `kid-missing` | the ID token names no key, and several would fit |
 //! | `logout-event-missing` | the token's `events` does not make it a logout token |
 //! | `logout-id-malformed` | a logout token's `jti`, `sid` or `sub` is no short text |
-//! | `logout-not-taken` | a relying party answered a logout token with a refusal, or not at all well |
 //! | `logout-nobody` | a logout names neither a session nor a subject |
+//! | `logout-not-taken` | a relying party answered a logout token with a refusal, or not at all well |
 //! | `logout-sid-needed` | `subject-claim` is another than `sub`, and the logout token has no `sid` |
 //! | `logout-template-malformed` | `logout-url` has an unknown placeholder or is no URL |
 //! | `logout-token-nonce` | the logout token has a `nonce`, as an ID token has |

@@ -22,6 +22,7 @@ fn every_code_has_a_row_and_every_row_a_code() {
         include_str!("../mod.rs"),
         include_str!("../oauth2.rs"),
         include_str!("../oidc.rs"),
+        include_str!("../tell.rs"),
         include_str!("../token.rs"),
         include_str!("../userinfo.rs"),
         include_str!("../verify.rs"),
