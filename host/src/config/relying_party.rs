@@ -30,6 +30,8 @@ pub struct OidcClient {
     pub id_token_algorithm: String,
     /// `grant-types` has `refresh_token`: it gets refresh tokens; default false.
     pub refresh_tokens: bool,
+    /// `require-pushed-authorization-requests`: its requests are pushed before a browser brings them; default false.
+    pub requires_pushed: bool,
 }
 
 /// How a relying party proves who it is (OIDC Core §9).
@@ -88,6 +90,9 @@ pub(super) struct RawOidc {
     /// How it gets tokens: `authorization_code`, and `refresh_token` where it may renew them without the person for
     /// as long as the session that was decided; default `authorization_code` alone.
     grant_types: Option<BTreeSet<GrantType>>,
+    /// Its authorization requests must be pushed to `/oidc/par` first (RFC 9126): what a browser could have changed is
+    /// refused.
+    require_pushed_authorization_requests: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -157,6 +162,7 @@ impl RawOidc {
             scopes,
             id_token_algorithm: id_token_algorithm.to_owned(),
             refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
+            requires_pushed: self.require_pushed_authorization_requests,
         })
     }
 }
@@ -233,7 +239,7 @@ mod tests {
             keys.map(|key| key.trim_start_matches("applications.web.oidc.").to_owned()).collect::<Vec<_>>()
         })?;
         match config.applications["web"].hand_over.clone() {
-            HandOver::Oidc(client) => Ok(*client),
+            HandOver::Oidc(client) => Ok(client),
             other => panic!("{other:?}"),
         }
     }

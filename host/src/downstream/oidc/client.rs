@@ -84,6 +84,7 @@ fn as_configured(registered: &Registration) -> OidcClient {
         scopes: registered.scopes.clone(),
         id_token_algorithm: registered.id_token_signed_response_alg.clone(),
         refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
+        requires_pushed: registered.require_pushed_authorization_requests,
     }
 }
 
