@@ -2,7 +2,7 @@
 //
 //   RP_SETTINGS='{"port":8000,"issuer":"…","client_id":"…","client_secret":"…","scope":"openid"}' node rp.mjs
 //
-// `authentication` says how it proves itself (`private_key_jwt` with `key`, a private JWK).
+// With `pushes`, it pushes its requests first. `authentication` says how it proves itself (`private_key_jwt` with `key`, a private JWK).
 //
 // Prints one JSON line when it is ready. GET /login begins a login; its query is asked for, too. Its end, /cb, answers with what
 // came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
@@ -56,7 +56,8 @@ const begin = async (more) => {
   );
   const [verifier, state, nonce] = [client.randomPKCECodeVerifier(), client.randomState(), client.randomNonce()];
   pending.set(state, { verifier, nonce });
-  return client.buildAuthorizationUrl(config, {
+  const build = settings.pushes ? client.buildAuthorizationUrlWithPAR : client.buildAuthorizationUrl;
+  return build(config, {
     redirect_uri: `${own}/cb`,
     scope: settings.scope,
     state,

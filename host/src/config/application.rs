@@ -49,7 +49,7 @@ pub enum HandOver {
     /// A reverse proxy asks for each request.
     ForwardAuth(ForwardAuth),
     /// The application is a relying party of our OIDC provider.
-    Oidc(Box<OidcClient>),
+    Oidc(OidcClient),
     /// The application is a service provider, and we are its SAML identity provider.
     Saml(Box<ServiceProvider>),
 }
@@ -251,9 +251,7 @@ impl RawApplication {
                 let forward_auth = raw.check(check, &join(&section, "forward-auth"));
                 Some(HandOver::ForwardAuth(ForwardAuth { proxy: proxy.flatten(), ..forward_auth }))
             }
-            (None, Some(raw), None) => {
-                raw.check(check, &join(&section, "oidc"), id).map(|client| HandOver::Oidc(Box::new(client)))
-            }
+            (None, Some(raw), None) => raw.check(check, &join(&section, "oidc"), id).map(HandOver::Oidc),
             (None, None, Some(raw)) => {
                 raw.check(check, &join(&section, "saml")).map(|provider| HandOver::Saml(Box::new(provider)))
             }

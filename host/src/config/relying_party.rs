@@ -34,6 +34,8 @@ pub struct OidcClient {
     pub backchannel_logout_uri: Option<Url>,
     /// `backchannel-logout-session-required`; every logout token names the session in any case.
     pub backchannel_logout_session_required: bool,
+    /// `require-pushed-authorization-requests`: its requests are pushed before a browser brings them; default false.
+    pub requires_pushed: bool,
 }
 
 /// How a relying party proves who it is (OIDC Core §9).
@@ -97,6 +99,9 @@ pub(super) struct RawOidc {
     backchannel_logout_uri: Option<String>,
     /// Does it need the session's `sid` in the logout token? Every one has it.
     backchannel_logout_session_required: bool,
+    /// Its authorization requests must be pushed to `/oidc/par` first (RFC 9126): what a browser could have changed is
+    /// refused.
+    require_pushed_authorization_requests: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -175,6 +180,7 @@ impl RawOidc {
             refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
             backchannel_logout_uri,
             backchannel_logout_session_required: self.backchannel_logout_session_required,
+            requires_pushed: self.require_pushed_authorization_requests,
         })
     }
 }
@@ -251,7 +257,7 @@ mod tests {
             keys.map(|key| key.trim_start_matches("applications.web.oidc.").to_owned()).collect::<Vec<_>>()
         })?;
         match config.applications["web"].hand_over.clone() {
-            HandOver::Oidc(client) => Ok(*client),
+            HandOver::Oidc(client) => Ok(client),
             other => panic!("{other:?}"),
         }
     }

@@ -189,11 +189,13 @@ pub(super) fn token_refused(error: Option<TokenError>) -> Response {
     let mut response = Response::new(Body::from(serde_json::json!({ "error": error.to_string() }).to_string()));
     *response.status_mut() = match error {
         TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
-        TokenError::InvalidGrant
+        TokenError::Authorization(_)
+        | TokenError::InvalidGrant
         | TokenError::InvalidRequest
         | TokenError::InvalidScope
         | TokenError::UnauthorizedClient
         | TokenError::UnsupportedGrantType => StatusCode::BAD_REQUEST,
+        TokenError::TooMany => StatusCode::TOO_MANY_REQUESTS,
         TokenError::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let headers = response.headers_mut();

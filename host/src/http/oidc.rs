@@ -30,7 +30,7 @@ use crate::{
 type Shared = State<Arc<Gateway>>;
 type Known = Extension<Asked>;
 
-/// Discovery, authorization, token, userinfo, logout: once for applications that name no
+/// Discovery, authorization, pushed requests, token, userinfo, logout: once for applications that name no
 /// organization, and once for each organization, below its name.
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     let one = |at: &str| {
@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
             .route(&at("/.well-known/openid-configuration"), get(discovery))
             .route(&at("/oidc/jwks.json"), get(jwks))
             .route(&at("/oidc/authorize"), get(authorize).post(authorize))
+            .route(&at("/oidc/par"), post(push))
             .route(&at("/oidc/token"), post(token))
             .route(&at("/oidc/introspect"), post(introspect))
             .route(&at("/oidc/revoke"), post(revoke))
@@ -148,6 +149,23 @@ pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Op
     }
     let to = gateway.provider.refuse(&asked.settings.config, sealed, &refusal.code).ok()?;
     Some(see_other(to.as_str()))
+}
+
+/// RFC 9126 §2.2: 201.
+async fn push(
+    State(gateway): Shared,
+    Extension(asked): Known,
+    organization: Organization,
+    request: Request,
+) -> Response {
+    let answer = of_a_client(&asked, request, |request| {
+        gateway.provider.push(&asked.settings.config, &organization.0, &request)
+    });
+    let mut response = answer.await.unwrap_or_else(|refused| refused);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    response
 }
 
 async fn token(

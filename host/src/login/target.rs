@@ -371,10 +371,10 @@ mod tests {
         let public_url = Url::parse("https://login.example.net/").unwrap();
         let uris = ["https://bye.example.org/out", "https://bye.example.org/q?a=1"].map(|uri| Url::parse(uri).unwrap());
         let rp = Application {
-            hand_over: HandOver::Oidc(Box::new(crate::config::OidcClient {
+            hand_over: HandOver::Oidc(crate::config::OidcClient {
                 post_logout_redirect_uris: uris.to_vec(),
                 ..crate::config::OidcClient::default()
-            })),
+            }),
             ..application(&[])
         };
         let target = |text: &str| read_after_logout(Some(&rp), &public_url, text).map(|url| url.to_string());

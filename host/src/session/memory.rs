@@ -64,6 +64,12 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
         self.entries.is_empty()
     }
 
+    /// How many are remembered; forgets what has expired.
+    pub fn count(&mut self, now: u64) -> usize {
+        self.forget_expired(now);
+        self.entries.len()
+    }
+
     /// Is `key` remembered?
     #[must_use]
     pub fn contains<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: u64) -> bool
@@ -136,6 +142,8 @@ mod tests {
         memory.insert(2, (), 20, 0).unwrap();
         assert_eq!(memory.insert(3, (), 30, 0), Err(Full(2)));
         assert_eq!(memory.insert(2, (), 25, 0), Ok(()), "what is known already may be renewed");
+        memory.insert(3, (), 30, 10).unwrap();
+        assert_eq!((memory.count(10), memory.count(25), memory.count(30)), (2, 1, 0));
         memory.insert(3, (), 30, 10).unwrap();
         assert!(!memory.contains(&1, 0) && memory.contains(&3, 10));
     }

@@ -140,3 +140,51 @@ async fn openid_client_proves_itself_with_a_key_in_place_of_a_secret() {
         assert!(page.status == 500 && page.body.contains("invalid_client"), "{}", page.body);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_pushes_its_requests_and_a_browser_cannot_change_them() {
+    let ports = [port(), port()];
+    let (key, public_key) = client_key("ES256");
+    let more = [
+        application(
+            "pushing",
+            "default",
+            ports[0],
+            &format!("require-pushed-authorization-requests = true\npublic-key = '{public_key}'"),
+        ),
+        application("acme-public", "acme", ports[1], ""),
+    ];
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let issuer = scene.gateway.url();
+    let more = json!({ "authentication": "private_key_jwt", "key": key, "pushes": true });
+    let pushing = RelyingParty::start(ports[0], settings(&issuer, "pushing", more));
+    let page = log_in(&scene, &mut Browser::new(), &pushing, "alice").await;
+    let told = page.json();
+    assert_eq!((page.status.as_u16(), &told["claims"]["aud"]), (200, &json!("pushing")), "{told}");
+    assert!(told["claims"]["groups"].as_array().is_some_and(|groups| groups.contains(&json!("jira-software-users"))));
+
+    // What the browser carries is an address and nothing else, and it is good once.
+    let mut browser = Browser::new();
+    let begun = browser.peek(&format!("{}/login", pushing.url)).await;
+    let to = begun.header("location").to_owned();
+    assert!(to.contains("request_uri=urn%3A") && !to.contains("redirect_uri") && !to.contains("scope"), "{to}");
+    let first = browser.get(&format!("{to}&scope=openid&redirect_uri=https%3A%2F%2Fevil.example%2F")).await;
+    assert!(first.url.as_str().starts_with(&scene.op.issuer), "{} {}", first.url, first.body);
+    let again = browser.get(&to).await;
+    assert!(again.status == 400 && again.body.contains("request-uri-unknown"), "{} {}", again.status, again.body);
+    let page = scene.sign_in(&mut browser, first, "alice").await;
+    assert_eq!(page.status, 200, "{} {}", page.url, page.body);
+
+    // By a query it gets nothing.
+    let query = format!(
+        "client_id=pushing&response_type=code&scope=openid&redirect_uri=http%3A%2F%2F127.0.0.1%3A{}%2Fcb",
+        ports[0]
+    );
+    let refused = Browser::new().peek(&format!("{issuer}/oidc/authorize?{query}")).await;
+    assert!(refused.header("location").contains("error=invalid_request"), "{refused:?}");
+
+    let more = json!({ "authentication": "none", "pushes": true });
+    let public = RelyingParty::start(ports[1], settings(&format!("{issuer}/acme"), "acme-public", more));
+    let page = log_in(&scene, &mut Browser::new(), &public, "alice").await;
+    assert_eq!((page.status.as_u16(), &page.json()["claims"]["aud"]), (200, &json!("acme-public")), "{}", page.body);
+}

@@ -107,11 +107,11 @@ impl Provider {
     }
 }
 
-/// The names that a client may call this provider by (RFC 7523 §3 item 3).
+/// The names that a client may call this provider by (RFC 7523 §3 item 3, RFC 9126 §2).
 fn audiences(config: &Config, organization: &str) -> Vec<String> {
     let issuer = issuer(config, organization);
-    let token = format!("{issuer}/oidc/token");
-    vec![issuer, token]
+    let endpoints = ["token", "par"].map(|endpoint| format!("{issuer}/oidc/{endpoint}"));
+    [vec![issuer], endpoints.to_vec()].concat()
 }
 
 /// Reads client credentials. None where they are missing, malformed, or given in two ways at once, which

@@ -4,9 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use url::Url;
 
-use super::{Provider, claims, client::Client, grants::Grant, issuer, limits};
+use super::{
+    Provider, claims,
+    client::Client,
+    grants::Grant,
+    issuer, limits, pushed,
+    token::{TokenError, TokenRequest},
+};
 use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token, session::Origin};
 
 /// A checked authorization request; it travels sealed while the person logs in.
@@ -66,25 +73,32 @@ impl Provider {
     #[must_use]
     pub fn authorize(&self, config: &Config, organization: &str, query: &[(String, String)]) -> Asked {
         let refused = |code, detail: &str| Asked::Refused(Refused { code, detail: detail.to_owned() });
-        let mut parameters = BTreeMap::new();
-        let mut repeated = None;
-        for (name, value) in query {
-            if parameters.insert(name.as_str(), value.as_str()).is_some() {
-                repeated = Some(name.as_str());
-            }
-        }
-        // Repeated, neither of these two says where an error may be sent.
-        if matches!(repeated, Some("client_id" | "redirect_uri")) {
-            return refused("repeated-parameter", "client_id and redirect_uri must be given once");
+        let (parameters, repeated) = once(query);
+        // Repeated, neither of these says where an error may be sent.
+        if matches!(repeated, Some("client_id" | "redirect_uri" | "request_uri")) {
+            return refused("repeated-parameter", "client_id, redirect_uri and request_uri must be given once");
         }
         let Some(client) = parameters.get("client_id").and_then(|id| self.find(config, organization, id)) else {
             return refused("unknown-client", "no application has this client_id");
         };
+        // What was pushed stands alone: whatever else is in the query came through a browser, and is not looked
+        // at (RFC 9126 §4, RFC 9101 §6.3).
+        if let Some(uri) = parameters.get("request_uri").filter(|uri| pushed::is_ours(uri)) {
+            return match self.pushed.take(&client, uri, self.clock.now()) {
+                Some(request) => Asked::Login(Box::new(request)),
+                None => refused("request-uri-unknown", "request_uri was used, is too old, or another client's"),
+            };
+        }
         let Some(redirect_uri) = parameters.get("redirect_uri").and_then(|uri| registered(&client, uri)) else {
             return refused("redirect-uri-not-registered", "redirect_uri must be one of the registered ones, exactly");
         };
         let state = parameters.get("state").map(|state| (*state).to_owned());
-        match check(&client, &redirect_uri, &parameters, repeated) {
+        let checked = if client.registration.requires_pushed {
+            Err(("invalid_request", "this client's requests must be pushed"))
+        } else {
+            check(&client, &redirect_uri, &parameters, repeated)
+        };
+        match checked {
             Ok(request) => Asked::Login(Box::new(request)),
             Err((error, description)) => Asked::Redirect(error_url(
                 &issuer(config, organization),
@@ -94,6 +108,29 @@ impl Provider {
                 description,
             )),
         }
+    }
+
+    /// Takes a request that a relying party pushes, after it proved who it is (RFC 9126 §2).
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenError`] says.
+    pub fn push(&self, config: &Config, organization: &str, request: &TokenRequest) -> Result<Value, TokenError> {
+        let client = self.client(config, organization, request)?;
+        let (parameters, repeated) = once(&request.fields);
+        // RFC 9126 §2.1: one that refers to another would be another's, or a circle.
+        if parameters.contains_key("request_uri") {
+            return Err(TokenError::InvalidRequest);
+        }
+        let redirect_uri = parameters.get("redirect_uri").and_then(|uri| registered(&client, uri));
+        let redirect_uri = redirect_uri.ok_or(TokenError::InvalidRequest)?;
+        let checked = check(&client, &redirect_uri, &parameters, repeated).map_err(|(error, description)| {
+            tracing::info!(error, description, "a pushed request is refused");
+            TokenError::Authorization(error)
+        })?;
+        let now = self.clock.now();
+        let uri = self.pushed.put(&client, checked, now)?;
+        Ok(json!({ "request_uri": uri, "expires_in": limits::PUSHED_LIFETIME }))
     }
 
     /// Seals a request for the time of the login.
@@ -182,6 +219,18 @@ impl Provider {
     }
 }
 
+/// The parameters by name, and one that came more than once.
+fn once(query: &[(String, String)]) -> (BTreeMap<&str, &str>, Option<&str>) {
+    let mut parameters = BTreeMap::new();
+    let mut repeated = None;
+    for (name, value) in query {
+        if parameters.insert(name.as_str(), value.as_str()).is_some() {
+            repeated = Some(name.as_str());
+        }
+    }
+    (parameters, repeated)
+}
+
 /// What the seal of an authorization request is bound to.
 const BINDING: &str = "authorize";
 
@@ -211,7 +260,7 @@ fn check(
         return Err(("request_not_supported", "request objects are not supported"));
     }
     if parameters.contains_key("request_uri") {
-        return Err(("request_uri_not_supported", "request objects are not supported"));
+        return Err(("request_uri_not_supported", "only what was pushed here has a request_uri"));
     }
     if parameters.get("response_type") != Some(&"code") {
         return Err(("unsupported_response_type", "response_type must be code"));

@@ -18,6 +18,8 @@ impl Provider {
         json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oidc/authorize"),
+            "pushed_authorization_request_endpoint": format!("{issuer}/oidc/par"),
+            "require_pushed_authorization_requests": false,
             "token_endpoint": format!("{issuer}/oidc/token"),
             "userinfo_endpoint": format!("{issuer}/oidc/userinfo"),
             "introspection_endpoint": format!("{issuer}/oidc/introspect"),

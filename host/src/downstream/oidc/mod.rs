@@ -5,6 +5,7 @@
 //! | `/.well-known/openid-configuration` | `discovery.rs` | OIDC Discovery §4 |
 //! | `/oidc/authorize` | `authorize.rs` | OIDC Core §3.1.2, RFC 7636, RFC 9207 |
 //! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3 and §12, RFC 6749 §5 and §6 |
+//! | `/oidc/par` | `authorize.rs`, `pushed.rs` | RFC 9126 |
 //! | client authentication at these | `authn.rs`, `assertion.rs` | OIDC Core §9, RFC 6749 §2.3, RFC 7523 |
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
@@ -29,6 +30,7 @@ mod discovery;
 mod grants;
 mod guesses;
 mod logout;
+mod pushed;
 mod registered;
 mod registration;
 mod replay;
@@ -62,6 +64,7 @@ use crate::{
 pub(super) use claims::subject;
 use grants::Grants;
 use guesses::Guesses;
+use pushed::Pushed;
 use registered::Registered;
 use replay::UsedIds;
 
@@ -73,6 +76,8 @@ mod limits {
     pub(super) const ACCESS_TOKEN_LIFETIME: u64 = 600;
     /// Of an ID token, in seconds.
     pub(super) const ID_TOKEN_LIFETIME: u64 = 600;
+    /// Of a request that was pushed, in seconds (RFC 9126 §2.2: 5 to 600).
+    pub(super) const PUSHED_LIFETIME: u64 = 60;
     /// Codes and access tokens alive at one time; the oldest go first.
     pub(super) const GRANTS_MAX: usize = 100_000;
     /// Of `state`, `nonce`, `login_hint` and the like, in bytes.
@@ -85,6 +90,7 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
     grants: Grants,
     guesses: Guesses,
+    pushed: Pushed,
     registered: Registered,
     used: UsedIds,
 }
@@ -98,6 +104,7 @@ impl Provider {
             clock,
             grants: Grants::new(limits::GRANTS_MAX),
             guesses: Guesses::default(),
+            pushed: Pushed::default(),
             registered: Registered::default(),
             used: UsedIds::default(),
         }

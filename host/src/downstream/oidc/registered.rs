@@ -49,6 +49,9 @@ pub(super) struct Registration {
     /// The keys that verify its assertions (RFC 7591 §2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwks: Option<Value>,
+    /// RFC 9126 §6.
+    #[serde(default)]
+    pub(super) require_pushed_authorization_requests: bool,
     /// When it was registered, in seconds since 1970-01-01 UTC.
     pub(super) client_id_issued_at: u64,
 }
@@ -190,6 +193,7 @@ mod tests {
             id_token_signed_response_alg: "ES256".into(),
             client_secret_sha256: None,
             jwks: None,
+            require_pushed_authorization_requests: false,
             client_id_issued_at: 1,
         }
     }

@@ -76,6 +76,8 @@ struct Asked {
     token_endpoint_auth_method: Option<String>,
     id_token_signed_response_alg: Option<String>,
     jwks: Option<Value>,
+    #[serde(default)]
+    require_pushed_authorization_requests: bool,
 }
 
 /// A client that may be registered, and the secret that nobody will see again.
@@ -201,6 +203,7 @@ impl Provider {
             id_token_signed_response_alg: algorithm,
             client_secret_sha256: secret.as_ref().map(|secret| hex(&sha256(&[secret.as_bytes()]))),
             jwks,
+            require_pushed_authorization_requests: asked.require_pushed_authorization_requests,
             client_id_issued_at: self.clock.now(),
         };
         Ok(Newcomer { registration, secret: secret.map(crate::secret::Secret::new) })
@@ -332,8 +335,13 @@ fn shown(registration: &Registration) -> Value {
         "token_endpoint_auth_method": registration.token_endpoint_auth_method,
         "id_token_signed_response_alg": registration.id_token_signed_response_alg,
     });
-    if let (Some(jwks), Some(members)) = (&registration.jwks, shown.as_object_mut()) {
-        members.insert("jwks".to_owned(), jwks.clone());
+    if let Some(members) = shown.as_object_mut() {
+        if let Some(jwks) = &registration.jwks {
+            members.insert("jwks".to_owned(), jwks.clone());
+        }
+        if registration.require_pushed_authorization_requests {
+            members.insert("require_pushed_authorization_requests".to_owned(), json!(true));
+        }
     }
     if let (Some(to), Some(members)) = (&registration.backchannel_logout_uri, shown.as_object_mut()) {
         members.insert("backchannel_logout_uri".to_owned(), json!(to));

@@ -1,6 +1,7 @@
 //! What relying parties and those who pretend to be one can ask of the provider.
 
 mod assertion;
+mod pushed;
 mod signer;
 
 use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::LazyLock};

@@ -38,6 +38,9 @@ impl TokenRequest {
 /// Why there are no tokens (RFC 6749 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// What the authorization endpoint would have told, of a request that is pushed (RFC 9126 §2.3).
+    #[error("{0}")]
+    Authorization(&'static str),
     /// The client did not prove who it is.
     #[error("invalid_client")]
     InvalidClient,
@@ -57,6 +60,9 @@ pub enum TokenError {
     /// A grant that this provider does not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// Too many requests of this client are waiting.
+    #[error("temporarily_unavailable")]
+    TooMany,
     /// Ours: no key, no randomness.
     #[error("server_error")]
     ServerError,
