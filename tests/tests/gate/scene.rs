@@ -17,7 +17,7 @@ use vestibule_tests::{
 
 /// The reverse proxies that are tried.
 #[derive(Debug)]
-pub(crate) enum Proxy {
+pub(crate) enum Running {
     Nginx { _nginx: Nginx, _folder: TempDir },
     Traefik { _traefik: Traefik, _folder: TempDir },
     Caddy { _caddy: Caddy, _folder: TempDir },
@@ -43,7 +43,7 @@ pub(crate) struct Scene {
     /// Where the browser finds the application.
     pub(crate) site: String,
     _application: Application,
-    _proxy: Proxy,
+    _proxy: Running,
 }
 
 /// Who can log in at the OpenID provider.
@@ -100,7 +100,7 @@ impl Scene {
         settings(&gateway);
         configure(&gateway, &op.issuer, &site, more);
         gateway.start();
-        let proxy = Proxy::start(with, &gateway, port, application.port);
+        let proxy = Running::start(with, &gateway, port, application.port);
         Self { gateway, op, site, _application: application, _proxy: proxy }
     }
 
@@ -198,7 +198,7 @@ pub(crate) fn nginx(gateway: &Gateway, port: u16, application: u16) -> String {
     snippet(gateway, "nginx", application).concat().replace("server {\n", &listen)
 }
 
-impl Proxy {
+impl Running {
     /// Starts it on `port`, as the documentation says.
     pub(crate) fn start(with: With, gateway: &Gateway, port: u16, application: u16) -> Self {
         let _folder = TempDir::new().expect("a folder");
