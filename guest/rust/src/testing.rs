@@ -423,3 +423,32 @@ pub fn settings_schema<S: JsonSchema>(file: impl AsRef<Path>) {
         file.display()
     );
 }
+
+/// The two native tests that a policy's settings want, in its module of tests: `settings.schema.json`
+/// is the schema that the type derives, and what `settings.toml` documents and the manifest's
+/// `settings-default` are its defaults. The type has `Default`, `PartialEq` and `Debug`; the crate
+/// has `toml` among its dev-dependencies.
+///
+/// ```ignore
+/// vestibule_policy::settings_tests!(Settings);
+/// ```
+#[macro_export]
+macro_rules! settings_tests {
+    ($settings:ty) => {
+        #[test]
+        fn the_schema_is_the_one_that_the_settings_derive() {
+            $crate::testing::settings_schema::<$settings>("settings.schema.json");
+        }
+
+        #[test]
+        fn the_documented_settings_are_the_defaults_and_the_manifest_has_the_same() {
+            let documented: $settings =
+                ::toml::from_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/settings.toml"))).unwrap();
+            assert_eq!(documented, <$settings>::default());
+            let manifest: ::toml::Table =
+                ::toml::from_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/policy.toml"))).unwrap();
+            let default: $settings = manifest["settings-default"].clone().try_into().unwrap();
+            assert_eq!(default, <$settings>::default());
+        }
+    };
+}

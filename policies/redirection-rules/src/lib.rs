@@ -154,21 +154,7 @@ vestibule_policy::export!(RedirectionRules: route);
 
 #[cfg(test)]
 mod tests {
-    use vestibule_policy::testing::settings_schema;
-
     use super::*;
 
-    #[test]
-    fn the_schema_is_the_one_that_the_settings_derive() {
-        settings_schema::<Settings>("settings.schema.json");
-    }
-
-    #[test]
-    fn the_documented_settings_are_the_defaults_and_the_manifest_has_the_same() {
-        let documented: Settings = toml::from_str(include_str!("../settings.toml")).unwrap();
-        assert_eq!(documented, Settings::default());
-        let manifest: toml::Table = toml::from_str(include_str!("../policy.toml")).unwrap();
-        let default: Settings = manifest["settings-default"].clone().try_into().unwrap();
-        assert_eq!(default, Settings::default());
-    }
+    vestibule_policy::settings_tests!(Settings);
 }
