@@ -151,12 +151,12 @@ impl Shared {
         let _turn = self.exchanges.acquire().await;
         let config = (self.parts.config)();
         let told = self.parts.provider.logout_token(&config, participant).map_err(|error| {
-            tracing::error!(client = participant.client_id, %error, "no logout token");
+            tracing::error!(client = participant.name(), %error, "no logout token");
             Failure { code: "logout-token-not-made", may_pass: true }
         })?;
         let Some((to, token)) = told else { return Ok(false) };
         self.parts.upstreams.tell(&to, &token).await.map(|()| true).map_err(|Untold { error, may_pass }| {
-            tracing::warn!(client = participant.client_id, %error, "a relying party did not take a logout");
+            tracing::warn!(client = participant.name(), %error, "a relying party did not take a logout");
             Failure { code: error.code, may_pass }
         })
     }
@@ -178,14 +178,14 @@ impl Shared {
             upstream: Some(participant.origin.upstream.clone()),
             session: Some(participant.origin.sid.clone()),
             input: Some(serde_json::json!({
-                "client": participant.client_id, "method": "back-channel-logout", "attempt": attempt,
+                "client": participant.name(), "method": "back-channel-logout", "attempt": attempt,
             })),
             outcome: failure.map(|failure| serde_json::json!({ "failed": failure.code })),
             ..Event::default()
         };
         if matches!(kind, Kind::LogoutGivenUp) {
             let code = failure.map_or("", |failure| failure.code);
-            tracing::error!(client = participant.client_id, code, "a relying party was not told of a logout");
+            tracing::error!(client = participant.name(), code, "a relying party was not told of a logout");
         }
         let audit = Arc::clone(&self.parts.audit);
         match tokio::task::spawn_blocking(move || audit.record(&event)).await {

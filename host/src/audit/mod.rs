@@ -80,13 +80,16 @@ pub enum Kind {
     /// A new generation was refused; the old one stays.
     #[serde(rename = "generation.refused")]
     GenerationRefused,
-    /// A relying party was told that a session is over, and took it.
+    /// An application was told by way of the browser that a session is over; it may still answer.
+    #[serde(rename = "logout.asked")]
+    LogoutAsked,
+    /// An application was told that a session is over, and took it.
     #[serde(rename = "logout.sent")]
     LogoutSent,
-    /// A relying party could not be told; it is tried again.
+    /// An application could not be told; it is tried again.
     #[serde(rename = "logout.failed")]
     LogoutFailed,
-    /// A relying party was not told, and will not be.
+    /// An application was not told, and will not be.
     #[serde(rename = "logout.given-up")]
     LogoutGivenUp,
     /// The gateway opened the log, and what it repaired.

@@ -40,10 +40,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
-pub use relying_party::{ClientMethod, OidcClient};
+pub use relying_party::{ClientMethod, OidcClient, hold_to_origins};
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
-pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};
+pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
 
 /// The whole configuration, checked.

@@ -34,6 +34,10 @@ pub struct OidcClient {
     pub backchannel_logout_uri: Option<Url>,
     /// `backchannel-logout-session-required`; every logout token names the session in any case.
     pub backchannel_logout_session_required: bool,
+    /// `frontchannel-logout-uri`: its page that ends its session in a frame of ours.
+    pub frontchannel_logout_uri: Option<Url>,
+    /// `frontchannel-logout-session-required`; every such address names the session in any case.
+    pub frontchannel_logout_session_required: bool,
     /// `require-pushed-authorization-requests`: its requests are pushed before a browser brings them; default false.
     pub requires_pushed: bool,
 }
@@ -99,6 +103,12 @@ pub(super) struct RawOidc {
     backchannel_logout_uri: Option<String>,
     /// Does it need the session's `sid` in the logout token? Every one has it.
     backchannel_logout_session_required: bool,
+    /// Its page that ends its session where the logout's page shows it in a frame (OpenID Connect Front-Channel
+    /// Logout), on the origin of one of `redirect-uris`. Browsers that keep cookies of other sites to themselves do not
+    /// log out that way: `backchannel-logout-uri` is better where it can be had.
+    frontchannel_logout_uri: Option<String>,
+    /// Does it need the session's `iss` and `sid` in that address? Every one has them.
+    frontchannel_logout_session_required: bool,
     /// Its authorization requests must be pushed to `/oidc/par` first (RFC 9126): what a browser could have changed is
     /// refused.
     require_pushed_authorization_requests: bool,
@@ -151,6 +161,16 @@ impl RawOidc {
             let hint = "add `backchannel-logout-uri`";
             check.error(&join(section, "backchannel-logout-session-required"), message, "", hint);
         }
+        let logout = join(section, "frontchannel-logout-uri");
+        let frontchannel_logout_uri = check.url_opt(&logout, self.frontchannel_logout_uri.as_deref(), UrlUse::Redirect);
+        if let Some(Err(expected)) = frontchannel_logout_uri.as_ref().map(|url| hold_to_origins(url, &redirect_uris)) {
+            check.error(&logout, "a page of somebody else", expected, "");
+        }
+        if self.frontchannel_logout_session_required && self.frontchannel_logout_uri.is_none() {
+            let message = "it is told of no logout in a frame";
+            let hint = "add `frontchannel-logout-uri`";
+            check.error(&join(section, "frontchannel-logout-session-required"), message, "", hint);
+        }
         let client_id = self.client_id.unwrap_or_else(|| id.to_owned());
         // RFC 6749 appendix A.1: visible characters; we leave out the blank, too.
         if client_id.is_empty() || !client_id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -180,9 +200,23 @@ impl RawOidc {
             refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
             backchannel_logout_uri,
             backchannel_logout_session_required: self.backchannel_logout_session_required,
+            frontchannel_logout_uri,
+            frontchannel_logout_session_required: self.frontchannel_logout_session_required,
             requires_pushed: self.require_pushed_authorization_requests,
         })
     }
+}
+
+/// OIDC Front-Channel Logout §2: scheme, host and port are those of an address that codes are sent to.
+///
+/// # Errors
+///
+/// What was expected.
+pub fn hold_to_origins(url: &Url, redirect_uris: &[Url]) -> Result<(), String> {
+    if redirect_uris.iter().any(|own| own.origin() == url.origin()) {
+        return Ok(());
+    }
+    Err("expected an address on the origin of one of the redirect URIs".to_owned())
 }
 
 /// Keys that verify, of which at least one can be used.

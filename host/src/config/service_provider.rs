@@ -26,8 +26,12 @@ pub struct ServiceProvider {
     pub acs_urls: Vec<Url>,
     /// `acs-indexes`: by which index a request may name each of them.
     pub acs_indexes: Vec<u16>,
-    /// `logout-url`: where logout responses are sent, by HTTP-Redirect.
+    /// `logout-url`: where logout requests are sent.
     pub logout_url: Option<Url>,
+    /// `logout-response-url`: where logout responses are sent; default `logout-url`.
+    pub logout_response_url: Option<Url>,
+    /// `logout-binding`: how both are sent.
+    pub logout_binding: LogoutBinding,
     /// `sp-certificates`: the public keys of its certificates (SubjectPublicKeyInfo, DER).
     pub public_keys: Vec<Vec<u8>>,
     /// `want-signed-requests`
@@ -44,6 +48,17 @@ pub struct ServiceProvider {
     pub authn_contexts: BTreeMap<String, String>,
     /// `attributes`
     pub attributes: AttributeNames,
+}
+
+/// How a browser brings a logout message to the service provider (SAML Bindings §3.4, §3.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogoutBinding {
+    /// HTTP-POST: by a form.
+    Post,
+    /// HTTP-Redirect: in the address.
+    #[default]
+    Redirect,
 }
 
 /// What names the subject.
@@ -91,8 +106,14 @@ pub(super) struct RawSaml {
     acs_urls: Option<Vec<String>>,
     /// The indexes by which the service provider's metadata has `acs-urls`, in their order; default 0, 1, 2 …
     acs_indexes: Option<Vec<u16>>,
-    /// Where the answer to a logout request goes (HTTP-Redirect). None refuses logout requests.
+    /// The service provider's single logout service: it is asked there to end its session when the person logs out
+    /// elsewhere, and gets the answers to its own logout requests.
     logout_url: Option<String>,
+    /// Where the answers to its own logout requests go, where that is another address (`ResponseLocation`). With this one
+    /// alone it is answered, and never asked. With neither its logout requests are refused.
+    logout_response_url: Option<String>,
+    /// How logout requests and answers are brought there.
+    logout_binding: LogoutBinding,
     /// Certificates (X.509, PEM) of the keys with which the service provider signs; several while it changes them.
     sp_certificates: Vec<Text>,
     /// Refuse authentication requests that are not signed. Those that are signed are checked in any case.
@@ -121,6 +142,8 @@ impl Default for RawSaml {
             acs_urls: None,
             acs_indexes: None,
             logout_url: None,
+            logout_response_url: None,
+            logout_binding: LogoutBinding::Redirect,
             sp_certificates: Vec::new(),
             want_signed_requests: false,
             allow_idp_initiated: false,
@@ -189,9 +212,14 @@ impl RawSaml {
             keyed.filter_map(|(index, text)| check.url(&format!("{key}[{index}]"), text, UrlUse::Redirect)).collect()
         });
         let logout_url = check.url_opt(&join(section, "logout-url"), self.logout_url.as_deref(), UrlUse::Redirect);
+        let answers = join(section, "logout-response-url");
+        let logout_response_url = check.url_opt(&answers, self.logout_response_url.as_deref(), UrlUse::Redirect);
         let public_keys = public_keys(check, &join(section, "sp-certificates"), &self.sp_certificates);
-        for (key, wanted) in [("want-signed-requests", self.want_signed_requests), ("logout-url", logout_url.is_some())]
-        {
+        for (key, wanted) in [
+            ("want-signed-requests", self.want_signed_requests),
+            ("logout-url", logout_url.is_some()),
+            ("logout-response-url", logout_response_url.is_some()),
+        ] {
             if wanted && self.sp_certificates.is_empty() {
                 let hint = "without `sp-certificates` no signature of the service provider can be checked";
                 check.error(&join(section, key), "signed requests need a certificate", "", hint);
@@ -210,7 +238,9 @@ impl RawSaml {
             entity_id: self.entity_id?,
             acs_urls: acs_urls?,
             acs_indexes,
+            logout_response_url: logout_response_url.or_else(|| logout_url.clone()),
             logout_url,
+            logout_binding: self.logout_binding,
             public_keys,
             want_signed_requests: self.want_signed_requests,
             allow_idp_initiated: self.allow_idp_initiated,

@@ -10,7 +10,7 @@ use crate::{
     audit::Event,
     config::Config,
     decision::AccessRequest,
-    login::{Answer, Check, Demand, FactorStep, Login, Refusal, UnverifiedCallback, Visitor, Wanted},
+    login::{Answer, Check, Demand, FactorStep, Login, NextRound, Refusal, UnverifiedCallback, Visitor, Wanted},
     secret::Secret,
     session::{Origin, Participant},
 };
@@ -53,6 +53,15 @@ pub(super) trait Flow: Send + Sync + 'static {
         visitor: &'a Visitor,
         application: Option<&'a str>,
         rd: Option<&'a str>,
+        begun_at: Option<&'a str>,
+    ) -> Eventually<'a, Answer>;
+    fn round<'a>(&'a self, visitor: &'a Visitor) -> Eventually<'a, NextRound>;
+    fn told<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: Option<&'a str>,
+        id: &'a str,
+        failed: Option<&'a str>,
     ) -> Eventually<'a, Answer>;
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer;
     fn may_attempt(&self, visitor: &Visitor) -> bool;
@@ -147,8 +156,23 @@ impl Flow for Arc<Login> {
         visitor: &'a Visitor,
         application: Option<&'a str>,
         rd: Option<&'a str>,
+        begun_at: Option<&'a str>,
     ) -> Eventually<'a, Answer> {
-        Box::pin(Login::logout(self, visitor, application, rd))
+        Box::pin(Login::logout(self, visitor, application, rd, begun_at))
+    }
+
+    fn round<'a>(&'a self, visitor: &'a Visitor) -> Eventually<'a, NextRound> {
+        Box::pin(Login::round(self, visitor))
+    }
+
+    fn told<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: Option<&'a str>,
+        id: &'a str,
+        failed: Option<&'a str>,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(Login::told(self, visitor, application, id, failed))
     }
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {

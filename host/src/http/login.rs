@@ -16,7 +16,7 @@ use super::{
     fields::Fields,
     form,
     gateway::{Asked, Gateway},
-    oidc,
+    logout, oidc,
     pages::Form,
     saml,
 };
@@ -152,7 +152,7 @@ pub(super) async fn callback(
 /// Gateway's host: `GET /logout?application=…&rd=…`
 pub(super) async fn logout(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
     visit_of_a_person(&gateway, &asked, Ok(Path(String::new())), request, async |visitor, _name, fields| {
-        Ok(gateway.flow.logout(visitor, fields.find("application"), fields.find("rd")).await)
+        Ok(logout::begin(&gateway, &asked, visitor, fields.find("application"), fields.find("rd")).await)
     })
     .await
 }
@@ -160,7 +160,7 @@ pub(super) async fn logout(State(gateway): Shared, Extension(asked): Known, requ
 /// The same as a form.
 pub(super) async fn logout_by_form(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
     submit(&gateway, &asked, Ok(Path(String::new())), request, Site::Gateway, async |visitor, _name, fields| {
-        Ok(gateway.flow.logout(visitor, fields.find("application"), fields.find("rd")).await)
+        Ok(logout::begin(&gateway, &asked, visitor, fields.find("application"), fields.find("rd")).await)
     })
     .await
 }
@@ -294,7 +294,7 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
     let pages = &gateway.pages;
     let mut response = match step {
         Step::Admitted { admission, request, origin } => match hand_over(asked, &admission.application) {
-            Some(HandOver::Saml(_)) => saml::admitted(gateway, asked, &admission, &request, &origin.sid),
+            Some(HandOver::Saml(_)) => saml::admitted(gateway, asked, &admission, &request, &origin),
             _ => oidc::admitted(gateway, asked, &admission, &request, *origin),
         },
         Step::AskIdentifier { login, application, identifier, error } => {
@@ -318,7 +318,7 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
             let form = Form { login: &login, application: &application, error };
             pages.second_factor(asked, &form, enrolment.as_ref())
         }
-        Step::LoggedOut => pages.logged_out(asked),
+        Step::LoggedOut { to, untold } => logout::over(gateway, asked, to.as_ref(), &untold),
         Step::Redirect(to) => see_other(to.as_str()),
         Step::Refused(refusal) => {
             let told = match refusal.application.as_deref().and_then(|id| hand_over(asked, id)) {

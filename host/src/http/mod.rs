@@ -16,6 +16,7 @@ mod form;
 mod forward_auth;
 mod gateway;
 mod login;
+mod logout;
 mod middleware;
 mod oauth2_proxy;
 mod oidc;

@@ -261,7 +261,7 @@ async fn logout(
             return Ok(Err(farewell));
         }
         let target = farewell.target.as_ref().map(url::Url::as_str);
-        Ok(Ok(gateway.flow.logout(&visitor, farewell.application.as_deref(), target).await))
+        Ok(Ok(gateway.flow.logout(&visitor, farewell.application.as_deref(), target, None).await))
     };
     match answer.await {
         Ok(Ok(answer)) => respond(&gateway, &asked, Ok(answer)),

@@ -4,7 +4,7 @@
 //! Words for reasons come from `pages/words.toml` alone. What a guest, an upstream or a
 //! browser said is never shown; of a reason there is the code, which is checked to be one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::{
     body::Body,
@@ -18,18 +18,20 @@ use url::Url;
 
 use super::{gateway::Asked, qr};
 use crate::{
-    downstream::saml::Delivery,
+    downstream::saml::{Delivery, Outbound},
     login::{Choice, Enrolment, FormError},
     secret::{Secret, random_bytes},
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 20] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
     ("factor.html", include_str!("pages/factor.html")),
     ("failure.html", include_str!("pages/failure.html")),
+    ("frames.html", include_str!("pages/frames.html")),
+    ("frames.js", include_str!("pages/frames.js")),
     ("identifier.html", include_str!("pages/identifier.html")),
     ("layout.html", include_str!("pages/layout.html")),
     ("local.html", include_str!("pages/local.html")),
@@ -40,6 +42,8 @@ const TEMPLATES: [(&str, &str); 16] = [
     ("saml_post.js", include_str!("pages/saml_post.js")),
     ("second_factor.html", include_str!("pages/second_factor.html")),
     ("sign_in.html", include_str!("pages/sign_in.html")),
+    ("telling.html", include_str!("pages/telling.html")),
+    ("telling.js", include_str!("pages/telling.js")),
     ("style.css", include_str!("pages/style.css")),
 ];
 
@@ -158,14 +162,30 @@ impl Pages {
 
     /// Brings a SAML response to a service provider: by itself, or by its button.
     pub(super) fn saml_post(&self, asked: &Asked, delivery: &Delivery, application: &str) -> Response {
-        let (to, response) = (delivery.to.as_str(), &delivery.response);
-        let relay_state = delivery.relay_state.as_deref();
-        self.page(asked, "saml_post.html", context! { to, response, relay_state, application })
+        self.page(asked, "saml_post.html", context! { application, ..message(delivery) })
     }
 
-    /// Says that the person is logged out.
-    pub(super) fn logged_out(&self, asked: &Asked) -> Response {
-        self.page(asked, "logged_out.html", context! {})
+    /// Says that the person is logged out, which applications did not confirm it, and where to go on.
+    pub(super) fn logged_out(&self, asked: &Asked, to: Option<&Url>, untold: &[String]) -> Response {
+        let untold: Vec<&str> = untold.iter().map(|id| display_name(asked, id)).collect();
+        self.page(asked, "logged_out.html", context! { to => to.map(Url::as_str), untold })
+    }
+
+    /// Asks an application to end its session, on the way of a logout: by itself, by its button, or not at all.
+    pub(super) fn telling(&self, asked: &Asked, outbound: &Outbound, stop: &str, application: &str) -> Response {
+        let application = display_name(asked, application);
+        let values = match outbound {
+            Outbound::Form(delivery) => context! { form => true, ..message(delivery) },
+            Outbound::Redirect(to) => context! { form => false, to => to.as_str() },
+        };
+        self.page(asked, "telling.html", context! { application, stop, ..values })
+    }
+
+    /// Shows applications' own pages that end their sessions, in frames that nobody sees.
+    pub(super) fn frames(&self, asked: &Asked, frames: &[Url]) -> Response {
+        let origins: BTreeSet<String> = frames.iter().map(|url| url.origin().ascii_serialization()).collect();
+        let frames: Vec<&str> = frames.iter().map(Url::as_str).collect();
+        self.page_with(asked, "frames.html", context! { frames }, &origins)
     }
 
     /// Says why not. The status is the caller's.
@@ -201,6 +221,10 @@ impl Pages {
     }
 
     fn page(&self, asked: &Asked, name: &str, values: Value) -> Response {
+        self.page_with(asked, name, values, &BTreeSet::new())
+    }
+
+    fn page_with(&self, asked: &Asked, name: &str, values: Value, frames: &BTreeSet<String>) -> Response {
         // Without randomness there is no nonce, and the page goes without its style.
         let nonce = random_bytes::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
         let host = asked.settings.config.server.public_url.host_str().unwrap_or_default();
@@ -218,22 +242,40 @@ impl Pages {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(policy) = HeaderValue::try_from(policy(name, &nonce, asked.settings.is_secure())) {
+        if let Ok(policy) = HeaderValue::try_from(policy(name, &nonce, asked.settings.is_secure(), frames)) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
     }
 }
 
-/// Nothing but this page's own style, and its script where it has one (CSP 3).
-fn policy(page: &str, nonce: &str, secure: bool) -> String {
+/// What an application is called.
+fn display_name<'a>(asked: &'a Asked, id: &'a str) -> &'a str {
+    asked.settings.config.applications.get(id).map_or(id, |application| application.display_name.as_str())
+}
+
+/// A message's form.
+fn message(delivery: &Delivery) -> Value {
+    context! {
+        to => delivery.to.as_str(),
+        parameter => delivery.kind.parameter(),
+        message => &delivery.message,
+        relay_state => delivery.relay_state.as_deref(),
+    }
+}
+
+/// Nothing but this page's own style, its script where it has one, and frames of the `frames` origins (CSP 3).
+fn policy(page: &str, nonce: &str, secure: bool, frames: &BTreeSet<String>) -> String {
     let own = if nonce.is_empty() { "'none'".to_owned() } else { format!("'nonce-{nonce}'") };
-    let script = if matches!(page, "delay.html" | "saml_post.html") { &*own } else { "'none'" };
+    let script =
+        if matches!(page, "delay.html" | "frames.html" | "saml_post.html" | "telling.html") { &*own } else { "'none'" };
     // Browsers hold the redirects that follow a form to `form-action`, too, and those lead
     // to upstreams and applications: so every site, but no `javascript:` and no `data:`.
     let sites = if secure { "https:" } else { "http: https:" };
+    let shown: String = frames.iter().map(|origin| format!(" {origin}")).collect();
+    let shown = if shown.is_empty() { shown } else { format!(" frame-src{shown};") };
     format!(
-        "default-src 'none'; style-src {own}; script-src {script}; form-action 'self' {sites}; base-uri 'none'; \
+        "default-src 'none';{shown} style-src {own}; script-src {script}; form-action 'self' {sites}; base-uri 'none'; \
          frame-ancestors 'none'"
     )
 }

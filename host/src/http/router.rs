@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tower::ServiceExt as _;
 
 use super::{
-    Peer, clients, ended, endpoint, forward_auth::Question, gateway::Gateway, login, middleware, middleware::Reader,
-    oidc, peer::Reach, reverse_proxy, saml, second_factor,
+    Peer, clients, ended, endpoint, forward_auth::Question, gateway::Gateway, login, logout, middleware,
+    middleware::Reader, oidc, peer::Reach, reverse_proxy, saml, second_factor,
 };
 use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
@@ -108,6 +108,7 @@ fn rest(gateway: &Arc<Gateway>) -> axum::Router {
         .route("/callback/{upstream}", get(login::callback))
         .route("/logout", get(login::logout).post(login::logout_by_form))
         .route("/logged-out", get(login::logged_out))
+        .merge(logout::routes())
         .route("/backchannel-logout/{upstream}", post(ended::back_channel))
         .route("/frontchannel-logout/{upstream}", get(ended::front_channel))
         .route("/.well-known/jwks.json", get(login::jwks))

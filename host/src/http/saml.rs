@@ -22,8 +22,11 @@ use super::{
 };
 use crate::{
     decision::Admission,
-    downstream::saml::{Answer, Asked as Authn, Delivery, Farewell, Inbound, Refused, Wish},
+    downstream::saml::{
+        Answer, Asked as Authn, Delivery, Farewell, Inbound, LogoutAnswer, Message, Outbound, Refused, Wish,
+    },
     login::{Class, Refusal, Then, Wanted},
+    session::Origin,
 };
 
 type Shared = State<Arc<Gateway>>;
@@ -39,7 +42,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/saml/{application}/start", get(start))
         .route("/saml/{application}/slo", get(slo).post(slo_by_form))
         .route("/saml/{application}/leave", get(leave))
-        .route("/saml/{application}/logged-out", get(logged_out))
+        .route("/saml/{application}/answered", get(answered))
 }
 
 async fn metadata(State(gateway): Shared, Extension(asked): Known, name: Name) -> Response {
@@ -156,9 +159,19 @@ fn tell(gateway: &Gateway, asked: &Asked, parts: &Parts, name: &str, answer: &An
 }
 
 /// A login for a service provider's request ended in yes.
-pub(super) fn admitted(gateway: &Gateway, asked: &Asked, admission: &Admission, request: &str, sid: &str) -> Response {
-    match gateway.identity_provider.grant(&asked.settings.config, admission, request, sid) {
-        Ok(delivery) => deliver(gateway, asked, &admission.application, &delivery),
+pub(super) fn admitted(
+    gateway: &Gateway,
+    asked: &Asked,
+    admission: &Admission,
+    request: &str,
+    origin: &Origin,
+) -> Response {
+    match gateway.identity_provider.grant(&asked.settings.config, admission, request, origin) {
+        Ok((delivery, participant)) => {
+            // Before the assertion is out: a logout that comes now must reach it.
+            gateway.flow.joined(&asked.id, participant);
+            deliver(gateway, asked, &admission.application, &delivery)
+        }
         Err(refused) => {
             tracing::warn!(code = refused.code, "an admission has no use");
             page(gateway, asked, refused)
@@ -179,14 +192,21 @@ pub(super) fn refused(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Op
     Some(deliver(gateway, asked, refusal.application.as_deref().unwrap_or_default(), &delivery))
 }
 
-/// A logout request by HTTP-Redirect.
+/// A logout request, or the answer to one of ours, by HTTP-Redirect.
 async fn slo(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     let (parts, _body) = request.into_parts();
     let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
-    let inbound = match Inbound::redirect(parts.uri.query().unwrap_or_default()) {
+    let query = parts.uri.query().unwrap_or_default();
+    let is_answer = query.split('&').any(|pair| pair.split('=').next() == Some(Message::Response.parameter()));
+    let kind = if is_answer { Message::Response } else { Message::Request };
+    let inbound = match Inbound::by_redirect(kind, query) {
         Ok(inbound) => inbound,
         Err(unreadable) => return Failure::BadRequest(unreadable.code()).page(&gateway, &asked),
     };
+    if is_answer {
+        let answer = gateway.identity_provider.logout_answer(&asked.settings.config, &name, &inbound);
+        return take_answer(&gateway, &asked, &parts, answer).await;
+    }
     let farewell = gateway.identity_provider.logout_request(&asked.settings.config, &name, &inbound);
     log_out(&gateway, &asked, &parts, farewell).await
 }
@@ -195,17 +215,57 @@ async fn slo(State(gateway): Shared, Extension(asked): Known, name: Name, reques
 async fn slo_by_form(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
     let (_parts, body) = request.into_parts();
     let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
-    let inbound = match by_form(&asked, body).await {
-        Ok(inbound) => inbound,
+    let fields = match parameters(&asked, &Method::POST, None, body).await {
+        Ok(fields) => fields,
         Err(failure) => return failure.page(&gateway, &asked),
     };
-    match gateway.identity_provider.logout_request(&asked.settings.config, &name, &inbound) {
-        Ok(farewell) => {
-            let to = own_address(&asked, &farewell.application, "leave", &[("state", &farewell.sealed)]);
-            to.map_or_else(|| Failure::Unavailable("unavailable").page(&gateway, &asked), |to| see_other(to.as_str()))
-        }
+    let is_answer = fields.iter().any(|(field, _)| field == Message::Response.parameter());
+    let kind = if is_answer { Message::Response } else { Message::Request };
+    let inbound = match Inbound::by_post(kind, &fields) {
+        Ok(inbound) => inbound,
+        Err(unreadable) => return Failure::BadRequest(unreadable.code()).page(&gateway, &asked),
+    };
+    let (config, provider) = (&asked.settings.config, &gateway.identity_provider);
+    let onward = if is_answer {
+        let answer = provider.logout_answer(config, &name, &inbound);
+        let sealed = answer.and_then(|answer| Ok((provider.seal_answer(&answer)?, answer.application)));
+        sealed.map(|(sealed, application)| own_address(&asked, &application, "answered", &[("state", &sealed)]))
+    } else {
+        let farewell = provider.logout_request(config, &name, &inbound);
+        farewell.map(|farewell| own_address(&asked, &farewell.application, "leave", &[("state", &farewell.sealed)]))
+    };
+    match onward {
+        Ok(Some(to)) => see_other(to.as_str()),
+        Ok(None) => Failure::Unavailable("unavailable").page(&gateway, &asked),
         Err(refused) => page(&gateway, &asked, refused),
     }
+}
+
+/// An answer that came by a form goes on.
+async fn answered(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
+    let (parts, _body) = request.into_parts();
+    let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
+    let fields = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let answer = gateway.identity_provider.open_answer(&name, fields.find("state").unwrap_or_default());
+    take_answer(&gateway, &asked, &parts, answer).await
+}
+
+/// It counts only in the browser whose logout awaits it, and once.
+async fn take_answer(
+    gateway: &Gateway,
+    asked: &Asked,
+    parts: &Parts,
+    answer: Result<LogoutAnswer, Refused>,
+) -> Response {
+    let LogoutAnswer { application, id, failed, .. } = match answer {
+        Ok(answer) => answer,
+        Err(refused) => return page(gateway, asked, refused),
+    };
+    let told = async {
+        let visitor = asked.visitor(parts)?;
+        Ok(gateway.flow.told(&visitor, Some(&application), &id, failed.as_deref()).await)
+    };
+    respond(gateway, asked, told.await)
 }
 
 /// A logout request that came by a form goes on.
@@ -232,7 +292,7 @@ async fn log_out(gateway: &Gateway, asked: &Asked, parts: &Parts, farewell: Resu
         if !may_end(None) && !session_indexes.iter().any(|index| may_end(Some(index))) {
             return Ok(Err(after));
         }
-        Ok(Ok(gateway.flow.logout(&visitor, Some(&application), Some(after.as_str())).await))
+        Ok(Ok(gateway.flow.logout(&visitor, Some(&application), Some(after.as_str()), Some(&application)).await))
     };
     match answer.await {
         Ok(Ok(answer)) => respond(gateway, asked, Ok(answer)),
@@ -241,15 +301,23 @@ async fn log_out(gateway: &Gateway, asked: &Asked, parts: &Parts, farewell: Resu
     }
 }
 
-/// The session has ended, here and perhaps at the upstream: the service provider is told.
-async fn logged_out(State(gateway): Shared, Extension(asked): Known, name: Name, request: Request) -> Response {
-    let (parts, _body) = request.into_parts();
-    let Ok(Path(name)) = name else { return Failure::NotFound.page(&gateway, &asked) };
-    let fields = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
-    let state = fields.find("state").unwrap_or_default();
-    match gateway.identity_provider.logged_out(&asked.settings.config, &name, state) {
-        Ok(to) => see_other(to.as_str()),
-        Err(refused) => page(&gateway, &asked, refused),
+/// The service provider whose logout request waits for a logout that ends at `to`, and that request, sealed.
+pub(super) fn waits(asked: &Asked, to: &Url) -> Option<(String, String)> {
+    if to.origin() != asked.settings.config.server.public_url.origin() {
+        return None;
+    }
+    let application = to.path().strip_prefix("/saml/")?.strip_suffix("/logged-out")?;
+    let state = to.query_pairs().find(|(name, _)| name == "state")?.1.into_owned();
+    Some((application.to_owned(), state))
+}
+
+/// The session has ended, here and perhaps at the upstream: the service provider that asked for it is told.
+pub(super) fn logged_out(gateway: &Gateway, asked: &Asked, name: &str, state: &str, partial: bool) -> Response {
+    let config = &asked.settings.config;
+    match gateway.identity_provider.logged_out(config, name, state, partial) {
+        Ok(Outbound::Redirect(to)) => see_other(to.as_str()),
+        Ok(Outbound::Form(delivery)) => deliver(gateway, asked, name, &delivery),
+        Err(refused) => page(gateway, asked, refused),
     }
 }
 

@@ -74,7 +74,9 @@ impl Login {
             Which::Subject(subject) => (Ended::Subject(issuer.clone(), subject.clone()), subject),
         };
         self.revoked.end_at_upstream(over.clone(), channel, turn.latest(), turn.now);
-        self.tell(&turn.visitor.request, self.participants.end_at_upstream(&over));
+        let gone = self.participants.end_at_upstream(&over);
+        self.note_absent(turn, &gone).await;
+        self.tell(&turn.visitor.request, gone);
         let mut event = turn.event(Kind::SessionEnded);
         event.granted = true;
         event.upstream = Some(upstream.id.clone());

@@ -2,31 +2,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Answer, Login, Refusal, Step, Visitor, target, turn::Turn};
+use super::{Answer, Login, Refusal, Step, Visitor, round::Onward, target, turn::Turn};
 use crate::{
     audit::Kind,
     config::Application,
     decision::{Denial, DenyCode, Ending, Trace},
-    keys::Purpose,
-    session::{Participant, Slot, Sso},
+    session::{Participant, Role, Slot, Sso},
 };
-
-/// How long a logout may take at the upstream, in seconds.
-const LOGOUT_LIFETIME_S: u64 = 600;
-
-/// The binding under which a logout's state is sealed.
-const LOGOUT_STATE: &str = "logged-out";
-
-/// Where a logout goes on after the upstream.
-#[derive(Serialize, Deserialize)]
-struct After {
-    application: Option<String>,
-    target: Url,
-    expires: u64,
-}
 
 impl Login {
     pub(super) async fn do_depart(
@@ -66,6 +50,7 @@ impl Login {
         visitor: &Visitor,
         application: Option<&str>,
         rd: Option<&str>,
+        begun_at: Option<&str>,
     ) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
         let public_url = &turn.config.server.public_url;
@@ -73,9 +58,14 @@ impl Login {
         let wanted = rd.and_then(|rd| target::read_after_logout(application, public_url, rd));
         let cookies = turn.sso_slot().clear(&visitor.cookies);
         let Some(sso) = turn.sso()? else {
-            return Ok(Answer::with(wanted.map_or(Step::LoggedOut, Step::Redirect), cookies));
+            // It may have ended where no browser was, and some are told by way of one only.
+            let gone = turn.family().map(|family| self.participants.end(&family, turn.now)).unwrap_or_default();
+            let onward = Onward { application: application.map(|it| it.id.clone()), target: wanted, upstream: None };
+            return Ok(self.go_round(&turn, onward, in_browser(gone, begun_at), cookies).await);
         };
-        self.end(&turn, &sso);
+        self.revoked.end(&sso.family, turn.latest(), turn.now);
+        let gone = self.participants.end(&sso.family, turn.now);
+        self.tell(&turn.visitor.request, gone.clone());
         let (ending, denial, trace) = self.ask_logout(&turn, application, &sso, wanted.as_ref()).await;
         let mut event = turn.event(Kind::SessionEnded);
         event.granted = true;
@@ -93,26 +83,12 @@ impl Login {
             .as_deref()
             .and_then(|text| target::read_after_logout(application, public_url, text))
             .or(wanted);
-        if ending.at_upstream
-            && let Some(to) = self.upstream_logout(&turn, application, &sso, after.as_ref()).await
-        {
-            return Ok(Answer::with(Step::Redirect(to), cookies));
-        }
-        Ok(Answer::with(after.map_or(Step::LoggedOut, Step::Redirect), cookies))
-    }
-
-    pub(super) fn do_logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {
-        let turn = Turn::new(self, visitor);
-        let after = state
-            .and_then(|state| self.parts.keys.open_sealed(Purpose::PendingLogin, LOGOUT_STATE, state).ok())
-            .and_then(|data| serde_json::from_slice::<After>(&data).ok())
-            .filter(|after| turn.now < after.expires);
-        // What was allowed when it was sealed must still be.
-        let to = after.and_then(|after| {
-            let application = after.application.as_ref().and_then(|id| turn.config.applications.get(id));
-            target::read_after_logout(application, &turn.config.server.public_url, after.target.as_str())
-        });
-        Answer::with(to.map_or(Step::LoggedOut, Step::Redirect), Vec::new())
+        let onward = Onward {
+            application: application.map(|application| application.id.clone()),
+            target: after,
+            upstream: ending.at_upstream.then(|| (sso.identity().upstream.clone(), sso.id.clone())),
+        };
+        Ok(self.go_round(&turn, onward, in_browser(gone, begun_at), cookies).await)
     }
 
     pub(super) fn do_joined(&self, request: &str, participant: Participant) {
@@ -131,12 +107,6 @@ impl Login {
         if !gone.is_empty() {
             (self.parts.farewell)(request, gone);
         }
-    }
-
-    /// Ends the single sign-on session, and with it every session that came from it.
-    fn end(&self, turn: &Turn<'_>, sso: &Sso) {
-        self.revoked.end(&sso.family, turn.latest(), turn.now);
-        self.tell(&turn.visitor.request, self.participants.end(&sso.family, turn.now));
     }
 
     /// Asks the logout hook. Whatever comes of it, the logout goes on: a policy that fails
@@ -180,29 +150,22 @@ impl Login {
         }
     }
 
-    /// The upstream's own logout (OpenID Connect RP-Initiated Logout 1.0), if it has one.
-    async fn upstream_logout(
+    /// The upstream's own logout (OpenID Connect RP-Initiated Logout 1.0), if it has one. `state` comes back where
+    /// the upstream has such a thing.
+    pub(super) async fn upstream_logout(
         &self,
         turn: &Turn<'_>,
-        application: Option<&Application>,
-        sso: &Sso,
-        after: Option<&Url>,
+        upstream: &str,
+        session: &str,
+        state: &str,
     ) -> Option<Url> {
-        let upstream = turn.config.upstreams.get(&sso.identity().upstream)?;
-        let public_url = &turn.config.server.public_url;
-        let sign_out_url = target::address(public_url, &["logged-out"], &[]);
-        let after = After {
-            application: application.map(|application| application.id.clone()),
-            target: after.cloned().unwrap_or_else(|| sign_out_url.clone()),
-            expires: turn.now + LOGOUT_LIFETIME_S,
-        };
-        let data = serde_json::to_vec(&after).ok()?;
-        let state = self.parts.keys.seal(Purpose::PendingLogin, LOGOUT_STATE, &data).ok()?;
+        let upstream = turn.config.upstreams.get(upstream)?;
+        let sign_out_url = target::address(&turn.config.server.public_url, &["logged-out"], &[]);
         let id_token = {
             let mut id_tokens = self.id_tokens.lock().unwrap_or_else(PoisonError::into_inner);
-            id_tokens.take(&sso.id, turn.now)
+            id_tokens.take(&session.to_owned(), turn.now)
         };
-        match self.parts.upstreams.logout_url(upstream, id_token.as_ref(), &sign_out_url, &state).await {
+        match self.parts.upstreams.logout_url(upstream, id_token.as_ref(), &sign_out_url, state).await {
             Ok(to) => to,
             Err(error) => {
                 tracing::warn!(request = %turn.visitor.request, upstream = upstream.id, %error, "no logout there");
@@ -210,4 +173,12 @@ impl Login {
             }
         }
     }
+}
+
+/// Those that are told by way of the browser, but for the one that began.
+fn in_browser(gone: Vec<Participant>, begun_at: Option<&str>) -> Vec<Participant> {
+    let began = |participant: &Participant| {
+        matches!(participant.role, Role::ServiceProvider { .. }) && begun_at == Some(participant.application.as_str())
+    };
+    gone.into_iter().filter(|participant| participant.front_channel && !began(participant)).collect()
 }

@@ -36,6 +36,7 @@ mod facts;
 mod limits;
 mod logout;
 mod pending;
+mod round;
 mod route;
 mod second_factor;
 mod step;
@@ -55,6 +56,7 @@ pub use crate::upstream::UnverifiedCallback;
 pub use directory::DirectoryError;
 pub use factors::{FactorChange, FactorStep};
 pub use facts::Facts;
+pub use round::NextRound;
 pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step};
 
 use crate::{
@@ -66,7 +68,7 @@ use crate::{
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Tickets},
+    session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Rounds, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -220,6 +222,7 @@ pub struct Login {
     opened: Opened,
     participants: Participants,
     revoked: Revoked,
+    rounds: Rounds,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
     logout_tokens: Mutex<Expiring<String, ()>>,
@@ -240,6 +243,7 @@ impl Login {
             opened: Opened::default(),
             participants: Participants::default(),
             revoked: Revoked::default(),
+            rounds: Rounds::default(),
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
             logout_tokens: Mutex::new(Expiring::new(LOGOUT_TOKENS_MAX)),
@@ -339,9 +343,27 @@ impl Login {
     }
 
     /// Gateway's host, `GET /logout?application=…&rd=…`: ends the single sign-on session
-    /// and with it every session that came from it, at the upstream, too, if so decided.
-    pub async fn logout(&self, visitor: &Visitor, application: Option<&str>, rd: Option<&str>) -> Answer {
-        self.do_logout(visitor, application, rd).await.unwrap_or_else(Answer::from)
+    /// and with it every session that came from it, at the upstream, too, if so decided. `begun_at` is the
+    /// application whose service provider asked for it, which needs not be told.
+    pub async fn logout(
+        &self,
+        visitor: &Visitor,
+        application: Option<&str>,
+        rd: Option<&str>,
+        begun_at: Option<&str>,
+    ) -> Answer {
+        self.do_logout(visitor, application, rd, begun_at).await.unwrap_or_else(Answer::from)
+    }
+
+    /// Gateway's host, `GET /logout/round`: which application is told next by way of this browser.
+    pub async fn round(&self, visitor: &Visitor) -> NextRound {
+        self.do_round(visitor).await.unwrap_or_else(|refusal| NextRound::Over(Answer::from(refusal)))
+    }
+
+    /// Gateway's host, `/saml/{app}/slo` and `GET /logout/skip`: the request `id` is answered, by `application`
+    /// where it is said who. `failed` says why its session may live on.
+    pub async fn told(&self, visitor: &Visitor, application: Option<&str>, id: &str, failed: Option<&str>) -> Answer {
+        self.do_told(visitor, application, id, failed).await.unwrap_or_else(Answer::from)
     }
 
     /// Counts an attempt that ends before a login begins, and says whether there were too many.

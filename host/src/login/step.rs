@@ -78,8 +78,13 @@ pub enum Step {
         /// What was wrong before.
         error: Option<FormError>,
     },
-    /// The page that says that the person is logged out.
-    LoggedOut,
+    /// The person is logged out.
+    LoggedOut {
+        /// Where they go on; none is a page that says so.
+        to: Option<Url>,
+        /// The applications that did not confirm it: their sessions may live on.
+        untold: Vec<String>,
+    },
     /// A person's own second factor.
     Factor {
         /// How many recovery codes are left; none where there is no factor.

@@ -96,6 +96,12 @@ impl<'a> Turn<'a> {
         }))
     }
 
+    /// The family of this browser's single sign-on session, whether that is over or not.
+    pub(super) fn family(&self) -> Option<String> {
+        let sso = self.sso_slot().open::<Sso>(&self.login.parts.keys, &self.visitor.cookies);
+        sso.ok().flatten().filter(|sso| self.now < sso.expires).map(|sso| sso.family)
+    }
+
     pub(super) fn sso_slot(&self) -> Slot {
         Slot::sso(&self.config.session, &self.config.server.public_url)
     }

@@ -12,6 +12,7 @@ mod origin;
 mod participants;
 mod proven;
 mod revoked;
+mod rounds;
 mod sso;
 mod ticket;
 
@@ -21,9 +22,10 @@ pub use cookie::{CookieError, Jar, SetCookie, Slot};
 pub use memory::{Expiring, Full};
 pub use opened::Opened;
 pub use origin::Origin;
-pub use participants::{Participant, Participants};
+pub use participants::{NameId, Participant, Participants, Role};
 pub use proven::Proven;
 pub use revoked::{Channel, Ended, Revoked};
+pub use rounds::{Round, Rounds};
 pub use sso::Sso;
 pub use ticket::{Entry, TICKET_LIFETIME_S, Ticket, TicketError, Tickets, hash};
 

@@ -1,15 +1,16 @@
-//! What a relying party is told when a session is over (OIDC Back-Channel Logout 1.0).
+//! What a relying party is told when a session is over (OIDC Back-Channel Logout 1.0, OIDC
+//! Front-Channel Logout 1.0).
 
 use serde_json::json;
 use url::Url;
 
-use super::{Provider, claims, issuer};
+use super::{Provider, claims, client::Client, issuer};
 use crate::{
     config::Config,
     decision::Admission,
     keys::KeyError,
     secret::{NoRandomness, Secret, random_token},
-    session::{Origin, Participant},
+    session::{Origin, Participant, Role},
 };
 
 /// The member of `events` that makes a token a logout token (§2.4).
@@ -44,9 +45,12 @@ impl Provider {
         Some(Participant {
             tenant: request.organization,
             application: request.application,
-            client_id: request.client_id,
-            mark: client.mark,
-            subject: claims::subject(&admission.identity),
+            front_channel: client.registration.frontchannel_logout_uri.is_some(),
+            role: Role::RelyingParty {
+                client_id: request.client_id,
+                mark: client.mark,
+                subject: claims::subject(&admission.identity),
+            },
             origin: origin.clone(),
         })
     }
@@ -62,20 +66,34 @@ impl Provider {
         config: &Config,
         participant: &Participant,
     ) -> Result<Option<(Url, Secret<String>)>, Untellable> {
-        let Some(client) = self.find(config, &participant.tenant, &participant.client_id) else { return Ok(None) };
-        if client.mark != participant.mark {
-            return Ok(None);
-        }
+        let Role::RelyingParty { client_id, subject, .. } = &participant.role else { return Ok(None) };
+        let Some(client) = self.still(config, participant) else { return Ok(None) };
         let Some(to) = client.registration.backchannel_logout_uri.clone() else { return Ok(None) };
         let now = self.clock.now();
         // §2.4: `sid` and `sub`, and never a nonce.
         let claims = json!({
-            "iss": issuer(config, &participant.tenant), "aud": participant.client_id, "iat": now,
-            "exp": now.saturating_add(LOGOUT_TOKEN_LIFETIME_S), "jti": random_token()?, "sub": participant.subject,
+            "iss": issuer(config, &participant.tenant), "aud": client_id, "iat": now,
+            "exp": now.saturating_add(LOGOUT_TOKEN_LIFETIME_S), "jti": random_token()?, "sub": subject,
             "sid": participant.origin.sid, "events": { EVENT: {} },
         });
         // §2.6: with the algorithm of its ID tokens.
         let token = self.keys.sign(&client.registration.id_token_algorithm, "logout+jwt", &claims)?;
         Ok(Some((to, Secret::new(token))))
+    }
+
+    /// The page of a participant that ends its session where a browser shows it in a frame (OIDC Front-Channel
+    /// Logout §3); none where it has none, or is no longer the relying party that it was.
+    #[must_use]
+    pub fn front_channel_logout(&self, config: &Config, participant: &Participant) -> Option<Url> {
+        let mut to = self.still(config, participant)?.registration.frontchannel_logout_uri.clone()?;
+        let (issuer, sid) = (issuer(config, &participant.tenant), &participant.origin.sid);
+        to.query_pairs_mut().append_pair("iss", &issuer).append_pair("sid", sid);
+        Some(to)
+    }
+
+    /// The relying party that a participant is, where it is still that one.
+    fn still<'c>(&self, config: &'c Config, participant: &Participant) -> Option<Client<'c>> {
+        let Role::RelyingParty { client_id, mark, .. } = &participant.role else { return None };
+        self.find(config, &participant.tenant, client_id).filter(|client| client.mark == *mark)
     }
 }

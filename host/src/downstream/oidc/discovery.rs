@@ -45,6 +45,8 @@ impl Provider {
             ],
             "backchannel_logout_supported": true,
             "backchannel_logout_session_supported": true,
+            "frontchannel_logout_supported": true,
+            "frontchannel_logout_session_supported": true,
             "prompt_values_supported": ["none", "login"],
             "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false,

@@ -38,6 +38,12 @@ pub(super) struct Registration {
     /// Does it need the session's `sid` there?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) backchannel_logout_session_required: bool,
+    /// The page that ends its session in a frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) frontchannel_logout_uri: Option<Url>,
+    /// Does it need `iss` and `sid` there?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) frontchannel_logout_session_required: bool,
     /// What it may ask for.
     pub(super) scopes: Vec<String>,
     /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`.
@@ -188,6 +194,8 @@ mod tests {
             post_logout_redirect_uris: vec![],
             backchannel_logout_uri: None,
             backchannel_logout_session_required: false,
+            frontchannel_logout_uri: None,
+            frontchannel_logout_session_required: false,
             scopes: vec!["openid".into()],
             token_endpoint_auth_method: "none".into(),
             id_token_signed_response_alg: "ES256".into(),

@@ -72,6 +72,9 @@ struct Asked {
     backchannel_logout_uri: Option<String>,
     #[serde(default)]
     backchannel_logout_session_required: bool,
+    frontchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    frontchannel_logout_session_required: bool,
     scopes: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     id_token_signed_response_alg: Option<String>,
@@ -168,6 +171,17 @@ impl Provider {
         if asked.backchannel_logout_session_required && backchannel_logout_uri.is_none() {
             return Err(invalid("backchannel_logout_session_required", "there is no backchannel_logout_uri"));
         }
+        let frontchannel_logout_uri = asked
+            .frontchannel_logout_uri
+            .map(|text| {
+                let url = config::redirect_uri(&text)?;
+                config::hold_to_origins(&url, &redirect_uris).map(|()| url)
+            })
+            .transpose()
+            .map_err(|detail| invalid("frontchannel_logout_uri", detail))?;
+        if asked.frontchannel_logout_session_required && frontchannel_logout_uri.is_none() {
+            return Err(invalid("frontchannel_logout_session_required", "there is no frontchannel_logout_uri"));
+        }
         let grant_types = asked.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
         among("grant_types", &grant_types, &["authorization_code", "refresh_token"])?;
         if !grant_types.iter().any(|grant| grant == "authorization_code") {
@@ -198,6 +212,8 @@ impl Provider {
             post_logout_redirect_uris,
             backchannel_logout_uri,
             backchannel_logout_session_required: asked.backchannel_logout_session_required,
+            frontchannel_logout_uri,
+            frontchannel_logout_session_required: asked.frontchannel_logout_session_required,
             scopes,
             token_endpoint_auth_method: method,
             id_token_signed_response_alg: algorithm,
@@ -347,6 +363,11 @@ fn shown(registration: &Registration) -> Value {
         members.insert("backchannel_logout_uri".to_owned(), json!(to));
         let required = json!(registration.backchannel_logout_session_required);
         members.insert("backchannel_logout_session_required".to_owned(), required);
+    }
+    if let (Some(to), Some(members)) = (&registration.frontchannel_logout_uri, shown.as_object_mut()) {
+        members.insert("frontchannel_logout_uri".to_owned(), json!(to));
+        let required = json!(registration.frontchannel_logout_session_required);
+        members.insert("frontchannel_logout_session_required".to_owned(), required);
     }
     shown
 }

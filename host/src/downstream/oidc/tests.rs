@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{authorize::Asked, *};
+use crate::session::{Participant, Role};
 use crate::{
     clock::ManualClock,
     config,
@@ -670,6 +671,19 @@ fn a_logout_token_says_whose_session_is_over_and_can_be_taken_for_nothing_else()
     assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken));
 
     // Another registration of the same id is somebody else.
-    let another = crate::session::Participant { mark: Some([7; 32]), ..participant };
+    let another = |participant: &Participant| {
+        let Role::RelyingParty { client_id, subject, .. } = participant.role.clone() else { panic!("{participant:?}") };
+        Participant { role: Role::RelyingParty { client_id, subject, mark: Some([7; 32]) }, ..participant.clone() }
+    };
+    // The page that ends its session in a frame.
+    assert_eq!(op.provider.front_channel_logout(&config, &participant), None);
+    let HandOver::Oidc(client) = &mut config.applications.get_mut("renewing").unwrap().hand_over else { panic!() };
+    client.frontchannel_logout_uri = Some(Url::parse("https://rp.example/out?a=1").unwrap());
+    let frame = op.provider.front_channel_logout(&config, &participant).unwrap();
+    let pairs: Vec<(String, String)> = frame.query_pairs().into_owned().collect();
+    let claim = |name: &str| (name.to_owned(), id_token[name].as_str().unwrap().to_owned());
+    assert_eq!(pairs, [("a".to_owned(), "1".to_owned()), claim("iss"), claim("sid")]);
+    let another = another(&participant);
+    assert_eq!(op.provider.front_channel_logout(&config, &another), None);
     assert!(op.provider.logout_token(&config, &another).unwrap().is_none());
 }

@@ -17,7 +17,27 @@ const DEFLATE: &str = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE
 /// RFC 3986 §2.3: what need not be escaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A request as it came in. Nothing of it is trusted.
+/// Which of the two kinds of message: the name of its parameter (SAML Bindings §3.4.4, §3.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// `SAMLRequest`
+    Request,
+    /// `SAMLResponse`
+    Response,
+}
+
+impl Message {
+    /// The parameter's name.
+    #[must_use]
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            Self::Request => "SAMLRequest",
+            Self::Response => "SAMLResponse",
+        }
+    }
+}
+
+/// A message as it came in. Nothing of it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inbound {
     pub(super) xml: String,
@@ -58,11 +78,23 @@ impl Inbound {
     ///
     /// As [`Unreadable`] says.
     pub fn redirect(query: &str) -> Result<Self, Unreadable> {
+        Self::by_redirect(Message::Request, query)
+    }
+
+    /// The same of a message that is `kind`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unreadable`] says.
+    pub fn by_redirect(kind: Message, query: &str) -> Result<Self, Unreadable> {
+        let parameter = kind.parameter();
         let [mut request, mut relay_state, mut algorithm, mut signature, mut encoding] = [None; 5];
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let place = match name {
-                "SAMLRequest" => &mut request,
+                name if name == parameter => &mut request,
+                // It is one or the other.
+                "SAMLRequest" | "SAMLResponse" => return Err(Unreadable::Encoding),
                 "RelayState" => &mut relay_state,
                 "SigAlg" => &mut algorithm,
                 "Signature" => &mut signature,
@@ -84,7 +116,7 @@ impl Inbound {
             (Some(signature), Some(algorithm)) => {
                 let relay = relay_state.map(|relay| format!("&RelayState={relay}")).unwrap_or_default();
                 Some(Detached {
-                    octets: format!("SAMLRequest={request}{relay}&SigAlg={algorithm}").into_bytes(),
+                    octets: format!("{parameter}={request}{relay}&SigAlg={algorithm}").into_bytes(),
                     algorithm: decoded(algorithm)?,
                     value: unbase64(&decoded(signature)?)?,
                 })
@@ -102,6 +134,15 @@ impl Inbound {
     ///
     /// As [`Unreadable`] says.
     pub fn post(fields: &[(String, String)]) -> Result<Self, Unreadable> {
+        Self::by_post(Message::Request, fields)
+    }
+
+    /// The same of a message that is `kind`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unreadable`] says.
+    pub fn by_post(kind: Message, fields: &[(String, String)]) -> Result<Self, Unreadable> {
         let field = |name: &str| {
             let mut values = fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
             match (values.next(), values.next()) {
@@ -109,7 +150,11 @@ impl Inbound {
                 (_, Some(_)) => Err(Unreadable::Encoding),
             }
         };
-        let request = field("SAMLRequest")?.ok_or(Unreadable::Missing)?;
+        let other = if kind == Message::Request { Message::Response } else { Message::Request };
+        if field(other.parameter())?.is_some() {
+            return Err(Unreadable::Encoding);
+        }
+        let request = field(kind.parameter())?.ok_or(Unreadable::Missing)?;
         let relay_state = field("RelayState")?.map(str::to_owned);
         let xml = String::from_utf8(unbase64(request)?).map_err(|_| Unreadable::Encoding)?;
         Self { xml, relay_state, detached: None }.bounded()
@@ -121,10 +166,16 @@ impl Inbound {
     }
 }
 
-/// A signed response as a URL (SAML Bindings §3.4.4).
-pub(super) fn respond(keys: &KeyRing, to: &Url, xml: &str, relay_state: Option<&str>) -> Result<Url, KeyError> {
+/// A signed message as a URL (SAML Bindings §3.4.4).
+pub(super) fn signed_url(
+    keys: &KeyRing,
+    to: &Url,
+    kind: Message,
+    xml: &str,
+    relay_state: Option<&str>,
+) -> Result<Url, KeyError> {
     let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
-    let mut query = format!("SAMLResponse={}", escape(&STANDARD.encode(deflate(xml))));
+    let mut query = format!("{}={}", kind.parameter(), escape(&STANDARD.encode(deflate(xml))));
     if let Some(relay_state) = relay_state {
         query.push_str("&RelayState=");
         query.push_str(&escape(relay_state));

@@ -57,11 +57,7 @@ pub fn import(application: &str, xml: &str) -> Result<String, ImportError> {
     let roles = root.all(names::METADATA, "SPSSODescriptor");
     let role = roles.iter().find(|role| speaks(role)).ok_or(ImportError::NoServiceProvider)?;
     let consumers = consumers(*role)?;
-    let logout = role
-        .all(names::METADATA, "SingleLogoutService")
-        .into_iter()
-        .find(|service| service.attribute("Binding") == Some(names::HTTP_REDIRECT))
-        .and_then(|service| service.attribute("ResponseLocation").or_else(|| service.attribute("Location")));
+    let logout = logout(*role)?;
     let certificates = certificates(*role)?;
 
     let mut toml = String::new();
@@ -75,8 +71,14 @@ pub fn import(application: &str, xml: &str) -> Result<String, ImportError> {
     if indexes.iter().copied().ne((0..).take(indexes.len())) {
         put(&mut toml, "acs-indexes", list(indexes.iter().map(u16::to_string)));
     }
-    if let (Some(logout), false) = (logout, certificates.is_empty()) {
-        put(&mut toml, "logout-url", quoted(logout));
+    if let (Some(Logout { location, response_location, is_form }), false) = (logout, certificates.is_empty()) {
+        put(&mut toml, "logout-url", quoted(location));
+        if let Some(other) = response_location.filter(|other| *other != location) {
+            put(&mut toml, "logout-response-url", quoted(other));
+        }
+        if is_form {
+            put(&mut toml, "logout-binding", quoted("post"));
+        }
     }
     if let Some(name_id) = name_id(*role)? {
         put(&mut toml, "name-id", quoted(name_id));
@@ -118,6 +120,25 @@ fn consumers<'d>(role: Element<'d, '_>) -> Result<Vec<(u16, &'d str)>, ImportErr
     found.sort_unstable();
     let consumers: Vec<_> = found.into_iter().map(|(_, index, location)| (index, location)).collect();
     if consumers.is_empty() { Err(ImportError::NoConsumer) } else { Ok(consumers) }
+}
+
+/// A single logout service (SAML Metadata §2.4.2).
+struct Logout<'d> {
+    location: &'d str,
+    response_location: Option<&'d str>,
+    is_form: bool,
+}
+
+/// By HTTP-Redirect where it has that, by HTTP-POST otherwise.
+fn logout<'d>(role: Element<'d, '_>) -> Result<Option<Logout<'d>>, ImportError> {
+    let services = role.all(names::METADATA, "SingleLogoutService");
+    let by = |binding| services.iter().find(|service| service.attribute("Binding") == Some(binding));
+    let found = by(names::HTTP_REDIRECT).map(|service| (service, false));
+    let Some((service, is_form)) = found.or_else(|| by(names::HTTP_POST).map(|service| (service, true))) else {
+        return Ok(None);
+    };
+    let location = service.attribute("Location").ok_or(XmlFault::Schema)?;
+    Ok(Some(Logout { location, response_location: service.attribute("ResponseLocation"), is_form }))
 }
 
 fn certificates(role: Element<'_, '_>) -> Result<Vec<String>, ImportError> {

@@ -4,12 +4,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Addresses, IdentityProvider, Inbound, Party, Refused,
+    Addresses, IdentityProvider, Inbound, Message, Outbound, Party, Refused,
     authn_request::{check_header, hold_destination},
-    binding, instant, limits, names, new_id, party, signature,
+    instant, limits, names, new_id, party, signature,
     status::Status,
-    unsigned,
-    write::Writer,
     xml::Tree,
 };
 use crate::config::Config;
@@ -55,7 +53,7 @@ impl IdentityProvider {
     /// old, for another address, or where it is not known where an answer would go.
     pub fn logout_request(&self, config: &Config, application: &str, inbound: &Inbound) -> Result<Farewell, Refused> {
         let Party { application, provider } = party(config, application)?;
-        if provider.logout_url.is_none() {
+        if provider.logout_response_url.is_none() {
             return Err(Refused::new("logout-not-configured", "the service provider has no logout-url"));
         }
         let tree = Tree::parse(&inbound.xml)?;
@@ -115,35 +113,31 @@ impl IdentityProvider {
         Ok(leaving)
     }
 
-    /// The session has ended: the answer, by HTTP-Redirect, signed.
+    /// The session has ended: the signed answer. It says so where somebody who took part could not be told.
     ///
     /// # Errors
     ///
     /// Where `sealed` is not what was sealed here, waited for too long, or where the
     /// configuration has changed meanwhile.
-    pub fn logged_out(&self, config: &Config, application: &str, sealed: &str) -> Result<Url, Refused> {
+    pub fn logged_out(
+        &self,
+        config: &Config,
+        application: &str,
+        sealed: &str,
+        partial: bool,
+    ) -> Result<Outbound, Refused> {
         let leaving = self.unseal_leaving(application, sealed)?;
-        let now = self.clock.now();
-        let Party { provider, .. } = party(config, application)?;
-        let to = provider
-            .logout_url
+        let party = party(config, application)?;
+        let to = party
+            .provider
+            .logout_response_url
             .as_ref()
             .ok_or(Refused::new("logout-not-configured", "the service provider has no logout-url"))?;
-        let (id, issued) = (new_id()?, instant::format(now));
-        let mut writer = Writer::default();
-        writer.open(
-            "samlp:LogoutResponse",
-            &[
-                ("ID", &id),
-                ("Version", "2.0"),
-                ("IssueInstant", &issued),
-                ("Destination", to.as_str()),
-                ("InResponseTo", &leaving.id),
-            ],
-        )?;
-        writer.element("saml:Issuer", &[], &Addresses::of(config, application).entity_id())?;
-        Status::Success.write(&mut writer, None)?;
-        let answer = binding::respond(&self.keys, to, &writer.finish(), leaving.relay_state.as_deref());
-        answer.map_err(|error| unsigned(&error))
+        let status = if partial { Status::PartialLogout } else { Status::Success };
+        let in_response_to = [("InResponseTo", leaving.id.as_str())];
+        let draft = self.draft(config, party, "samlp:LogoutResponse", &new_id()?, to, &in_response_to, |writer| {
+            status.write(writer, None)
+        })?;
+        self.send(party, Message::Response, to, draft, leaving.relay_state.as_deref())
     }
 }

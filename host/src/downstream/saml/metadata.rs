@@ -38,7 +38,7 @@ pub fn details(config: &Config, keys: &KeyRing, application: &str) -> Result<Det
     Ok(Details {
         entity_id: addresses.entity_id(),
         sso_url: addresses.sso(),
-        logout_url: provider.logout_url.is_some().then(|| addresses.slo()),
+        logout_url: provider.logout_response_url.is_some().then(|| addresses.slo()),
         certificates: keys.certificates().map(pem).collect(),
         fingerprints: keys.certificates().map(binding::fingerprint).collect(),
         metadata_url: addresses.entity_id(),
@@ -75,7 +75,7 @@ impl IdentityProvider {
             w.close();
         }
         let both = [names::HTTP_REDIRECT, names::HTTP_POST];
-        if provider.logout_url.is_some() {
+        if provider.logout_response_url.is_some() {
             for binding in both {
                 let attributes = [("Binding", binding), ("Location", &*addresses.slo())];
                 w.element("md:SingleLogoutService", &attributes, "")?;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `/saml/{application}/metadata` | `metadata.rs` | SAML Metadata §2.4 |
 //! | `/saml/{application}/sso` | `authn_request.rs`, `response.rs` | SAML Core §3.4, Profiles §4.1 |
-//! | `/saml/{application}/slo` | `logout.rs` | SAML Core §3.7, Profiles §4.4 |
+//! | `/saml/{application}/slo` | `logout.rs`, `logout_sent.rs` | SAML Core §3.7, Profiles §4.4 |
 //!
 //! `binding.rs` has how messages travel (SAML Bindings §3.4, §3.5). `xml.rs` reads, and takes
 //! much less than XML is; `write.rs` writes canonical XML and nothing else, so that `sign.rs`
@@ -19,6 +19,7 @@ mod binding;
 mod import;
 mod instant;
 mod logout;
+mod logout_sent;
 mod metadata;
 mod response;
 mod sign;
@@ -37,9 +38,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 pub use authn_request::{Answer, Asked, Wish};
-pub use binding::{Inbound, Unreadable};
+pub use binding::{Inbound, Message, Unreadable};
 pub use import::{ImportError, import};
 pub use logout::Farewell;
+pub use logout_sent::LogoutAnswer;
 pub use metadata::{Details, details};
 
 use crate::{
@@ -113,12 +115,23 @@ impl Refused {
 /// §3.5.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// A registered assertion consumer service.
+    /// A registered address.
     pub to: Url,
-    /// `SAMLResponse`: base64.
-    pub response: String,
-    /// `RelayState`, as it came.
+    /// The parameter that it is.
+    pub kind: Message,
+    /// Base64.
+    pub message: String,
+    /// `RelayState`
     pub relay_state: Option<String>,
+}
+
+/// A logout message on its way to a service provider, by the binding that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// By a form.
+    Form(Delivery),
+    /// The address has it all.
+    Redirect(Url),
 }
 
 /// The identity provider: the keys, and the time.

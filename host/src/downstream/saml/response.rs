@@ -4,7 +4,7 @@
 use aws_lc_rs::digest;
 
 use super::{
-    Addresses, Delivery, IdentityProvider, Party, Refused,
+    Addresses, Delivery, IdentityProvider, Message, Party, Refused,
     authn_request::Waiting,
     base64, instant, limits, names, new_id, party, sign,
     sign::SignFault,
@@ -16,10 +16,12 @@ use crate::{
     config::{AttributeNames, Config, NameIdKind},
     decision::{Admission, Admitted, Value},
     downstream::oidc::subject,
+    session::{NameId, Origin, Participant, Role},
 };
 
 impl IdentityProvider {
-    /// Answers a request with an assertion.
+    /// Answers a request with an assertion. With it goes who takes part in the session from now on; `SessionIndex` is
+    /// the `sid` of `origin`.
     ///
     /// # Errors
     ///
@@ -30,16 +32,25 @@ impl IdentityProvider {
         config: &Config,
         admission: &Admission,
         sealed: &str,
-        session_index: &str,
-    ) -> Result<Delivery, Refused> {
+        origin: &Origin,
+    ) -> Result<(Delivery, Participant), Refused> {
         let waiting = self.waiting(sealed)?;
         if waiting.application != admission.application {
             return Err(Refused::new("wrong-application", "the login was for another application"));
         }
         let party = still_registered(config, &waiting)?;
         let now = self.clock.now();
-        let assertion = self.assertion(config, party, admission, &waiting, session_index, now)?;
-        self.respond(config, &waiting, Status::Success, None, Some(&assertion))
+        let name_id = name_id(party, admission, &Addresses::of(config, &waiting.application).entity_id())?;
+        let assertion = self.assertion(config, party, admission, &waiting, (&name_id, &origin.sid), now)?;
+        let delivery = self.respond(config, &waiting, Status::Success, None, Some(&assertion))?;
+        let participant = Participant {
+            tenant: admission.tenant.clone(),
+            application: waiting.application,
+            role: Role::ServiceProvider { entity_id: party.provider.entity_id.clone(), name_id },
+            front_channel: party.provider.logout_url.is_some(),
+            origin: origin.clone(),
+        };
+        Ok((delivery, participant))
     }
 
     /// Answers a request with a no.
@@ -91,7 +102,8 @@ impl IdentityProvider {
         let response = sign::enveloped(&self.keys, &id, writer, place)?;
         Ok(Delivery {
             to: waiting.acs.clone(),
-            response: base64(response.as_bytes()),
+            kind: Message::Response,
+            message: base64(response.as_bytes()),
             relay_state: waiting.relay_state.clone(),
         })
     }
@@ -102,7 +114,7 @@ impl IdentityProvider {
         party: Party<'_>,
         admission: &Admitted,
         waiting: &Waiting,
-        session_index: &str,
+        (named, session_index): (&NameId, &str),
         now: u64,
     ) -> Result<String, Refused> {
         let Party { provider, .. } = party;
@@ -118,7 +130,7 @@ impl IdentityProvider {
         let place = w.here();
 
         w.open("saml:Subject", &[])?;
-        name_id(w, party, admission, &entity_id)?;
+        write_name_id(w, named)?;
         w.open("saml:SubjectConfirmation", &[("Method", names::BEARER)])?;
         // Profiles §4.1.4.2: where it may be used, for what, and until when; and no NotBefore.
         let mut data = vec![("Recipient", waiting.acs.as_str()), ("NotOnOrAfter", not_after.as_str())];
@@ -184,38 +196,38 @@ pub(super) const fn name_id_format(kind: NameIdKind) -> &'static str {
     }
 }
 
-fn name_id(writer: &mut Writer, party: Party<'_>, admission: &Admitted, entity_id: &str) -> Result<(), Refused> {
+/// What names the subject toward the service provider.
+fn name_id(party: Party<'_>, admission: &Admitted, entity_id: &str) -> Result<NameId, Refused> {
     let kind = party.provider.name_id;
-    let format = name_id_format(kind);
     let audience = party.provider.entity_id.as_str();
     // `login` does not admit without them; nobody is asserted with an empty name.
     let missing = || Refused::new("name-id-missing", "the profile lacks what names the subject");
     let profile = &admission.profile;
-    match kind {
-        NameIdKind::Email => {
-            let address = profile.email.as_deref().ok_or_else(missing)?;
-            writer.element("saml:NameID", &[("Format", format)], address)?;
-        }
-        NameIdKind::Username => {
-            let username = profile.username.as_deref().ok_or_else(missing)?;
-            writer.element("saml:NameID", &[("Format", format)], username)?;
-        }
+    let value = match kind {
+        NameIdKind::Email => profile.email.clone().ok_or_else(missing)?,
+        NameIdKind::Username => profile.username.clone().ok_or_else(missing)?,
         NameIdKind::Persistent => {
             // SAML Core §8.3.7: opaque, and of this pair of providers alone.
             let mut context = digest::Context::new(&digest::SHA256);
             for part in [subject(&admission.identity).as_bytes(), &[0], audience.as_bytes()] {
                 context.update(part);
             }
-            let hash: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-            let attributes = [("Format", format), ("NameQualifier", entity_id), ("SPNameQualifier", audience)];
-            writer.element("saml:NameID", &attributes, &hash)?;
+            context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
         }
-        NameIdKind::Transient => {
-            let attributes = [("Format", format), ("NameQualifier", entity_id), ("SPNameQualifier", audience)];
-            writer.element("saml:NameID", &attributes, &new_id()?)?;
-        }
+        NameIdKind::Transient => new_id()?,
+    };
+    let is_of_the_pair = matches!(kind, NameIdKind::Persistent | NameIdKind::Transient);
+    let qualifiers = is_of_the_pair.then(|| (entity_id.to_owned(), audience.to_owned()));
+    Ok(NameId { value, format: name_id_format(kind), qualifiers })
+}
+
+/// `saml:NameID`
+pub(super) fn write_name_id(writer: &mut Writer, name_id: &NameId) -> Result<(), Unwritable> {
+    let mut attributes = vec![("Format", name_id.format)];
+    if let Some((own, theirs)) = &name_id.qualifiers {
+        attributes.extend([("NameQualifier", own.as_str()), ("SPNameQualifier", theirs.as_str())]);
     }
-    Ok(())
+    writer.element("saml:NameID", &attributes, &name_id.value)
 }
 
 /// How strongly, in SAML's words: the class that the upstream's `acr` stands for; else the one

@@ -2,10 +2,18 @@
 
 use super::write::{Unwritable, Writer};
 
+/// What was asked for was done.
+pub(super) const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
+
+/// But not everywhere.
+pub(super) const PARTIAL_LOGOUT: &str = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
+
 /// What it comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Success,
+    /// The session has ended, and not everybody who took part in it could be told (SAML Core §3.7.3.2).
+    PartialLogout,
     /// `IsPassive`, and the person would have had to be asked.
     NoPassive,
     /// None of the authentication contexts that were asked for.
@@ -25,7 +33,8 @@ impl Status {
         const REQUESTER: &str = "urn:oasis:names:tc:SAML:2.0:status:Requester";
         const RESPONDER: &str = "urn:oasis:names:tc:SAML:2.0:status:Responder";
         match self {
-            Self::Success => ("urn:oasis:names:tc:SAML:2.0:status:Success", None),
+            Self::Success => (SUCCESS, None),
+            Self::PartialLogout => (SUCCESS, Some(PARTIAL_LOGOUT)),
             Self::NoPassive => (RESPONDER, Some("urn:oasis:names:tc:SAML:2.0:status:NoPassive")),
             Self::NoAuthnContext => (RESPONDER, Some("urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext")),
             Self::RequestDenied => (RESPONDER, Some("urn:oasis:names:tc:SAML:2.0:status:RequestDenied")),

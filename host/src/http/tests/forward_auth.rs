@@ -268,7 +268,11 @@ async fn a14_a_peer_that_is_no_trusted_proxy_is_told_nothing() {
 async fn a15_without_trusted_proxies_nobody_is_one() {
     let config = CONFIG.replace("trusted-proxies = [\"10.0.0.0/8\"]", "");
     for peer in [Some("127.0.0.1:1"), Some("10.0.0.1:1"), Some("[::1]:1"), None] {
-        let mut harness = Harness::with(&config, Box::new(|_, _| live(ada())), Box::new(|| Step::LoggedOut));
+        let mut harness = Harness::with(
+            &config,
+            Box::new(|_, _| live(ada())),
+            Box::new(|| Step::LoggedOut { to: None, untold: Vec::new() }),
+        );
         harness.peer = peer.map(|peer| peer.parse().unwrap());
         assert_eq!(harness.verify("wiki", "/", &[]).await.status, StatusCode::FORBIDDEN, "{peer:?}");
     }

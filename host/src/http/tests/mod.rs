@@ -38,7 +38,9 @@ use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
-    login::{Answer, Check, Class, Demand, FactorStep, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{
+        Answer, Check, Class, Demand, FactorStep, NextRound, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted,
+    },
     secret::Secret,
     session::{Origin, Participant, Session},
 };
@@ -142,7 +144,11 @@ struct Read {
 impl Harness {
     /// Behind a trusted proxy; nobody has a session, and every step is a logout's page.
     fn new() -> Self {
-        Self::with(CONFIG, Box::new(|_, _| Check::NoSession { cookies: Vec::new() }), Box::new(|| Step::LoggedOut))
+        Self::with(
+            CONFIG,
+            Box::new(|_, _| Check::NoSession { cookies: Vec::new() }),
+            Box::new(|| Step::LoggedOut { to: None, untold: Vec::new() }),
+        )
     }
 
     /// Everybody has a session.
@@ -151,7 +157,7 @@ impl Harness {
     }
 
     fn checking(check: Checking) -> Self {
-        Self::with(CONFIG, check, Box::new(|| Step::LoggedOut))
+        Self::with(CONFIG, check, Box::new(|| Step::LoggedOut { to: None, untold: Vec::new() }))
     }
 
     fn stepping(step: impl Fn() -> Step + Send + Sync + 'static) -> Self {
@@ -366,8 +372,24 @@ impl Flow for Arc<Script> {
         visitor: &'a Visitor,
         application: Option<&'a str>,
         rd: Option<&'a str>,
+        begun_at: Option<&'a str>,
     ) -> Eventually<'a, Answer> {
-        Box::pin(async move { self.step(visitor, format!("logout {application:?} {rd:?}")) })
+        let begun_at = begun_at.map(|begun_at| format!(" begun at {begun_at}")).unwrap_or_default();
+        Box::pin(async move { self.step(visitor, format!("logout {application:?} {rd:?}{begun_at}")) })
+    }
+
+    fn round<'a>(&'a self, visitor: &'a Visitor) -> Eventually<'a, NextRound> {
+        Box::pin(async move { NextRound::Over(self.step(visitor, "round".to_owned())) })
+    }
+
+    fn told<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        application: Option<&'a str>,
+        id: &'a str,
+        failed: Option<&'a str>,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(async move { self.step(visitor, format!("told {application:?} {id} {failed:?}")) })
     }
 
     fn logged_out(&self, visitor: &Visitor, state: Option<&str>) -> Answer {

@@ -70,7 +70,7 @@ fn every_page() -> Vec<fn() -> Step> {
         || leave(5),
         || refused(EVIL),
         || refused("domain-not-allowed"),
-        || Step::LoggedOut,
+        || Step::LoggedOut { to: None, untold: Vec::new() },
     ]
 }
 
@@ -146,7 +146,11 @@ async fn a_page_protects_itself() {
 #[tokio::test]
 async fn without_tls_there_is_no_hsts() {
     let config = CONFIG.replace("https://login.example.com", "http://localhost:8080");
-    let harness = Harness::with(&config, Box::new(|_, _| Check::Anonymous), Box::new(|| Step::LoggedOut));
+    let harness = Harness::with(
+        &config,
+        Box::new(|_, _| Check::Anonymous),
+        Box::new(|| Step::LoggedOut { to: None, untold: Vec::new() }),
+    );
     let read = harness.visit("/logged-out").await;
     assert_eq!(read.header("strict-transport-security"), None);
     assert!(read.header("content-security-policy").unwrap().contains("form-action 'self' http: https:"));

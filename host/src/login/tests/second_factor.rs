@@ -273,7 +273,7 @@ async fn a_logout_ends_a_login_that_waits_for_a_code() {
     let page = redirected(demanded(&gate, &mut browser, None).await);
     let login = page.query_pairs().find(|(name, _)| name == "login").unwrap().1.into_owned();
     let mut copied = browser.clone();
-    let out = gate.login.logout(&browser.visitor(GATE), None, None).await;
+    let out = gate.login.logout(&browser.visitor(GATE), None, None, None).await;
     browser.keep(GATE, out);
     for browser in [&mut browser, &mut copied] {
         let refusal = refused(gate.code(browser, &login, &secret.shown(gate.clock.now())).await);

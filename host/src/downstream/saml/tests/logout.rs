@@ -38,7 +38,15 @@ fn a_logout_is_answered_with_a_signed_response_at_the_registered_address() {
     let farewell = idp.farewell(&signed_logout("sid-1")).unwrap();
     assert_eq!(idp.provider.leaving("guard", &farewell.sealed).unwrap(), farewell);
     assert!(idp.provider.leaving("open", &farewell.sealed).is_err());
-    let to = idp.provider.logged_out(&PARSED, "guard", &farewell.sealed).unwrap();
+    let answered = |partial| match idp.provider.logged_out(&PARSED, "guard", &farewell.sealed, partial).unwrap() {
+        Outbound::Redirect(to) => to,
+        Outbound::Form(form) => panic!("{form:?}"),
+    };
+    let status = |to: &Url| Inbound::by_redirect(Message::Response, to.query().unwrap()).unwrap().xml;
+    assert!(!status(&answered(false)).contains("PartialLogout"));
+    let partial = status(&answered(true));
+    assert!(partial.contains(":status:Success\"") && partial.contains(":status:PartialLogout\""), "{partial}");
+    let to = answered(false);
     assert!(to.as_str().starts_with("https://auth.example.net/logout?SAMLResponse="), "{to}");
     let query = to.query().unwrap();
     let inbound = Inbound::redirect(&query.replace("SAMLResponse=", "SAMLRequest=")).unwrap();
@@ -58,5 +66,5 @@ fn a_logout_is_answered_with_a_signed_response_at_the_registered_address() {
         aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256, spki.as_ref());
     key.verify(octets.as_bytes(), &STANDARD.decode(&*signature).unwrap()).unwrap();
     idp.clock.advance(limits::SEALED_LIFETIME);
-    assert!(idp.provider.logged_out(&PARSED, "guard", &farewell.sealed).is_err(), "too late");
+    assert!(idp.provider.logged_out(&PARSED, "guard", &farewell.sealed, false).is_err(), "too late");
 }

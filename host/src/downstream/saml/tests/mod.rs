@@ -1,6 +1,7 @@
 //! What service providers, and those who pretend to be one, can ask of the identity provider.
 
 mod logout;
+mod logout_sent;
 mod requests;
 mod responses;
 mod setup;
@@ -28,7 +29,10 @@ use crate::{
     config,
     decision::{Admission, Admitted, Claim, Difference, Profile, SessionTerms, Value},
     identity::{Email, GroupClaim, Identity, Protocol},
-    session::testing::{NOW, another_ring, keys},
+    session::{
+        Origin,
+        testing::{NOW, another_ring, keys},
+    },
 };
 
 const SP: &str = "https://auth.example.net/saml/1234";
@@ -143,7 +147,7 @@ fn by_form(xml: &str) -> Inbound {
 /// By HTTP-Redirect, signed with `algorithm` as the query says, if at all.
 fn by_redirect(xml: &str, algorithm: Option<&str>) -> String {
     let url = Url::parse("https://x.example/").unwrap();
-    let signed = binding::respond(&SP_KEYS, &url, xml, Some("r s")).unwrap();
+    let signed = binding::signed_url(&SP_KEYS, &url, Message::Response, xml, Some("r s")).unwrap();
     let query = signed.query().unwrap().replace("SAMLResponse=", "SAMLRequest=");
     let (octets, _) = query.split_once("&SigAlg=").unwrap();
     let Some(algorithm) = algorithm else { return octets.to_owned() };
@@ -231,8 +235,12 @@ fn ann() -> Profile {
     }
 }
 
+fn origin(sid: &str) -> Origin {
+    Origin { sid: sid.into(), ..Origin::default() }
+}
+
 fn opened(delivery: &Delivery) -> String {
-    String::from_utf8(STANDARD.decode(&delivery.response).unwrap()).unwrap()
+    String::from_utf8(STANDARD.decode(&delivery.message).unwrap()).unwrap()
 }
 
 /// Another implementation than the one that signed: every signature in `xml`, with our

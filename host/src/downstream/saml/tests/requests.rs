@@ -127,7 +127,7 @@ fn what_is_asked_for_and_not_done_is_told_to_the_service_provider() {
     let wish =
         idp.wish(&request(&[("ForceAuthn", "true"), ("IsPassive", "1")], &context(any, " Comparison=\"minimum\"")));
     assert_eq!((wish.demanded_acr.len(), wish.fresh, wish.silent), (0, true, true));
-    let delivery = idp.provider.grant(&PARSED, &admission("guard", ann()), &wish.sealed, "sid").unwrap();
+    let delivery = idp.provider.grant(&PARSED, &admission("guard", ann()), &wish.sealed, &origin("sid")).unwrap().0;
     assert!(opened(&delivery).contains("profile/mfa"), "what is known to be so is said, whatever was asked");
 }
 

@@ -6,7 +6,7 @@ use super::*;
 fn an_assertion_says_who_for_whom_where_and_until_when_and_both_signatures_hold() {
     let idp = Idp::new();
     let wish = idp.wish(&request(&[("AssertionConsumerServiceIndex", "7")], ""));
-    let delivery = idp.provider.grant(&PARSED, &admission("guard", ann()), &wish.sealed, "sid-1").unwrap();
+    let delivery = idp.provider.grant(&PARSED, &admission("guard", ann()), &wish.sealed, &origin("sid-1")).unwrap().0;
     assert_eq!(delivery.to.as_str(), "https://auth.example.net/second");
     assert_eq!(delivery.relay_state.as_deref(), Some("r"));
     let xml = opened(&delivery);
@@ -47,7 +47,7 @@ fn the_attributes_are_those_that_guard_reads_and_the_id_is_not_the_address() {
         // Not a policy's to say.
         Claim { name: "groups".into(), value: Value::Text("admins".into()) },
     ];
-    let delivery = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, "sid").unwrap();
+    let delivery = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, &origin("sid")).unwrap().0;
     let xml = opened(&delivery);
     let tree = Tree::parse(&xml).unwrap();
     let attributes: BTreeMap<String, Vec<String>> = tree
@@ -76,7 +76,8 @@ fn a_persistent_name_is_opaque_and_stays() {
     let idp = Idp::new();
     let name = |profile: Profile| {
         let Asked::Login(wish) = idp.provider.unsolicited(&PARSED, "open") else { panic!("not begun") };
-        let delivery = idp.provider.grant(&PARSED, &admission("open", profile), &wish.sealed, "sid").unwrap();
+        let delivery =
+            idp.provider.grant(&PARSED, &admission("open", profile), &wish.sealed, &origin("sid")).unwrap().0;
         let xml = opened(&delivery);
         let tree = Tree::parse(&xml).unwrap();
         assert_eq!(tree.root().unwrap().attribute("InResponseTo"), None, "nobody asked");
@@ -99,7 +100,7 @@ proptest! {
         let profile = Profile {
             email: Some(email.clone()), given_name: Some(given.clone()), family_name: Some(more.clone()), ..Profile::default()
         };
-        let granted = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, "sid");
+        let granted = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, &origin("sid"));
         match granted {
             Ok(delivery) => {
                 let xml = opened(&delivery);
@@ -124,7 +125,8 @@ fn a55_a_comment_in_a_name_is_part_of_the_name() {
     for name in ["victim@corp.com<!--x-->.evil.com", "victim@corp.com<!---->", "a]]>b", "&lt;x&gt;", "<?x?>"] {
         let wish = idp.wish(&request(&[], ""));
         let profile = Profile { email: Some(name.into()), ..Profile::default() };
-        let delivery = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, "sid").unwrap();
+        let delivery =
+            idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, &origin("sid")).unwrap().0;
         let xml = opened(&delivery);
         let tree = Tree::parse(&xml).unwrap();
         assert_eq!(find(tree.root().unwrap(), names::ASSERTION, "NameID").text().unwrap(), name);
@@ -132,10 +134,10 @@ fn a55_a_comment_in_a_name_is_part_of_the_name() {
     }
     let wish = idp.wish(&request(&[], ""));
     let profile = Profile { email: Some("a\u{0}b".into()), ..Profile::default() };
-    let refused = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, "sid").unwrap_err();
+    let refused = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, &origin("sid")).unwrap_err();
     assert_eq!(refused.code, "unsafe-value");
     let refused =
-        idp.provider.grant(&PARSED, &admission("guard", Profile::default()), &wish.sealed, "sid").unwrap_err();
+        idp.provider.grant(&PARSED, &admission("guard", Profile::default()), &wish.sealed, &origin("sid")).unwrap_err();
     assert_eq!(refused.code, "name-id-missing");
 }
 
@@ -161,14 +163,14 @@ fn a59_a_service_provider_that_is_gone_or_changed_meanwhile_is_told_nothing() {
     let gone = parsed(&TEXT.replace("applications.guard", "applications.other"));
     let changed = parsed(&TEXT.replace("https://auth.example.net/second", "https://auth.example.net/third"));
     for (config, code) in [(&gone, "unknown-service-provider"), (&changed, "acs-not-registered")] {
-        let refused = idp.provider.grant(config, &admission("guard", ann()), &wish.sealed, "sid").unwrap_err();
+        let refused = idp.provider.grant(config, &admission("guard", ann()), &wish.sealed, &origin("sid")).unwrap_err();
         assert_eq!(refused.code, code);
         assert_eq!(idp.provider.refuse(config, &wish.sealed, "x").unwrap_err().code, code);
     }
     // Begun here while that was allowed.
     let Asked::Login(begun) = idp.provider.unsolicited(&PARSED, "open") else { panic!("not begun") };
     let off = parsed(&TEXT.replace("allow-idp-initiated = true", ""));
-    let refused = idp.provider.grant(&off, &admission("open", ann()), &begun.sealed, "sid").unwrap_err();
+    let refused = idp.provider.grant(&off, &admission("open", ann()), &begun.sealed, &origin("sid")).unwrap_err();
     assert_eq!(refused.code, "idp-initiated-not-allowed");
     assert_eq!(code(idp.provider.unsolicited(&PARSED, "guard")), "idp-initiated-not-allowed");
 }
@@ -178,7 +180,9 @@ fn an_admission_for_one_application_is_no_assertion_for_another() {
     let idp = Idp::new();
     let wish = idp.wish(&request(&[], ""));
     let grant = |application: &str, sealed: &str| {
-        idp.provider.grant(&PARSED, &admission(application, ann()), sealed, "sid").map_err(|refused| refused.code)
+        idp.provider
+            .grant(&PARSED, &admission(application, ann()), sealed, &origin("sid"))
+            .map_err(|refused| refused.code)
     };
     assert_eq!(grant("open", &wish.sealed), Err("wrong-application"));
     assert_eq!(grant("guard", &wish.sealed[..wish.sealed.len() - 1]), Err("saml-request-invalid"));
