@@ -164,7 +164,7 @@ impl RawOidc {
         let logout = join(section, "frontchannel-logout-uri");
         let frontchannel_logout_uri = check.url_opt(&logout, self.frontchannel_logout_uri.as_deref(), UrlUse::Redirect);
         if let Some(Err(expected)) = frontchannel_logout_uri.as_ref().map(|url| hold_to_origins(url, &redirect_uris)) {
-            check.error(&logout, "a page of somebody else", expected, "");
+            check.error(&logout, "a page of somebody else", &expected, "");
         }
         if self.frontchannel_logout_session_required && self.frontchannel_logout_uri.is_none() {
             let message = "it is told of no logout in a frame";

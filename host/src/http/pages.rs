@@ -167,7 +167,7 @@ impl Pages {
 
     /// Says that the person is logged out, which applications did not confirm it, and where to go on.
     pub(super) fn logged_out(&self, asked: &Asked, to: Option<&Url>, untold: &[String]) -> Response {
-        let untold: Vec<&str> = untold.iter().map(|id| display_name(asked, id)).collect();
+        let untold: Vec<Value> = untold.iter().map(|id| Value::from(display_name(asked, id))).collect();
         self.page(asked, "logged_out.html", context! { to => to.map(Url::as_str), untold })
     }
 
@@ -184,7 +184,7 @@ impl Pages {
     /// Shows applications' own pages that end their sessions, in frames that nobody sees.
     pub(super) fn frames(&self, asked: &Asked, frames: &[Url]) -> Response {
         let origins: BTreeSet<String> = frames.iter().map(|url| url.origin().ascii_serialization()).collect();
-        let frames: Vec<&str> = frames.iter().map(Url::as_str).collect();
+        let frames: Vec<Value> = frames.iter().map(|url| Value::from(url.as_str())).collect();
         self.page_with(asked, "frames.html", context! { frames }, &origins)
     }
 

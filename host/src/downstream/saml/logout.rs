@@ -1,7 +1,6 @@
 //! Single logout that a service provider asks for (SAML Core §3.7, Profiles §4.4).
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::{
     Addresses, IdentityProvider, Inbound, Message, Outbound, Party, Refused,

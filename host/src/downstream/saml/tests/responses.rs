@@ -103,7 +103,7 @@ proptest! {
         let granted = idp.provider.grant(&PARSED, &admission("guard", profile), &wish.sealed, &origin("sid"));
         match granted {
             Ok(delivery) => {
-                let xml = opened(&delivery);
+                let xml = opened(&delivery.0);
                 prop_assert_eq!(verified(&xml).len(), 2);
                 let tree = Tree::parse(&xml).unwrap();
                 let name = find(tree.root().unwrap(), names::ASSERTION, "NameID");

@@ -45,7 +45,7 @@ fn a52_a_signature_over_a_query_is_by_the_right_key_over_these_octets_and_by_no_
     }
     // Signed by somebody: us.
     let url = Url::parse("https://x.example/").unwrap();
-    let ours = binding::respond(&keys(), &url, &request(&[], ""), None).unwrap();
+    let ours = binding::signed_url(&keys(), &url, Message::Response, &request(&[], ""), None).unwrap();
     assert_eq!(asked(&ours.query().unwrap().replace("SAMLResponse=", "SAMLRequest=")), "signature-invalid");
     // A signed message says for whom it is.
     assert_eq!(
