@@ -205,7 +205,21 @@ async fn bring(browser: &mut Browser, page: Page) -> Page {
     browser.submit(&form).await
 }
 
-async fn a_login_reaches_apache_and_a_logout_there_ends_it_everywhere(with: With) {
+/// Follows the page that leads to a service provider on a logout's way.
+async fn go(browser: &mut Browser, page: Page) -> Page {
+    let link = page.body.split("id=\"go\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let link = link.unwrap_or_else(|| panic!("nobody is told at {}: {}", page.url, page.body));
+    browser.get(&link.replace("&#x2f;", "/").replace("&amp;", "&")).await
+}
+
+/// Where a logout begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Apache,
+    Gateway,
+}
+
+async fn a_login_reaches_apache_and_a_logout_ends_it_everywhere(with: With, begun: Begun) {
     let mut gateway = Gateway::new();
     assert_eq!(gateway.run(&["keys", "certificate", "add", "--directory", "keys"]).0, 0);
     let op = OpenIdProvider::start(
@@ -261,12 +275,29 @@ async fn a_login_reaches_apache_and_a_logout_there_ends_it_everywhere(with: With
     assert_eq!(page.header("x-user"), "alice@example.test");
 
     // Out there, here and upstream.
-    let page = browser.get(&with.logout(&apache.site)).await;
+    let page = match begun {
+        Begun::Apache => browser.get(&with.logout(&apache.site)).await,
+        Begun::Gateway => {
+            let page = browser.get(&format!("{}/logout", gateway.url())).await;
+            go(&mut browser, page).await
+        }
+    };
     let page = match page.forms().into_iter().find(|form| form.action.as_str().starts_with(&op.issuer)) {
         Some(form) => browser.submit(&form.with("logout", "yes")).await,
         None => page,
     };
-    assert_eq!(page.body, "out\n", "{} {}\n{}\n{}", page.url, page.body, apache.log(), gateway.log());
+    match begun {
+        Begun::Apache => {
+            assert_eq!(page.body, "out\n", "{} {}\n{}\n{}", page.url, page.body, apache.log(), gateway.log());
+            assert!(gateway.events("logout.asked").is_empty(), "whoever began is not asked");
+        }
+        Begun::Gateway => {
+            assert!(page.body.contains("<h1>You are logged out</h1>"), "{} {}\n{}", page.url, page.body, apache.log());
+            let sent = gateway.events("logout.sent");
+            assert_eq!(sent.len(), 1, "{}\n{}", gateway.log(), apache.log());
+            assert_eq!(sent[0]["input"]["method"], "saml-logout");
+        }
+    }
     assert_eq!(gateway.events("session.ended").len(), 1);
     let page = browser.get(&format!("{}/", apache.site)).await;
     assert!(page.url.as_str().starts_with(&op.issuer), "still logged in: {}", page.url);
@@ -274,10 +305,20 @@ async fn a_login_reaches_apache_and_a_logout_there_ends_it_everywhere(with: With
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_reaches_mod_auth_mellon_and_a_logout_there_ends_it_everywhere() {
-    a_login_reaches_apache_and_a_logout_there_ends_it_everywhere(With::Mellon).await;
+    a_login_reaches_apache_and_a_logout_ends_it_everywhere(With::Mellon, Begun::Apache).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_reaches_shibboleth_and_a_logout_there_ends_it_everywhere() {
-    a_login_reaches_apache_and_a_logout_there_ends_it_everywhere(With::Shibboleth).await;
+    a_login_reaches_apache_and_a_logout_ends_it_everywhere(With::Shibboleth, Begun::Apache).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_the_gateway_is_asked_of_mod_auth_mellon() {
+    a_login_reaches_apache_and_a_logout_ends_it_everywhere(With::Mellon, Begun::Gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_the_gateway_is_asked_of_shibboleth() {
+    a_login_reaches_apache_and_a_logout_ends_it_everywhere(With::Shibboleth, Begun::Gateway).await;
 }
