@@ -21,7 +21,8 @@ use super::{
 use crate::{
     decision::Admission,
     downstream::oidc::{
-        About, Asked as Authorize, AuthorizeRequest, DEFAULT_ORGANIZATION, TokenError, TokenRequest, is_organization,
+        About, Asked as Authorize, AuthorizeRequest, DEFAULT_ORGANIZATION, Presented, TokenError, TokenRequest,
+        is_organization,
     },
     login::{Class, Refusal, Then, Wanted},
     session::Origin,
@@ -215,9 +216,9 @@ async fn of_a_client(
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let authorization = authorization(&parts.headers).ok_or_else(|| token_refused(None))?;
-    let address = asked.reach.address;
+    let (address, proofs) = (asked.reach.address, proofs(&parts.headers));
     let fields = parameters(asked, &Method::POST, None, body).await.map_err(|failure| failure.bare(asked))?;
-    match answer(TokenRequest { fields, authorization, address }) {
+    match answer(TokenRequest { fields, authorization, proofs, address }) {
         Ok(value) => Ok(json(&value)),
         Err(error) => {
             tracing::info!(%error, "a relying party is refused");
@@ -233,8 +234,11 @@ async fn userinfo(
     request: Request,
 ) -> Response {
     let authorization = authorization(request.headers()).flatten();
+    let proofs = proofs(request.headers());
+    let method = request.method().as_str();
+    let presented = Presented { method, authorization: authorization.as_deref(), proofs: &proofs };
     let lives = |origin: &Origin| gateway.flow.lives(origin);
-    let told = gateway.provider.userinfo(&asked.settings.config, &organization.0, authorization.as_deref(), &lives);
+    let told = gateway.provider.userinfo(&asked.settings.config, &organization.0, &presented, &lives);
     match told {
         Ok(claims) => json(&claims),
         Err(error) => userinfo_refused(error),
@@ -300,6 +304,12 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<Option<String>> {
         (Some(value), None) => value.to_str().ok().map(|value| Some(value.to_owned())),
         (Some(_), Some(_)) => None,
     }
+}
+
+/// The `DPoP` headers, each one: where there are several, none of them counts (RFC 9449 §4.3).
+fn proofs(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all("dpop").iter();
+    texts.map(|value| value.to_str().map(str::to_owned).unwrap_or_default()).collect()
 }
 
 /// A value; nothing where there is nothing to say.

@@ -10,6 +10,7 @@ use url::Url;
 use super::{
     Provider, claims,
     client::Client,
+    dpop,
     grants::Grant,
     issuer, limits, pushed,
     token::{TokenError, TokenRequest},
@@ -35,6 +36,8 @@ pub struct AuthorizeRequest {
     pub nonce: Option<String>,
     /// RFC 7636, method S256.
     pub challenge: Option<String>,
+    /// The thumbprint of the key that the code is bound to (RFC 9449 §10).
+    pub dpop_jkt: Option<String>,
     /// `prompt=login`
     pub fresh: bool,
     /// `prompt=none`
@@ -124,12 +127,22 @@ impl Provider {
         }
         let redirect_uri = parameters.get("redirect_uri").and_then(|uri| registered(&client, uri));
         let redirect_uri = redirect_uri.ok_or(TokenError::InvalidRequest)?;
-        let checked = check(&client, &redirect_uri, &parameters, repeated).map_err(|(error, description)| {
+        let mut checked = check(&client, &redirect_uri, &parameters, repeated).map_err(|(error, description)| {
             tracing::info!(error, description, "a pushed request is refused");
             TokenError::Authorization(error)
         })?;
-        let now = self.clock.now();
-        let uri = self.pushed.put(&client, checked, now)?;
+        // RFC 9449 §10.1: a proof binds the code as `dpop_jkt` does, and both name one key.
+        let proof = self.proof(request, &format!("{}/oidc/par", issuer(config, organization)))?;
+        if let Some(proof) = &proof {
+            let named = checked.dpop_jkt.get_or_insert_with(|| proof.thumbprint.clone());
+            if *named != proof.thumbprint {
+                tracing::info!(reason = "proof-of-another-key", "a proof of possession proves nothing");
+                return Err(TokenError::InvalidDpopProof);
+            }
+        }
+        let uri = self.pushed.put(&client, checked, self.clock.now())?;
+        // After that: a client has few requests that wait, and so uses up few ids.
+        self.spend(proof.as_ref())?;
         Ok(json!({ "request_uri": uri, "expires_in": limits::PUSHED_LIFETIME }))
     }
 
@@ -173,6 +186,7 @@ impl Provider {
             mark: client.mark,
             redirect_uri: request.redirect_uri.as_str().to_owned(),
             challenge: request.challenge,
+            dpop_jkt: request.dpop_jkt,
             nonce: request.nonce,
             claims: claims::claims(admission, &request.scopes),
             scopes: request.scopes,
@@ -285,6 +299,10 @@ fn check(
     if silent && prompt.len() > 1 {
         return Err((INVALID, "prompt=none goes with no other prompt"));
     }
+    let dpop_jkt = text("dpop_jkt");
+    if dpop_jkt.as_deref().is_some_and(|jkt| !dpop::is_thumbprint(jkt)) {
+        return Err((INVALID, "dpop_jkt is malformed"));
+    }
     let max_age = match parameters.get("max_age") {
         None => None,
         Some(text) => Some(text.parse::<u32>().map_err(|_| (INVALID, "max_age must be a number of seconds"))?),
@@ -298,6 +316,7 @@ fn check(
         state: text("state"),
         nonce: text("nonce"),
         challenge: challenge(client, parameters)?,
+        dpop_jkt,
         fresh: prompt.contains(&"login"),
         silent,
         max_age,

@@ -86,6 +86,7 @@ fn as_configured(registered: &Registration) -> OidcClient {
         refresh_tokens: registered.grant_types.iter().any(|grant| grant == "refresh_token"),
         backchannel_logout_uri: registered.backchannel_logout_uri.clone(),
         backchannel_logout_session_required: registered.backchannel_logout_session_required,
+        requires_dpop: registered.dpop_bound_access_tokens,
         requires_pushed: registered.require_pushed_authorization_requests,
     }
 }

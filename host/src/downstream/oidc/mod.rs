@@ -9,6 +9,7 @@
 //! | client authentication at these | `authn.rs`, `assertion.rs` | OIDC Core §9, RFC 6749 §2.3, RFC 7523 |
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
+//! | proof of possession at these | `dpop.rs` | RFC 9449 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
 //! | a client's `backchannel-logout-uri` | `back_channel.rs` | OIDC Back-Channel Logout §2 |
 //! | `/api/v1/organizations/{organization}/clients` | `registration.rs`, `registered.rs` | the words of RFC 7591 |
@@ -27,6 +28,7 @@ mod back_channel;
 mod claims;
 mod client;
 mod discovery;
+mod dpop;
 mod grants;
 mod guesses;
 mod logout;
@@ -45,6 +47,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
+pub use crate::jose::ALGORITHMS as SIGNING_ALGORITHMS;
 pub use authorize::{Asked, AuthorizeRequest, Refused};
 pub use back_channel::Untellable;
 pub use client::{Known, known};
@@ -53,7 +56,7 @@ pub use registered::ClientsError;
 pub use registration::{Newcomer, RegistrationError};
 pub use token::{TokenError, TokenRequest};
 pub use tokens::About;
-pub use userinfo::UserinfoError;
+pub use userinfo::{Presented, UserinfoError};
 
 use crate::{
     clock::Clock,
@@ -90,6 +93,8 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
     grants: Grants,
     guesses: Guesses,
+    /// Proofs of possession that were used: a memory of their own, so that whoever floods it holds up no assertion.
+    proofs: UsedIds,
     pushed: Pushed,
     registered: Registered,
     used: UsedIds,
@@ -104,6 +109,7 @@ impl Provider {
             clock,
             grants: Grants::new(limits::GRANTS_MAX),
             guesses: Guesses::default(),
+            proofs: UsedIds::default(),
             pushed: Pushed::default(),
             registered: Registered::default(),
             used: UsedIds::default(),

@@ -1,6 +1,7 @@
 //! What relying parties and those who pretend to be one can ask of the provider.
 
 mod assertion;
+mod dpop;
 mod pushed;
 mod signer;
 
@@ -162,7 +163,7 @@ impl Op {
     }
 
     fn userinfo(&self, authorization: &str) -> Result<Value, UserinfoError> {
-        self.provider.userinfo(&self.config, "default", Some(authorization), &|_| true)
+        self.provider.userinfo(&self.config, "default", &presented(authorization), &|_| true)
     }
 
     fn token(&self, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
@@ -172,8 +173,18 @@ impl Op {
     fn token_from(&self, address: Option<IpAddr>, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
         let mut fields = with(&REDEEMED, more);
         fields.push(("code".into(), code.into()));
-        self.provider.token(&self.config, "default", &TokenRequest { fields, authorization: None, address }, &|_| true)
+        self.provider.token(
+            &self.config,
+            "default",
+            &TokenRequest { fields, address, ..TokenRequest::default() },
+            &|_| true,
+        )
     }
+}
+
+fn change(config: &mut Config, id: &str, change: impl FnOnce(&mut config::OidcClient)) {
+    let HandOver::Oidc(client) = &mut config.applications.get_mut(id).unwrap().hand_over else { panic!("{id}") };
+    change(client);
 }
 
 fn origin() -> Origin {
@@ -200,9 +211,9 @@ fn a_code_becomes_tokens_that_say_who_it_is_and_for_whom() {
     assert_eq!((told["sub"].clone(), told["email"].as_str()), (id["sub"].clone(), Some("ann@example.com")));
     // An ID token opens nothing.
     let wrong = format!("Bearer {}", tokens["id_token"].as_str().unwrap());
-    assert_eq!(op.userinfo(&wrong), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&wrong), Err(UserinfoError::InvalidToken { dpop: false }));
     op.clock.advance(600);
-    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -291,7 +302,7 @@ fn a43_a_code_is_for_one_client_one_address_and_one_minute() {
     let tokens = op.token(&code, &[]).unwrap();
     assert_eq!(op.token(&code, &[]), Err(TokenError::InvalidGrant), "spent");
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken), "revoked with it");
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken { dpop: false }), "revoked with it");
 }
 
 #[test]
@@ -419,6 +430,10 @@ fn text<'v>(tokens: &'v Value, name: &str) -> &'v str {
     tokens[name].as_str().unwrap()
 }
 
+const fn presented(authorization: &str) -> Presented<'_> {
+    Presented { method: "GET", authorization: Some(authorization), proofs: &[] }
+}
+
 fn bearer(tokens: &Value) -> String {
     format!("Bearer {}", text(tokens, "access_token"))
 }
@@ -447,7 +462,7 @@ fn a_refresh_token_is_renewed_with_each_use_and_only_for_clients_that_are_to_hav
 
     // The first one again: one of the two who have it is a thief.
     assert_eq!(op.refresh(text(&first, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
-    assert_eq!(op.userinfo(&bearer(&second)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer(&second)), Err(UserinfoError::InvalidToken { dpop: false }));
     assert_eq!(op.refresh(text(&second, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
 }
 
@@ -463,8 +478,8 @@ fn a_refresh_ends_with_the_session_that_was_decided_and_with_the_one_that_it_cam
     let op = Op::new();
     let tokens = op.renewing();
     assert_eq!(op.refresh(text(&tokens, "refresh_token"), &[], false), Err(TokenError::InvalidGrant), "logged out");
-    let after = op.provider.userinfo(&PARSED, "default", Some(&bearer(&op.renewing())), &|_| false);
-    assert_eq!(after, Err(UserinfoError::InvalidToken));
+    let after = op.provider.userinfo(&PARSED, "default", &presented(&bearer(&op.renewing())), &|_| false);
+    assert_eq!(after, Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -506,8 +521,8 @@ fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not
     );
     let request = TokenRequest { fields, ..TokenRequest::default() };
     assert_eq!(op.provider.token(&config, "default", &request, &|_| true), Err(TokenError::InvalidGrant));
-    let told = op.provider.userinfo(&config, "default", Some(&bearer(&op.renewing())), &|_| true);
-    assert_eq!(told, Err(UserinfoError::InvalidToken));
+    let told = op.provider.userinfo(&config, "default", &presented(&bearer(&op.renewing())), &|_| true);
+    assert_eq!(told, Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -535,7 +550,7 @@ fn a_relying_party_can_ask_about_its_own_tokens_and_take_them_back() {
     assert!(op.userinfo(&bearer(&tokens)).is_ok());
     assert_eq!(op.about(About::Revoke, refresh, &[]), Ok(Value::Null));
     assert_eq!(op.about(About::Introspect, access, &[]), Ok(inactive.clone()), "what came with it, too");
-    assert_eq!(op.userinfo(&bearer(&tokens)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer(&tokens)), Err(UserinfoError::InvalidToken { dpop: false }));
     assert_eq!(op.refresh(refresh, &[], true), Err(TokenError::InvalidGrant));
 }
 
@@ -571,9 +586,10 @@ fn an_organization_is_an_issuer_of_its_own() {
     assert_eq!(in_acme("default"), Err(TokenError::InvalidGrant));
     let tokens = in_acme("acme").unwrap();
     assert_eq!(payload(text(&tokens, "id_token"))["iss"], "https://login.example.com/acme");
-    let userinfo = |organization: &str| op.provider.userinfo(&PARSED, organization, Some(&bearer(&tokens)), &|_| true);
+    let userinfo =
+        |organization: &str| op.provider.userinfo(&PARSED, organization, &presented(&bearer(&tokens)), &|_| true);
     assert!(userinfo("acme").is_ok());
-    assert_eq!(userinfo("default"), Err(UserinfoError::InvalidToken), "another issuer's token");
+    assert_eq!(userinfo("default"), Err(UserinfoError::InvalidToken { dpop: false }), "another issuer's token");
     assert_eq!(
         op.about(About::Introspect, text(&tokens, "access_token"), &[("client_id", "web")]).unwrap()["active"],
         false
@@ -628,14 +644,14 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
     let under_way = sealed();
     op.provider.unregister(&config, "default", "new").unwrap();
     assert_eq!(granted(&under_way).unwrap_err().code, "unknown-client", "removed during the login");
-    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    assert!(op.provider.userinfo(&config, "default", &presented(&bearer(&tokens)), &|_| true).is_err());
     let second = register();
     assert_ne!(first, second);
     assert_eq!(redeem(&first, &unredeemed), Err(TokenError::InvalidClient));
     assert_eq!(redeem(&second, &unredeemed), Err(TokenError::InvalidGrant));
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     assert_eq!(token(fields(&second, &refresh)), Err(TokenError::InvalidGrant));
-    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    assert!(op.provider.userinfo(&config, "default", &presented(&bearer(&tokens)), &|_| true).is_err());
     assert!(redeem(&second, &code(granted(&sealed()).unwrap())).is_ok());
 }
 
@@ -667,7 +683,7 @@ fn a_logout_token_says_whose_session_is_over_and_can_be_taken_for_nothing_else()
     // Neither an ID token's hint nor an access token.
     let hint = [("id_token_hint".to_owned(), token.expose().clone())];
     assert_eq!(op.provider.farewell(&config, "default", &hint).unwrap_err().code, "id-token-hint-invalid");
-    assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken { dpop: false }));
 
     // Another registration of the same id is somebody else.
     let another = crate::session::Participant { mark: Some([7; 32]), ..participant };
