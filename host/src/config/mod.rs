@@ -40,7 +40,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
-pub use relying_party::{ClientMethod, OidcClient};
+pub use relying_party::{ClientMethod, OidcClient, is_post_logout};
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, NameIdKind, ServiceProvider};

@@ -40,6 +40,18 @@ pub struct OidcClient {
     pub requires_pushed: bool,
 }
 
+/// Is `url` one of these `post-logout-redirect-uris`, byte for byte but for the `state` that a relying party asked to
+/// have back (OIDC RP-Initiated Logout §3)?
+#[must_use]
+pub fn is_post_logout(registered: &[Url], url: &Url) -> bool {
+    registered.iter().any(|registered| {
+        url.as_str().strip_prefix(registered.as_str()).is_some_and(|rest| {
+            let state = if registered.query().is_some() { rest.strip_prefix('&') } else { rest.strip_prefix('?') };
+            rest.is_empty() || state.is_some_and(|state| state.starts_with("state=") && !state.contains(['&', '#']))
+        })
+    })
+}
+
 /// How a relying party proves who it is (OIDC Core §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

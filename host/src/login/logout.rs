@@ -68,9 +68,8 @@ impl Login {
         rd: Option<&str>,
     ) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
-        let public_url = &turn.config.server.public_url;
         let application = application.and_then(|id| turn.config.applications.get(id));
-        let wanted = rd.and_then(|rd| target::read_after_logout(application, public_url, rd));
+        let wanted = rd.and_then(|rd| self.after_logout(&turn, application, rd));
         let cookies = turn.sso_slot().clear(&visitor.cookies);
         let Some(sso) = turn.sso()? else {
             return Ok(Answer::with(wanted.map_or(Step::LoggedOut, Step::Redirect), cookies));
@@ -88,11 +87,7 @@ impl Login {
         event.denial = denial;
         event.trace = trace;
         let _ = turn.record(event).await;
-        let after = ending
-            .target
-            .as_deref()
-            .and_then(|text| target::read_after_logout(application, public_url, text))
-            .or(wanted);
+        let after = ending.target.as_deref().and_then(|text| self.after_logout(&turn, application, text)).or(wanted);
         if ending.at_upstream
             && let Some(to) = self.upstream_logout(&turn, application, &sso, after.as_ref()).await
         {
@@ -110,7 +105,7 @@ impl Login {
         // What was allowed when it was sealed must still be.
         let to = after.and_then(|after| {
             let application = after.application.as_ref().and_then(|id| turn.config.applications.get(id));
-            target::read_after_logout(application, &turn.config.server.public_url, after.target.as_str())
+            self.after_logout(&turn, application, after.target.as_str())
         });
         Answer::with(to.map_or(Step::LoggedOut, Step::Redirect), Vec::new())
     }
@@ -124,6 +119,12 @@ impl Login {
         if self.revoked.covers(&origin, now) {
             self.tell(request, self.participants.end_origin(&origin, now));
         }
+    }
+
+    /// Where this logout may end, read from text: what is registered now counts.
+    fn after_logout(&self, turn: &Turn<'_>, application: Option<&Application>, text: &str) -> Option<Url> {
+        let registered = |application: &Application, url: &Url| (self.parts.ends_at)(&turn.config, application, url);
+        target::read_after_logout(application, &turn.config.server.public_url, text, registered)
     }
 
     /// Lets relying parties know, without waiting for any.
@@ -161,11 +162,10 @@ impl Login {
         });
         match asked.await {
             Ok((Ok(Some(ending)), trace)) => {
-                let public_url = &turn.config.server.public_url;
                 let refused = ending
                     .target
                     .as_deref()
-                    .is_some_and(|text| target::read_after_logout(Some(application), public_url, text).is_none());
+                    .is_some_and(|text| self.after_logout(turn, Some(application), text).is_none());
                 let denial = refused.then(|| {
                     Denial::by_host(DenyCode::TargetNotAllowed, "a policy named a logout target that is not allowed")
                 });

@@ -60,7 +60,7 @@ pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step
 use crate::{
     audit::{Audit, Event},
     clock::Clock,
-    config::Config,
+    config::{Application, Config},
     decision::AccessRequest,
     factor::Factors,
     keys::KeyRing,
@@ -190,6 +190,9 @@ pub enum Then {
 /// It must not wait for anybody.
 pub type Farewell = Arc<dyn Fn(&str, Vec<Participant>) + Send + Sync>;
 
+/// May a logout of the application end at this address, since a relying party registered it while the gateway runs?
+pub type EndsAt = Arc<dyn Fn(&Config, &Application, &Url) -> bool + Send + Sync>;
+
 /// What a [`Login`] is made of.
 pub struct Parts {
     /// The policies and the configuration.
@@ -206,6 +209,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Who hears of the end of a session.
     pub farewell: Farewell,
+    /// Where a logout may end, beside what the configuration says.
+    pub ends_at: EndsAt,
 }
 
 /// The login flow.

@@ -162,6 +162,9 @@ impl Gate {
                 let told = Arc::clone(&told);
                 Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
             },
+            ends_at: Arc::new(|_: &config::Config, application: &config::Application, url: &Url| {
+                application.id == "wiki" && url.as_str() == "https://since.example.org/bye"
+            }),
         });
         Self { folder, clock, generations, login, told }
     }

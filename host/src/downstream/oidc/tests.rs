@@ -655,6 +655,94 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
     assert!(redeem(&second, &code(granted(&sealed()).unwrap())).is_ok());
 }
 
+/// A configuration whose clients of the organization `default` are registered in `folder`, for `renewing`.
+fn registering(folder: &Path) -> Config {
+    let mut config = PARSED.clone();
+    let settings = config::Organization {
+        client_application: "renewing".into(),
+        clients_file: folder.join("clients.json"),
+        admin_tokens: vec![sha256(&[b"token"])],
+    };
+    config.organizations.insert("default".into(), settings);
+    config
+}
+
+impl Op {
+    fn register(&self, body: &Value) -> Value {
+        let new = self.provider.newcomer(&self.config, "default", body.to_string().as_bytes()).unwrap();
+        self.provider.register(&self.config, "default", new).unwrap()
+    }
+}
+
+#[test]
+fn a_registered_client_is_held_to_what_it_is_registered_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut op = Op::new();
+    op.config = registering(folder.path());
+    let [pushing, proving] = ["require_pushed_authorization_requests", "dpop_bound_access_tokens"];
+    for (id, switch) in [("pushing", pushing), ("proving", proving), ("neither", "x")] {
+        let mut body = json!({
+            "client_id": id, "redirect_uris": ["https://web.example.com/cb"], "token_endpoint_auth_method": "none",
+        });
+        if switch != "x" {
+            body[switch] = json!(true);
+        }
+        let told = op.register(&body);
+        for name in [pushing, proving] {
+            assert_eq!(told.get(name), (name == switch).then_some(&json!(true)), "{id} {name}");
+        }
+    }
+    let wrong = br#"{"redirect_uris":["https://web.example.com/cb"],"require_pushed_authorization_requests":"yes"}"#;
+    assert!(op.provider.newcomer(&op.config, "default", wrong).is_err());
+
+    // And after a restart.
+    for _ in 0..2 {
+        let Asked::Redirect(to) = op.authorize(&[("client_id", "pushing")]) else { panic!("by a query") };
+        assert!(to.as_str().contains("error=invalid_request"), "{to}");
+        let fields = with(&ASKED, &[("client_id", "pushing")]);
+        let pushed = TokenRequest { fields, ..TokenRequest::default() };
+        let told = op.provider.push(&op.config, "default", &pushed).unwrap();
+        let query = [("client_id", "pushing"), ("request_uri", text(&told, "request_uri"))];
+        assert!(matches!(op.provider.authorize(&op.config, "default", &owned(&query)), Asked::Login(_)));
+        assert!(matches!(op.authorize(&[("client_id", "neither")]), Asked::Login(_)));
+        let own = |id| [("client_id", id), ("client_secret", "")];
+        assert_eq!(op.token("x", &own("proving")), Err(TokenError::InvalidDpopProof));
+        assert_eq!(op.token("x", &own("neither")), Err(TokenError::InvalidGrant));
+        op.provider = Provider::new(keys(), Arc::clone(&op.clock) as Arc<dyn Clock>);
+    }
+}
+
+#[test]
+fn a08_a_logout_ends_at_what_a_client_registered_since_of_that_application_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut op = Op::new();
+    op.config = registering(folder.path());
+    let may = |op: &Op, id: &str, url: &str| {
+        op.provider.may_end_at(&op.config, &op.config.applications[id], &Url::parse(url).unwrap())
+    };
+    let bye = "https://new.example.com/bye";
+    assert!(!may(&op, "renewing", bye), "nobody registered it");
+    op.register(&json!({
+        "client_id": "new", "redirect_uris": ["https://new.example.com/cb"], "post_logout_redirect_uris": [bye],
+    }));
+    assert!(may(&op, "renewing", bye) && may(&op, "renewing", "https://new.example.com/bye?state=x%26y"));
+    for url in [
+        "https://new.example.com/",
+        "https://new.example.com/cb",
+        "https://new.example.com/bye/",
+        "https://new.example.com/bye?next=https://evil.com",
+        "https://new.example.com/bye?state=x&next=https://evil.com",
+        "https://new.example.com.evil.com/bye",
+    ] {
+        assert!(!may(&op, "renewing", url), "{url}");
+    }
+    for id in ["web", "spa", "acme-web"] {
+        assert!(!may(&op, id, bye), "{id} is not the application of registered clients");
+    }
+    op.provider.unregister(&op.config, "default", "new").unwrap();
+    assert!(!may(&op, "renewing", bye), "gone with its client");
+}
+
 #[test]
 fn a_logout_token_says_whose_session_is_over_and_can_be_taken_for_nothing_else() {
     let op = Op::new();
