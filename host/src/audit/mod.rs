@@ -53,6 +53,12 @@ pub enum Kind {
     /// A registered relying party was removed.
     #[serde(rename = "client.removed")]
     ClientRemoved,
+    /// Somebody agreed that a relying party is told who they are.
+    #[serde(rename = "consent.given")]
+    ConsentGiven,
+    /// Somebody did not agree to that.
+    #[serde(rename = "consent.refused")]
+    ConsentRefused,
     /// A second factor was set up.
     #[serde(rename = "factor.enrolled")]
     FactorEnrolled,

@@ -34,6 +34,8 @@ pub struct OidcClient {
     pub backchannel_logout_uri: Option<Url>,
     /// `backchannel-logout-session-required`; every logout token names the session in any case.
     pub backchannel_logout_session_required: bool,
+    /// `consent`: people are asked before it is told who they are; default false.
+    pub consent: bool,
     /// `dpop-bound-access-tokens`: it gets tokens only with a proof of its key (RFC 9449 §5.2); default false.
     pub requires_dpop: bool,
     /// `require-pushed-authorization-requests`: its requests are pushed before a browser brings them; default false.
@@ -113,6 +115,9 @@ pub(super) struct RawOidc {
     backchannel_logout_uri: Option<String>,
     /// Does it need the session's `sid` in the logout token? Every one has it.
     backchannel_logout_session_required: bool,
+    /// Is a person asked before it is told who they are? Once, and again where it asks for more; needs `[consent]`. Holds
+    /// for the clients that are registered for this application, too.
+    consent: bool,
     /// Must it prove a key whenever it gets tokens (RFC 9449, DPoP)? They are bound to that key. Without this, it may.
     dpop_bound_access_tokens: bool,
     /// Its authorization requests must be pushed to `/oidc/par` first (RFC 9126): what a browser could have changed is
@@ -196,6 +201,7 @@ impl RawOidc {
             refresh_tokens: grant_types.contains(&GrantType::RefreshToken),
             backchannel_logout_uri,
             backchannel_logout_session_required: self.backchannel_logout_session_required,
+            consent: self.consent,
             requires_dpop: self.dpop_bound_access_tokens,
             requires_pushed: self.require_pushed_authorization_requests,
         })

@@ -92,6 +92,7 @@ pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name:
             },
             max_age,
             fresh,
+            select_account: false,
             silent: false,
             login_hint: None,
             acr_values: Vec::new(),

@@ -13,6 +13,7 @@ use axum::{
 use serde_json::Value;
 
 use super::{
+    consent,
     error::{Failure, see_other, token_refused, userinfo_refused},
     form,
     gateway::{Asked, Gateway},
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
             .route(&at("/.well-known/openid-configuration"), get(discovery))
             .route(&at("/oidc/jwks.json"), get(jwks))
             .route(&at("/oidc/authorize"), get(authorize).post(authorize))
+            .route(&at("/oidc/consent"), get(consent::ask).post(consent::answer))
             .route(&at("/oidc/par"), post(push))
             .route(&at("/oidc/token"), post(token))
             .route(&at("/oidc/introspect"), post(introspect))
@@ -51,7 +53,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 /// Whose issuer is asked: the path says so. One that has no relying party is none.
-struct Organization(String);
+pub(super) struct Organization(pub(super) String);
 
 impl FromRequestParts<Arc<Gateway>> for Organization {
     type Rejection = Response;
@@ -105,10 +107,20 @@ async fn authorize(
     };
     let answer = async {
         let sealed = gateway.provider.seal(&request).map_err(|refused| Failure::Unavailable(refused.code))?;
-        let AuthorizeRequest { application, max_age, fresh, silent, login_hint, acr_values, .. } = *request;
+        let AuthorizeRequest { application, max_age, fresh, select_account, silent, login_hint, acr_values, .. } =
+            *request;
         let then = Then::Oidc { request: sealed };
-        let wanted =
-            Wanted { application, then, max_age, fresh, silent, login_hint, acr_values, demanded_acr: Vec::new() };
+        let wanted = Wanted {
+            application,
+            then,
+            max_age,
+            fresh,
+            select_account,
+            silent,
+            login_hint,
+            acr_values,
+            demanded_acr: Vec::new(),
+        };
         Ok(gateway.flow.begin(&asked.visitor(&parts)?, wanted).await)
     };
     let answer = answer.await;
@@ -123,16 +135,8 @@ pub(super) fn admitted(
     request: &str,
     origin: Origin,
 ) -> Response {
-    let config = &asked.settings.config;
-    let participant = gateway.provider.participant(config, admission, request, &origin);
-    match gateway.provider.grant(config, admission, request, origin) {
-        Ok(to) => {
-            // Before the code is out: a logout that comes now must reach it.
-            if let Some(participant) = participant {
-                gateway.flow.joined(&asked.id, participant);
-            }
-            see_other(to.as_str())
-        }
+    match gateway.provider.answer(&asked.settings.config, admission, request, origin) {
+        Ok(reply) => consent::follow(gateway, asked, reply),
         Err(refused) => {
             tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
             Failure::BadRequest(refused.code).page(gateway, asked)

@@ -18,14 +18,15 @@ use url::Url;
 
 use super::{gateway::Asked, qr};
 use crate::{
-    downstream::saml::Delivery,
+    downstream::{oidc::Question, saml::Delivery},
     login::{Choice, Enrolment, FormError},
     secret::{Secret, random_bytes},
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("chooser.html", include_str!("pages/chooser.html")),
+    ("consent.html", include_str!("pages/consent.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
     ("factor.html", include_str!("pages/factor.html")),
@@ -66,6 +67,7 @@ struct Words {
     form: HashMap<String, String>,
     class: HashMap<String, Said>,
     reason: HashMap<String, Said>,
+    scope: HashMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -141,6 +143,14 @@ impl Pages {
     pub(super) fn factor(&self, asked: &Asked, recovery_codes: Option<usize>, error: Option<FormError>) -> Response {
         let error = error.map(|error| self.form_words(error));
         self.page(asked, "factor.html", context! { recovery_codes, error })
+    }
+
+    /// Asks whether a relying party may be told who somebody is.
+    pub(super) fn consent(&self, asked: &Asked, action: &str, id: &str, question: &Question) -> Response {
+        let Question { name, site, person, .. } = question;
+        let words = |scope: &String| self.words.scope.get(scope).cloned().unwrap_or_else(|| scope.clone());
+        let scopes: Vec<String> = question.scopes.iter().map(words).collect();
+        self.page(asked, "consent.html", context! { action, id, name, site, person, scopes })
     }
 
     /// Says where the browser goes, for a while.
@@ -263,6 +273,9 @@ mod tests {
         }
         for error in ["code", "code-locked", "code-used", "credentials", "identifier", "upstream"] {
             assert!(words.form.contains_key(error), "{error}");
+        }
+        for scope in crate::downstream::oidc::SCOPES {
+            assert!(words.scope.contains_key(scope), "{scope}");
         }
         for (code, said) in words.class.iter().chain(&words.reason) {
             assert!(is_code(code) && !said.title.is_empty() && said.text.ends_with('.'), "{code}");

@@ -116,6 +116,8 @@ pub struct Wanted {
     pub max_age: Option<u32>,
     /// Use no single sign-on (`prompt=login`).
     pub fresh: bool,
+    /// Use no single sign-on, and let the person choose an account at the upstream (`prompt=select_account`).
+    pub select_account: bool,
     /// Show nothing (`prompt=none`): refuse with `interaction-required` instead.
     pub silent: bool,
     /// OIDC Core §3.1.2.1, for the upstream.
@@ -366,7 +368,13 @@ impl Login {
         }
     }
 
-    /// Records what somebody did who is no subject: an administrator. False where it could not be
+    /// Is this browser's single sign-on session the one that relying parties know as `sid`?
+    #[must_use]
+    pub fn holds(&self, visitor: &Visitor, sid: &str) -> bool {
+        matches!(Turn::new(self, visitor).sso(), Ok(Some(sso)) if sso.id == sid)
+    }
+
+    /// Records what was done outside a login: by an administrator, or by a person who was asked. False where it could not be
     /// recorded; then it must not be done.
     pub async fn note(&self, visitor: &Visitor, event: Event) -> bool {
         let turn = Turn::new(self, visitor);

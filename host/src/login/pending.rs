@@ -30,6 +30,8 @@ pub(super) struct Pending {
     pub(super) expires: u64,
     pub(super) max_age: Option<u32>,
     pub(super) fresh: bool,
+    #[serde(default)]
+    pub(super) select_account: bool,
     pub(super) silent: bool,
     pub(super) login_hint: Option<String>,
     /// What the relying party asked for: a wish (OIDC Core §3.1.2.1).
@@ -103,6 +105,7 @@ impl Pending {
             expires: now + u64::from(lifetime),
             max_age: wanted.max_age,
             fresh: wanted.fresh,
+            select_account: wanted.select_account,
             silent: wanted.silent,
             login_hint: wanted.login_hint,
             acr_values,

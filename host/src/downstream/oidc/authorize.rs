@@ -15,7 +15,7 @@ use super::{
     issuer, limits, pushed,
     token::{TokenError, TokenRequest},
 };
-use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token, session::Origin};
+use crate::{config::Config, decision::Admission, keys::Purpose, session::Origin};
 
 /// A checked authorization request; it travels sealed while the person logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,14 @@ pub struct AuthorizeRequest {
     pub challenge: Option<String>,
     /// The thumbprint of the key that the code is bound to (RFC 9449 §10).
     pub dpop_jkt: Option<String>,
+    /// `prompt=consent`
+    #[serde(default)]
+    pub consent: bool,
     /// `prompt=login`
     pub fresh: bool,
+    /// `prompt=select_account`
+    #[serde(default)]
+    pub select_account: bool,
     /// `prompt=none`
     pub silent: bool,
     /// In seconds.
@@ -157,39 +163,39 @@ impl Provider {
         self.keys.seal(Purpose::AuthorizeRequest, BINDING, &bytes).map_err(|error| failed(error.to_string()))
     }
 
-    /// Answers a request with a code, and says where the browser brings it.
-    ///
-    /// # Errors
-    ///
-    /// Where `sealed` is not what [`Provider::seal`] gave out, or where the admission is
-    /// for another application.
-    pub fn grant(&self, config: &Config, admission: &Admission, sealed: &str, origin: Origin) -> Result<Url, Refused> {
-        let request = self.unseal(sealed)?;
+    /// What a code for this request stands for.
+    pub(super) fn grant<'c>(
+        &self,
+        config: &'c Config,
+        admission: &Admission,
+        request: &AuthorizeRequest,
+        origin: Origin,
+    ) -> Result<(Client<'c>, Grant), Refused> {
         if request.application != admission.application || request.organization != admission.tenant {
             return Err(Refused { code: "wrong-application", detail: "the login was for another application".into() });
         }
+        let client = self.find(config, &request.organization, &request.client_id);
+        let client = client.filter(|client| client.application.id == request.application);
         // What was good when the login began must still be: a client can be removed meanwhile.
-        let gone = || Refused { code: "unknown-client", detail: "the client was removed during the login".into() };
-        let client = self.find(config, &request.organization, &request.client_id).ok_or_else(gone)?;
-        if client.application.id != request.application {
-            return Err(gone());
-        }
+        let client = client.ok_or_else(|| Refused {
+            code: "unknown-client",
+            detail: "the client was removed during the login".into(),
+        })?;
         registered(&client, request.redirect_uri.as_str()).ok_or_else(|| Refused {
             code: "redirect-uri-not-registered",
             detail: "the address was taken out during the login".into(),
         })?;
-        let code = random_token().map_err(|error| Refused { code: "no-randomness", detail: error.to_string() })?;
         let grant = Grant {
             application: request.application.clone(),
             organization: request.organization.clone(),
-            client_id: request.client_id,
+            client_id: request.client_id.clone(),
             mark: client.mark,
             redirect_uri: request.redirect_uri.as_str().to_owned(),
-            challenge: request.challenge,
-            dpop_jkt: request.dpop_jkt,
-            nonce: request.nonce,
+            challenge: request.challenge.clone(),
+            dpop_jkt: request.dpop_jkt.clone(),
+            nonce: request.nonce.clone(),
             claims: claims::claims(admission, &request.scopes),
-            scopes: request.scopes,
+            scopes: request.scopes.clone(),
             subject: claims::subject(&admission.identity),
             origin,
             ends: admission.at.saturating_add(u64::from(admission.terms.lifetime)),
@@ -197,19 +203,27 @@ impl Provider {
             acr: admission.identity.acr.clone(),
             amr: admission.identity.amr.clone(),
         };
+        Ok((client, grant))
+    }
+
+    /// The client of a request, where it still is one, with that address.
+    pub(super) fn still<'c>(&self, config: &'c Config, request: &AuthorizeRequest) -> Option<Client<'c>> {
+        let client = self.find(config, &request.organization, &request.client_id)?;
+        let is_same = client.application.id == request.application
+            && registered(&client, request.redirect_uri.as_str()).is_some();
+        is_same.then_some(client)
+    }
+
+    pub(super) fn put_code(&self, code: &str, grant: Grant) {
         let now = self.clock.now();
-        self.grants.put_code(&code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
-        let mut url = request.redirect_uri;
-        url.query_pairs_mut().append_pair("code", &code);
-        finish(&issuer(config, &request.organization), &mut url, request.state.as_deref());
-        Ok(url)
+        self.grants.put_code(code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
     }
 
     /// Answers a request with a no: where the browser brings it.
     ///
     /// # Errors
     ///
-    /// As [`Provider::grant`].
+    /// Where `sealed` is not what [`Provider::seal`] gave out.
     pub fn refuse(&self, config: &Config, sealed: &str, code: &str) -> Result<Url, Refused> {
         let request = self.unseal(sealed)?;
         let error = match code {
@@ -317,7 +331,9 @@ fn check(
         nonce: text("nonce"),
         challenge: challenge(client, parameters)?,
         dpop_jkt,
+        consent: prompt.contains(&"consent"),
         fresh: prompt.contains(&"login"),
+        select_account: prompt.contains(&"select_account"),
         silent,
         max_age,
         login_hint: text("login_hint"),
@@ -350,7 +366,15 @@ fn challenge(client: &Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<O
     }
 }
 
-fn error_url(issuer: &str, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
+/// The answer with a code.
+pub(super) fn with_code(issuer: &str, request: AuthorizeRequest, code: &str) -> Url {
+    let mut url = request.redirect_uri;
+    url.query_pairs_mut().append_pair("code", code);
+    finish(issuer, &mut url, request.state.as_deref());
+    url
+}
+
+pub(super) fn error_url(issuer: &str, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
     let mut url = redirect_uri.clone();
     url.query_pairs_mut().append_pair("error", error).append_pair("error_description", description);
     finish(issuer, &mut url, state);

@@ -46,7 +46,7 @@ impl Provider {
             ],
             "backchannel_logout_supported": true,
             "backchannel_logout_session_supported": true,
-            "prompt_values_supported": ["none", "login"],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,

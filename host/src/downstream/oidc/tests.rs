@@ -1,6 +1,7 @@
 //! What relying parties and those who pretend to be one can ask of the provider.
 
 mod assertion;
+mod consent;
 mod dpop;
 mod pushed;
 mod signer;
@@ -141,6 +142,16 @@ fn admission(application: &str) -> Admission {
     })
 }
 
+impl Provider {
+    /// Answers a request whose person need not be asked.
+    fn answered(&self, config: &Config, admission: &Admission, sealed: &str, origin: Origin) -> Result<Url, Refused> {
+        match self.answer(config, admission, sealed, origin)? {
+            Reply::Code { to, .. } => Ok(to),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 impl Op {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
@@ -156,7 +167,7 @@ impl Op {
     fn code(&self, more: Pairs<'_>) -> String {
         let Asked::Login(request) = self.authorize(more) else { panic!("not taken") };
         let sealed = self.provider.seal(&request).unwrap();
-        let to = self.provider.grant(&self.config, &admission(&request.application), &sealed, origin()).unwrap();
+        let to = self.provider.answered(&self.config, &admission(&request.application), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("s-1", "https://login.example.com"));
         query["code"].clone()
@@ -346,8 +357,11 @@ fn an_admission_for_one_application_is_no_code_for_another() {
     let op = Op::new();
     let Asked::Login(request) = op.authorize(&[]) else { panic!("not taken") };
     let sealed = op.provider.seal(&request).unwrap();
-    assert_eq!(op.provider.grant(&PARSED, &admission("spa"), &sealed, origin()).unwrap_err().code, "wrong-application");
-    assert!(op.provider.grant(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], origin()).is_err());
+    assert_eq!(
+        op.provider.answered(&PARSED, &admission("spa"), &sealed, origin()).unwrap_err().code,
+        "wrong-application"
+    );
+    assert!(op.provider.answered(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], origin()).is_err());
     assert!(op.provider.refuse(&PARSED, "nonsense", "policy-denied").is_err());
 }
 
@@ -505,7 +519,7 @@ fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not
         let Asked::Login(request) = op.authorize(&RENEWING) else { panic!("not taken") };
         let sealed = op.provider.seal(&request).unwrap();
         let origin = Origin { upstream: code.into(), ..origin() };
-        let to = op.provider.grant(&PARSED, &admission("renewing"), &sealed, origin).unwrap();
+        let to = op.provider.answered(&PARSED, &admission("renewing"), &sealed, origin).unwrap();
         to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     };
     assert_eq!(op.token(&elsewhere("taken-out"), &RENEWING), Err(TokenError::InvalidGrant), "a code");
@@ -572,9 +586,9 @@ fn an_organization_is_an_issuer_of_its_own() {
             let admitted = admission("acme-web");
             Admission::assertion(Admitted { tenant: tenant.into(), ..Admitted::clone(&admitted) })
         };
-        let wrong = op.provider.grant(&PARSED, &admission("default"), &sealed, origin());
+        let wrong = op.provider.answered(&PARSED, &admission("default"), &sealed, origin());
         assert_eq!(wrong.unwrap_err().code, "wrong-application", "admitted in another organization");
-        let to = op.provider.grant(&PARSED, &admission("acme"), &sealed, origin()).unwrap();
+        let to = op.provider.answered(&PARSED, &admission("acme"), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!(query["iss"], "https://login.example.com/acme");
         let mut fields = owned(&REDEEMED);
@@ -622,7 +636,7 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
         let Asked::Login(request) = op.provider.authorize(&config, "default", &asked) else { panic!("not taken") };
         op.provider.seal(&request).unwrap()
     };
-    let granted = |sealed: &str| op.provider.grant(&config, &admission("renewing"), sealed, origin());
+    let granted = |sealed: &str| op.provider.answered(&config, &admission("renewing"), sealed, origin());
     let token = |fields: Vec<(String, String)>| {
         op.provider.token(&config, "default", &TokenRequest { fields, ..TokenRequest::default() }, &|_| true)
     };

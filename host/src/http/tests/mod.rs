@@ -408,6 +408,10 @@ impl Flow for Arc<Script> {
         Box::pin(async { true })
     }
 
+    fn holds(&self, visitor: &Visitor, sid: &str) -> bool {
+        visitor.cookies.find("session").is_some_and(|held| held == sid)
+    }
+
     fn lives(&self, _: &Origin) -> bool {
         true
     }

@@ -331,6 +331,7 @@ async fn a_relying_partys_wish_for_it_is_granted() {
         then: Then::Oidc { request: "sealed".into() },
         max_age: None,
         fresh: false,
+        select_account: false,
         silent,
         login_hint: None,
         acr_values: vec![SECOND_FACTOR.into()],
