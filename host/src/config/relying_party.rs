@@ -302,6 +302,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asks_people_remembers_what_they_said() {
+        assert_eq!(read("consent = true").unwrap_err(), ["consent"]);
+        let client = read("consent = true\ndpop-bound-access-tokens = true\n[consent]\nfile = \"state/consents\"");
+        let client = client.unwrap();
+        assert!(client.consent && client.requires_dpop);
+        assert_eq!(read("consent = true\n[consent]").unwrap_err(), ["consent"]);
+        let plain = read("").unwrap();
+        assert!(!plain.consent && !plain.requires_dpop);
+    }
+
+    #[test]
     fn what_does_not_fit_the_way_of_authentication_is_told_at_its_key() {
         let key = format!("public-key = '{EC}'");
         let private = EC.replace("\"x\":", "\"d\":\"AQAB\",\"x\":");

@@ -828,6 +828,39 @@ async fn a_silent_login_shows_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_is_to_choose_an_account_is_not_logged_in_by_the_one_that_is_remembered() {
+    let gate = Gate::with(
+        &[form(), allow()],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n",
+    );
+    let wanted = |select_account| Wanted {
+        application: "op".into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        select_account,
+        silent: false,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted(false)).await;
+    let login = form_of(browser.keep(GATE, begun));
+    let Step::Admitted { origin, .. } = gate.password(&mut browser, &login, PASSWORD).await else { panic!("refused") };
+    assert!(gate.login.holds(&browser.visitor(GATE), &origin.sid));
+    assert!(!gate.login.holds(&browser.visitor(GATE), "another"));
+    assert!(!gate.login.holds(&Browser::default().visitor(GATE), &origin.sid), "another browser");
+    let again = gate.login.begin(&browser.visitor(GATE), wanted(false)).await;
+    assert!(matches!(again.step, Step::Admitted { .. }), "with single sign-on");
+    let asked = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
+    assert!(matches!(asked.step, Step::LocalForm { .. }), "{:?}", asked.step);
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert!(!gate.login.holds(&browser.visitor(GATE), &origin.sid), "over");
+}
+
+#[tokio::test]
 async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it() {
     let gate = Gate::with(
         &[form(), allow(), step_up(60)],
