@@ -53,7 +53,7 @@ async fn a_login_reaches_mod_auth_openidc_and_a_logout_ends_it_wherever_it_begin
     gateway.start();
 
     let page = format!("{}/", apache.site);
-    for begins_there in [true, false] {
+    for begins_there in [false, true] {
         let mut browser = Browser::new();
         let shown = browser.get(&page).await;
         assert!(shown.url.as_str().starts_with(&op.issuer), "{} {}\n{}", shown.url, shown.body, apache.log());
