@@ -31,15 +31,7 @@ pub(super) async fn ask(
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let shown = (|| {
-        form::is_visit(&parts.headers)?;
-        let query = parts.uri.query().unwrap_or_default();
-        let fields = Fields::parse(query.as_bytes()).map_err(|_| Failure::BadRequest("query-unreadable"))?;
-        let id = fields.owned("id").ok_or(Failure::BadRequest("form-incomplete"))?;
-        let question = question(&gateway, &asked, &parts, &organization, &id)?;
-        Ok::<_, Failure>((question, id))
-    })();
-    match shown {
+    match asked_for(&gateway, &asked, &parts, &organization) {
         Ok((question, id)) => gateway.pages.consent(&asked, parts.uri.path(), &id, &question),
         Err(failure) => failure.page(&gateway, &asked),
     }
@@ -90,8 +82,22 @@ pub(super) fn follow(gateway: &Gateway, asked: &Asked, reply: Reply) -> Response
             }
             see_other(to.as_str())
         }
-        Reply::Ask(to) | Reply::Silent(to) => see_other(to.as_str()),
+        Reply::Ask(to) | Reply::Error(to) => see_other(to.as_str()),
     }
+}
+
+/// The question that a link leads to, and its id.
+fn asked_for(
+    gateway: &Gateway,
+    asked: &Asked,
+    parts: &Parts,
+    organization: &Organization,
+) -> Result<(Question, String), Failure> {
+    form::is_visit(&parts.headers)?;
+    let query = parts.uri.query().unwrap_or_default();
+    let fields = Fields::parse(query.as_bytes()).map_err(|_| Failure::BadRequest("query-unreadable"))?;
+    let id = fields.owned("id").ok_or(Failure::BadRequest("form-incomplete"))?;
+    Ok((question(gateway, asked, parts, organization, &id)?, id))
 }
 
 /// The question, if this browser is the one that it is for, and its session lives.

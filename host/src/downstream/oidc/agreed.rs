@@ -46,7 +46,7 @@ struct Line {
 impl Line {
     fn key(&self) -> [u8; 32] {
         let registration = self.registration.as_deref().unwrap_or_default();
-        let parts = [&*self.organization, &self.client_id, registration, &self.subject];
+        let parts = [self.organization.as_str(), self.client_id.as_str(), registration, self.subject.as_str()];
         let hashes = parts.map(|part| sha256(&[part.as_bytes()]));
         sha256(&hashes.each_ref().map(<[u8; 32]>::as_slice))
     }

@@ -39,8 +39,8 @@ pub enum Reply {
         /// Who hears of the session's end.
         participant: Option<Box<Participant>>,
     },
-    /// The person would have to be asked, and nothing may be shown: the browser brings an error.
-    Silent(Url),
+    /// The browser brings an error: the person does not agree, or would have to be asked where nothing may be shown.
+    Error(Url),
 }
 
 /// What a person is asked.
@@ -106,7 +106,7 @@ impl Provider {
         if request.silent {
             let state = request.state.as_deref();
             let to = error_url(&issuer, &request.redirect_uri, state, "consent_required", "consent-required");
-            return Ok(Reply::Silent(to));
+            return Ok(Reply::Error(to));
         }
         let profile = &admission.profile;
         let question = Question {
@@ -153,7 +153,8 @@ impl Provider {
             let mut questions = self.questions.0.lock().unwrap_or_else(PoisonError::into_inner);
             let key = key(id);
             let is_known = questions.get(&key, now).is_some_and(|waiting| waiting.organization == organization);
-            questions.take(&key, now).filter(|_| is_known).ok_or_else(|| over("no such question waits"))?
+            let taken = if is_known { questions.take(&key, now) } else { None };
+            taken.ok_or_else(|| over("no such question waits"))?
         };
         let Waiting { request, grant, participant, .. } = waiting;
         let client = self.still(config, &request).filter(|client| client.mark == grant.mark);
@@ -170,7 +171,7 @@ impl Provider {
         }
         let issuer = issuer(config, organization);
         let state = request.state.as_deref();
-        Ok(Reply::Silent(error_url(&issuer, &request.redirect_uri, state, "access_denied", "consent-refused")))
+        Ok(Reply::Error(error_url(&issuer, &request.redirect_uri, state, "access_denied", "consent-refused")))
     }
 
     fn must_ask(&self, config: &Config, client: &Client<'_>, request: &AuthorizeRequest, grant: &Grant) -> bool {

@@ -89,9 +89,8 @@ fn check_one(proof: &str, expected: &Expected<'_>) -> Result<Proof, &'static str
         return Err("proof-too-old");
     }
     let jti = told("jti").filter(|jti| (1..=ID_BYTES_MAX).contains(&jti.len())).ok_or("proof-id-missing")?;
-    if let Some(token) = expected.access_token
-        && told("ath") != Some(&URL_SAFE_NO_PAD.encode(sha256(&[token.as_bytes()])))
-    {
+    let hash = expected.access_token.map(|token| URL_SAFE_NO_PAD.encode(sha256(&[token.as_bytes()])));
+    if hash.is_some() && told("ath") != hash.as_deref() {
         return Err("proof-for-another-token");
     }
     let thumbprint = thumbprint(jwk).ok_or("key-malformed")?;

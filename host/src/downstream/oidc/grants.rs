@@ -83,7 +83,9 @@ pub(crate) struct New<'a> {
     pub(crate) access_expires: u64,
     /// The refresh token, where there is to be one.
     pub(crate) refresh: Option<&'a str>,
-    /// The thumbprint of the key that the refresh token is bound to (RFC 9449 §5).
+    /// The thumbprint of the key that the access token is bound to (RFC 9449 §5).
+    pub(crate) jkt: Option<&'a str>,
+    /// That of the key that the refresh token is bound to.
     pub(crate) refresh_jkt: Option<&'a str>,
 }
 
@@ -263,7 +265,7 @@ mod tests {
     }
 
     fn new<'a>(access: &'a str, refresh: Option<&'a str>) -> New<'a> {
-        New { access, access_expires: 600, refresh, refresh_jkt: None }
+        New { access, access_expires: 600, refresh, jkt: None, refresh_jkt: None }
     }
 
     #[test]

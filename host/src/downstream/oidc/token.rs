@@ -104,6 +104,7 @@ impl Provider {
             access: &access,
             access_expires: now.saturating_add(limits::ACCESS_TOKEN_LIFETIME),
             refresh: refresh.as_deref(),
+            jkt,
             // Whoever has a secret or a key of its own proves that at each refresh.
             refresh_jkt: jkt.filter(|_| client.is_public()),
         };
@@ -134,7 +135,7 @@ impl Provider {
                         && verifier_fits(grant.challenge.as_deref(), verifier)
                 };
                 let grant = self.grants.redeem(code, new, now, fits).map_err(invalid)?;
-                self.tokens(config, &client, &grant, &grant.scopes, grant.nonce.as_deref(), new, jkt)
+                self.tokens(config, &client, &grant, &grant.scopes, grant.nonce.as_deref(), new)
             }
             Some("refresh_token") if !client.registration.refresh_tokens => Err(TokenError::UnauthorizedClient),
             Some("refresh_token") => {
@@ -150,7 +151,7 @@ impl Provider {
                 let fits = |grant: &Grant, bound: Option<&str>| counts(grant) && is_bound_to(bound, jkt);
                 let grant = self.grants.refresh(token, new, now, fits).map_err(invalid)?;
                 // OIDC Core §12.2: no nonce, since nobody asked with one.
-                self.tokens(config, &client, &grant, scopes.as_ref().unwrap_or(&grant.scopes), None, new, jkt)
+                self.tokens(config, &client, &grant, scopes.as_ref().unwrap_or(&grant.scopes), None, new)
             }
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::InvalidRequest),
@@ -165,7 +166,6 @@ impl Provider {
         scopes: &[String],
         nonce: Option<&str>,
         new: New<'_>,
-        jkt: Option<&str>,
     ) -> Result<Value, TokenError> {
         let sign = |algorithm: &str, typ: &str, claims: &Value| {
             self.keys.sign(algorithm, typ, claims).map_err(|_| TokenError::ServerError)
@@ -177,7 +177,7 @@ impl Provider {
             "scope": scopes.join(" "), "iat": now, "exp": new.access_expires, "jti": new.access,
         });
         // RFC 9449 §6.1.
-        if let (Some(jkt), Some(claims)) = (jkt, claims.as_object_mut()) {
+        if let (Some(jkt), Some(claims)) = (new.jkt, claims.as_object_mut()) {
             claims.insert("cnf".to_owned(), json!({ "jkt": jkt }));
         }
         let access_token = sign("ES256", "at+jwt", &claims)?;
@@ -189,7 +189,7 @@ impl Provider {
             &id_token(&issuer, grant, &claims::of_scopes(&grant.claims, &scopes.join(" ")), nonce, at_hash, now),
         )?;
         let mut tokens = json!({
-            "access_token": access_token, "token_type": token_type(jkt), "expires_in": limits::ACCESS_TOKEN_LIFETIME,
+            "access_token": access_token, "token_type": token_type(new.jkt), "expires_in": limits::ACCESS_TOKEN_LIFETIME,
             "id_token": id_token, "scope": scopes.join(" "),
         });
         if let (Some(refresh), Some(tokens)) = (new.refresh, tokens.as_object_mut()) {

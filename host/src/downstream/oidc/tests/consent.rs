@@ -74,11 +74,11 @@ fn whoever_does_not_agree_is_told_of_to_the_relying_party_and_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let op = asking(folder.path());
     op.says(&op.asks(&[]), true).unwrap();
-    let Ok(Reply::Silent(to)) = op.says(&op.asks(&[("prompt", "consent")]), false) else { panic!("not refused") };
+    let Ok(Reply::Error(to)) = op.says(&op.asks(&[("prompt", "consent")]), false) else { panic!("not refused") };
     assert_eq!((part(&to, "error").as_deref(), part(&to, "code")), (Some("access_denied"), None));
     assert_eq!((part(&to, "state").as_deref(), part(&to, "iss").is_some()), (Some("s-1"), true));
     op.asks(&[]);
-    let Reply::Silent(to) = op.reply(&[("prompt", "none")]) else { panic!("shown") };
+    let Reply::Error(to) = op.reply(&[("prompt", "none")]) else { panic!("shown") };
     assert_eq!(part(&to, "error").as_deref(), Some("consent_required"));
 }
 
@@ -111,6 +111,8 @@ fn a_question_is_of_its_organization_its_client_and_its_time() {
     let mut op = asking(folder.path());
     let id = op.asks(&[]);
     assert!(op.provider.question("acme", &id).is_none());
+    assert!(op.provider.consented(&op.config, "acme", &id, true).is_err());
+    assert!(op.provider.question("default", &id).is_some(), "another organization could not use it up");
     for guess in ["", "x", &id[1..]] {
         assert!(op.provider.question("default", guess).is_none(), "{guess}");
         assert_eq!(op.says(guess, true).unwrap_err(), "consent-over");
