@@ -15,6 +15,8 @@ mod passkey;
 mod passkeys;
 mod recovery;
 #[cfg(test)]
+pub(crate) mod soft;
+#[cfg(test)]
 mod tests;
 mod totp;
 

@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use tempfile::TempDir;
 
+mod passkeys;
+
 use super::*;
 use crate::{clock::ManualClock, config, keys};
 
