@@ -73,8 +73,7 @@ impl RelyingParty {
         if passkey.cred_id().len() > ID_BYTES_MAX {
             return Err(Refused::Malformed);
         }
-        let cut = |c: char| c.is_control();
-        let name: String = form.name.trim().chars().filter(|c| !cut(*c)).take(NAME_CHARS_MAX).collect();
+        let name: String = form.name.trim().chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
         Ok(NewPasskey { whose, name, kept: Kept { handle: creation.handle, counter: 0, passkey } })
     }
 }

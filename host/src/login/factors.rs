@@ -112,7 +112,7 @@ impl Login {
             (FactorChange::AddPasskey(form), Some(party)) => {
                 let (request, creation) = Ceremonies::split(asked);
                 match party.made(creation, &form) {
-                    Ok(new) => (request, Change::AddPasskey(new)),
+                    Ok(new) => (request, Change::AddPasskey(Box::new(new))),
                     Err(refused) => return self.not_proved(&turn, &sso, Outcome::Refused(refused)).await,
                 }
             }
@@ -175,7 +175,7 @@ impl Login {
             }
             Change::AddPasskey(new) => {
                 let added =
-                    self.with_factors(turn, None, move |factors| factors.add_passkey(whose(&who), new, now)).await?;
+                    self.with_factors(turn, None, move |factors| factors.add_passkey(whose(&who), *new, now)).await?;
                 if let Outcome::Refused(_) = added {
                     return self.not_proved(turn, sso, added).await;
                 }
@@ -201,7 +201,7 @@ impl Login {
 
 /// What is to be done, looked at.
 enum Change {
-    AddPasskey(NewPasskey),
+    AddPasskey(Box<NewPasskey>),
     RemovePasskey(String),
     RecoveryCodes,
     Remove,

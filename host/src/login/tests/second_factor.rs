@@ -485,16 +485,13 @@ async fn a_page_that_is_shown_again_asks_anew() {
     let answer = device.assert(&options(&step).request.unwrap());
     match gate.passkey(&mut browser, &login, &answer).await {
         Step::SecondFactor { .. } => assert_eq!(code_of_failure(&gate), "passkey-not-asked"),
-        Step::Refused(refusal) => assert_eq!(refusal.code, "login-unknown"),
+        Step::Refused(refusal) => assert!(refusal.code.starts_with("login-"), "{refusal:?}"),
         step => panic!("{step:?}"),
     }
 }
 
 #[tokio::test]
 async fn where_a_passkey_is_wanted_no_code_will_do_and_a_code_vouches_for_a_new_one() {
-    let weak = gate();
-    let (secret, _) = weak.enrol(&mut Browser::default()).await;
-    drop(secret);
     // Nobody is set up: a passkey is, and nothing else is offered.
     let gate = Gate::with(&[to_with_acr("here", PHISHING_RESISTANT), allow()], SECTION);
     let mut browser = Browser::default();
