@@ -70,7 +70,7 @@ const passkey = async () => {
   assert.equal((await told()).acr, 'urn:vestibule:second-factor');
   assert.deepEqual((await told()).amr, ['pop', 'user', 'mfa']);
   const { credentials } = await devices.send('WebAuthn.getCredentials', { authenticatorId });
-  assert.deepEqual(credentials.map((one) => one.rpId), ['localhost']);
+  assert.deepEqual(credentials.map((one) => one.rpId), [new URL(process.env.GATEWAY).hostname]);
 
   // Whoever is not verified is told so, and then uses it after all.
   await first();

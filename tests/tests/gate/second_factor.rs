@@ -25,6 +25,7 @@ const PASSKEY: &str = "urn:vestibule:second-factor:phishing-resistant";
 struct Vault {
     gateway: Gateway,
     op: OpenIdProvider,
+    public_url: String,
     plain: String,
     vault: String,
     _application: Application,
@@ -32,18 +33,20 @@ struct Vault {
 
 impl Vault {
     async fn start() -> Self {
-        Self::asking_administrators_for(NAME).await
+        Self::at("127.0.0.1", NAME).await
     }
 
-    async fn asking_administrators_for(acr: &str) -> Self {
+    /// At this host, and with this demand of whoever opens an administrators' page.
+    async fn at(host: &str, acr: &str) -> Self {
         let application = Application::start().await;
         let mut gateway = Gateway::new();
+        let public_url = format!("http://{host}:{}", gateway.port);
         let plain = format!("http://localhost:{}", gateway.port);
         let vault = format!("http://vault.localhost:{}", gateway.port);
         let op = OpenIdProvider::start(
             &json!([{
                 "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
-                "redirect_uris": [format!("{}/callback/op", gateway.url())],
+                "redirect_uris": [format!("{public_url}/callback/op")],
             }]),
             &people(),
         );
@@ -70,8 +73,10 @@ impl Vault {
             op.issuer,
             sites.concat(),
         ));
+        let written = std::fs::read_to_string(gateway.path("vestibule.toml")).expect("the configuration");
+        gateway.write("vestibule.toml", &written.replacen(&gateway.url(), &public_url, 1));
         gateway.start();
-        Self { gateway, op, plain, vault, _application: application }
+        Self { gateway, op, public_url, plain, vault, _application: application }
     }
 
     /// Opens a page and proves the first factor there.
@@ -370,13 +375,14 @@ async fn a_person_sets_it_up_with_a_real_browser_and_without_a_script() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sets_up_a_passkey_and_uses_it_with_a_real_browser() {
-    let scene = Vault::asking_administrators_for(PASSKEY).await;
+    // No browser has passkeys for an address.
+    let scene = Vault::at("gate.localhost", PASSKEY).await;
     let done = Command::new(node())
         .arg(root().join("tests/peers/second_factor.mjs"))
         .env("FACTOR", "passkey")
         .env("SITE", format!("{}/", scene.vault))
         .env("ADMIN", format!("{}/admin/x", scene.plain))
-        .env("GATEWAY", scene.gateway.url())
+        .env("GATEWAY", &scene.public_url)
         .env("SHOTS", root().join("target/screenshots"))
         .env("NODE_NO_WARNINGS", "1")
         .output()
