@@ -47,14 +47,16 @@ impl RelyingParty {
 
     /// Asks for a new one, on an authenticator that has none of `known`.
     pub(super) fn creation(&self, handle: Uuid, account: &str, known: Vec<CredentialID>) -> Option<(String, Creation)> {
-        let (asked, state) = self.0.start_passkey_registration(handle, account, account, Some(known)).ok()?;
-        Some((serde_json::to_string(&asked.public_key).ok()?, Creation { state, handle }))
+        let excluded = Some(known.clone());
+        let (asked, state) = self.0.start_passkey_registration(handle, account, account, excluded).ok()?;
+        Some((serde_json::to_string(&asked.public_key).ok()?, Creation { state, handle, known }))
     }
 
     /// WebAuthn §7.2. Whether the counter fits what is kept by now, and whose it is, is yet to be
     /// looked at.
     pub(super) fn proved(&self, asked: &Request, answer: &str) -> Result<AuthenticationResult, Refused> {
         let answer: PublicKeyCredential = read(answer)?;
+        of_our_own_page(&answer.response.client_data_json)?;
         let result = self.0.finish_passkey_authentication(&answer, &asked.0).map_err(|error| Refused::of(&error))?;
         // Asked for and checked; here once more, since all else stands on it.
         if result.user_verified() { Ok(result) } else { Err(Refused::UserNotVerified) }
@@ -68,6 +70,10 @@ impl RelyingParty {
     pub fn made(&self, asked: Option<Ceremonies>, form: &PasskeyForm) -> Result<NewPasskey, Refused> {
         let Some(Ceremonies { whose, creation: Some(creation), .. }) = asked else { return Err(Refused::NotAsked) };
         let answer: RegisterPublicKeyCredential = read(form.attestation.expose())?;
+        of_our_own_page(&answer.response.client_data_json)?;
+        if creation.known.iter().any(|id| AsRef::<[u8]>::as_ref(id) == AsRef::<[u8]>::as_ref(&answer.raw_id)) {
+            return Err(Refused::Known);
+        }
         let passkey =
             self.0.finish_passkey_registration(&answer, &creation.state).map_err(|error| Refused::of(&error))?;
         if passkey.cred_id().len() > ID_BYTES_MAX {
@@ -113,6 +119,7 @@ pub(super) struct Request(PasskeyAuthentication);
 pub(super) struct Creation {
     state: PasskeyRegistration,
     handle: Uuid,
+    known: Vec<CredentialID>,
 }
 
 /// A new passkey, as a form brings it.
@@ -216,6 +223,22 @@ impl Refused {
             _ => Self::Malformed,
         }
     }
+}
+
+/// `CollectedClientData` (WebAuthn §5.8.1), as far as the library does not look at it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Collected {
+    cross_origin: Option<bool>,
+    top_origin: Option<serde::de::IgnoredAny>,
+}
+
+/// No page of ours stands in another site's (WebAuthn §7.1 steps 10 and 11, §7.2 steps 13 and 14): of a
+/// proof, the library takes that.
+fn of_our_own_page(client_data: &[u8]) -> Result<(), Refused> {
+    let collected: Collected = serde_json::from_slice(client_data).map_err(|_| Refused::Malformed)?;
+    let is_framed = collected.cross_origin == Some(true) || collected.top_origin.is_some();
+    if is_framed { Err(Refused::Origin) } else { Ok(()) }
 }
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Refused> {
