@@ -341,12 +341,15 @@ impl Login {
         let (factors, audit) = (Arc::clone(factors), Arc::clone(&self.parts.audit));
         tokio::task::spawn_blocking(move || {
             let record = |reset: &Reset| {
-                let mut input = serde_json::json!({ "issuer": reset.issuer, "subject": reset.subject, "at": reset.at });
-                let mut kind = Kind::FactorReset;
-                if let Some(passkey) = &reset.passkey {
-                    kind = Kind::FactorPasskeyRemoved;
-                    input["passkey"] = passkey.clone().into();
-                }
+                let Reset { issuer, subject, at, passkey } = reset;
+                let (kind, input) = match passkey {
+                    None => (Kind::FactorReset, serde_json::json!({ "issuer": issuer, "subject": subject, "at": at })),
+                    Some(name) => {
+                        let input =
+                            serde_json::json!({ "issuer": issuer, "subject": subject, "at": at, "passkey": name });
+                        (Kind::FactorPasskeyRemoved, input)
+                    }
+                };
                 let event = Event { kind, granted: true, input: Some(input), ..Event::default() };
                 audit.record(&event).is_ok()
             };
