@@ -68,6 +68,12 @@ pub enum Kind {
     /// A second factor was proved.
     #[serde(rename = "factor.passed")]
     FactorPassed,
+    /// A passkey was added to a second factor.
+    #[serde(rename = "factor.passkey-added")]
+    FactorPasskeyAdded,
+    /// A passkey was taken away from a second factor.
+    #[serde(rename = "factor.passkey-removed")]
+    FactorPasskeyRemoved,
     /// A recovery code was used up.
     #[serde(rename = "factor.recovery-code-used")]
     FactorRecoveryCodeUsed,

@@ -307,7 +307,7 @@ mod tests {
         let client = read("consent = true\ndpop-bound-access-tokens = true\n[consent]\nfile = \"state/consents\"");
         let client = client.unwrap();
         assert!(client.consent && client.requires_dpop);
-        assert_eq!(read("consent = true\n[consent]").unwrap_err(), ["consent"]);
+        assert_eq!(read("consent = true\n[consent]").unwrap_err(), ["consent.file"]);
         let plain = read("").unwrap();
         assert!(!plain.consent && !plain.requires_dpop);
     }

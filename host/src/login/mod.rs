@@ -35,6 +35,7 @@ mod factors;
 mod facts;
 mod limits;
 mod logout;
+mod passkeys;
 mod pending;
 mod route;
 mod second_factor;
@@ -51,9 +52,11 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
+/// What of a factor stands in a step.
+pub use crate::factor::{Enrolled, KnownPasskey, Options, PasskeyForm};
 pub use crate::upstream::UnverifiedCallback;
 pub use directory::DirectoryError;
-pub use factors::{FactorChange, FactorStep};
+pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
 pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step};
 
@@ -62,7 +65,7 @@ use crate::{
     clock::Clock,
     config::{Application, Config},
     decision::AccessRequest,
-    factor::Factors,
+    factor::{Ceremonies, Factors},
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
@@ -84,6 +87,9 @@ const ACR_VALUES_MAX: usize = 16;
 
 /// How many uses of second factors may be under way; others wait. Each may take tens of megabytes.
 const FACTOR_USES_MAX: usize = 8;
+
+/// So many browsers may be asked for a passkey at once; who was asked first is asked again then.
+const CEREMONIES_MAX: usize = 5000;
 
 /// How many ID tokens are kept for logouts; those that would expire first go first.
 const ID_TOKENS_MAX: usize = 20_000;
@@ -224,6 +230,8 @@ pub struct Login {
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
     /// Uses of second factors that are under way: each may hash.
     factor_uses: Arc<Semaphore>,
+    /// What browsers are being asked, by whom it was asked.
+    ceremonies: Mutex<Expiring<String, Ceremonies>>,
     opened: Opened,
     participants: Participants,
     revoked: Revoked,
@@ -244,6 +252,7 @@ impl Login {
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
             factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
+            ceremonies: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
             participants: Participants::default(),
             revoked: Revoked::default(),
@@ -299,11 +308,13 @@ impl Login {
     /// Gateway's host: the second factor of a login, or a person's own.
     pub async fn second_factor(&self, visitor: &Visitor, step: FactorStep) -> Answer {
         let answer = match step {
-            FactorStep::Ask { login } => self.do_ask_second_factor(visitor, &login),
+            FactorStep::Ask { login } => self.do_ask_second_factor(visitor, &login).await,
             FactorStep::Prove { login, code } => self.do_second_factor(visitor, &login, code).await,
+            FactorStep::Passkey { login, answer } => self.do_passkey(visitor, &login, answer).await,
+            FactorStep::NewPasskey { login, form, code } => self.do_new_passkey(visitor, &login, form, code).await,
             FactorStep::Seen { login } => self.do_enrolled(visitor, &login).await,
             FactorStep::Own => self.do_factor(visitor).await,
-            FactorStep::Change { change, code } => self.do_change_factor(visitor, change, code).await,
+            FactorStep::Change { change, proof } => self.do_change_factor(visitor, change, proof).await,
         };
         answer.unwrap_or_else(Answer::from)
     }

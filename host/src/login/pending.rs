@@ -76,8 +76,9 @@ pub(super) enum Stage {
     Identifier,
     /// For a password, at this upstream of kind `local`.
     Local { upstream: String },
-    /// For a code of the second factor; with a secret, for one that shows that it is set up.
-    SecondFactor { proven: Box<Proven>, secret: Option<String> },
+    /// For the second factor; with a secret, for one that is set up: by an app that shares the secret,
+    /// or by a passkey. Where it is to resist phishing, a passkey alone will do.
+    SecondFactor { proven: Box<Proven>, secret: Option<String>, phishing_resistant: bool },
     /// For the person to have seen the recovery codes.
     Enrolled { proven: Box<Proven> },
     /// For the callback.

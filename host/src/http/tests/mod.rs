@@ -39,7 +39,9 @@ use crate::{
     downstream::{Passports, oidc::Provider, saml::IdentityProvider},
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
-    login::{Answer, Check, Class, Demand, FactorStep, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted},
+    login::{
+        Answer, Check, Class, Demand, FactorProof, FactorStep, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted,
+    },
     secret::Secret,
     session::{Origin, Participant, Session},
 };
@@ -306,7 +308,17 @@ impl Flow for Arc<Script> {
     fn second_factor<'a>(&'a self, visitor: &'a Visitor, step: FactorStep) -> Eventually<'a, Answer> {
         let call = match step {
             FactorStep::Prove { login, code } => format!("prove {login} {}", code.expose()),
-            FactorStep::Change { change, code } => format!("change {change:?} {}", code.expose()),
+            FactorStep::Passkey { login, answer } => format!("passkey {login} {}", answer.expose()),
+            FactorStep::NewPasskey { login, form, code } => {
+                let code = code.as_ref().map(|code| code.expose().as_str());
+                format!("new passkey {login} {} {} {code:?}", form.name, form.attestation.expose())
+            }
+            FactorStep::Change { change, proof: FactorProof::Code(code) } => {
+                format!("change {change:?} {}", code.expose())
+            }
+            FactorStep::Change { change, proof: FactorProof::Passkey(answer) } => {
+                format!("change {change:?} by passkey {}", answer.expose())
+            }
             step => format!("{step:?}"),
         };
         Box::pin(async move { self.step(visitor, call) })
