@@ -130,6 +130,12 @@ impl App {
                 let farewells = Arc::clone(&farewells);
                 Arc::new(move |request: &str, gone| farewells.tell(request, gone))
             },
+            ends_at: {
+                let provider = Arc::clone(&provider);
+                Arc::new(move |config: &Config, application: &config::Application, url: &url::Url| {
+                    provider.may_end_at(config, application, url)
+                })
+            },
         }));
         let config = Arc::clone(generations.current().config());
         Ok(Self { config, generations, keys, clock, login, provider, farewells, _watch: watch })

@@ -61,8 +61,10 @@ pub fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<impl Sub
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // The watch's library tells of folders that went away, which is nobody's concern.
-    let quiet = if filter.contains("notify") { "" } else { ",notify=off" };
+    // The watch's library tells of folders that went away, which is nobody's concern; that of passkeys
+    // tells what an authenticator sent, and why it is refused is on record.
+    let quiet = ["notify", "webauthn_rs", "webauthn_rs_core"].iter().filter(|name| !filter.contains(**name));
+    let quiet: String = quiet.map(|name| format!(",{name}=off")).collect();
     let filter = EnvFilter::builder().parse(format!("{filter}{quiet}"))?;
     // Colours would be control characters among those that we escape.
     let lines = layer().with_ansi(false).with_writer(OneLine(writer));

@@ -8,7 +8,7 @@
 // replaces the accounts. GET /_test/logouts tells the logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
 import crypto from 'node:crypto';
 import http from 'node:http';
-import Provider from 'oidc-provider';
+import Provider, { interactionPolicy } from 'oidc-provider';
 
 const settings = JSON.parse(process.env.OP_SETTINGS ?? '{}');
 let accounts = settings.accounts ?? {};
@@ -24,6 +24,10 @@ const key = (type, options, extra) => ({
   use: 'sig',
   ...extra,
 });
+
+// Its own policy knows no `select_account`, which a relying party of ours may pass on.
+const prompts = interactionPolicy.base();
+prompts.add(new interactionPolicy.Prompt({ name: 'select_account', requestable: true }), 0);
 
 const provider = new Provider(issuer, {
   clients: (settings.clients ?? []).map((client) => ({
@@ -60,6 +64,7 @@ const provider = new Provider(issuer, {
     await grant.save();
     return grant;
   },
+  interactions: { policy: prompts },
   features: {
     backchannelLogout: { enabled: true },
     devInteractions: { enabled: true },

@@ -2,7 +2,7 @@
 //
 //   RP_SETTINGS='{"port":8000,"issuer":"…","client_id":"…","client_secret":"…","scope":"openid"}' node rp.mjs
 //
-// With `pushes`, it pushes its requests first. `authentication` says how it proves itself (`private_key_jwt` with `key`, a private JWK).
+// With `pushes`, it pushes its requests first. With `dpop`, an algorithm, it proves a key of its own (RFC 9449). `authentication` says how it proves itself (`private_key_jwt` with `key`, a private JWK).
 //
 // Prints one JSON line when it is ready. GET /login begins a login; its query is asked for, too. Its end, /cb, answers with what
 // came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
@@ -30,6 +30,7 @@ const authentication = await {
 const own = `http://127.0.0.1:${settings.port}`;
 const pending = new Map();
 let config;
+let proving;
 let last;
 let failures = settings.failures ?? 0;
 let keys;
@@ -54,10 +55,13 @@ const begin = async (more) => {
     authentication,
     { execute: [client.allowInsecureRequests] },
   );
+  proving ??= settings.dpop && {
+    DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(settings.dpop)),
+  };
   const [verifier, state, nonce] = [client.randomPKCECodeVerifier(), client.randomState(), client.randomNonce()];
   pending.set(state, { verifier, nonce });
   const build = settings.pushes ? client.buildAuthorizationUrlWithPAR : client.buildAuthorizationUrl;
-  return build(config, {
+  const asked = {
     redirect_uri: `${own}/cb`,
     scope: settings.scope,
     state,
@@ -65,25 +69,41 @@ const begin = async (more) => {
     code_challenge: await client.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
     ...more,
-  });
+  };
+  // Pushed, the proof says which key it is.
+  if (proving && !settings.pushes) asked.dpop_jkt = await proving.DPoP.calculateThumbprint();
+  return build(config, asked, settings.pushes ? proving : undefined);
 };
 
 const complete = async (url) => {
   const state = url.searchParams.get('state');
   const { verifier, nonce } = pending.get(state);
   const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce };
-  const tokens = await client.authorizationCodeGrant(config, url, checks);
+  const tokens = await client.authorizationCodeGrant(config, url, checks, undefined, proving);
   last = tokens.id_token;
   const claims = tokens.claims();
   sessions.add(claims.sid);
   const report = {
     server: config.serverMetadata(),
     claims,
-    userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub),
+    type: tokens.token_type,
+    userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub, proving),
   };
+  if (proving) {
+    const thief = { DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(settings.dpop)) };
+    report.stolen = [
+      (await fetch(report.server.userinfo_endpoint, { headers: { authorization: `Bearer ${tokens.access_token}` } })).status,
+      (await failure(() => client.fetchUserInfo(config, tokens.access_token, claims.sub, thief))) !== null,
+    ];
+    if (settings.thief) {
+      report.thief = await failure(() => client.refreshTokenGrant(config, tokens.refresh_token, undefined, thief));
+      report.owner = await failure(() => client.refreshTokenGrant(config, tokens.refresh_token, undefined, proving));
+      return report;
+    }
+  }
   if (!tokens.refresh_token) return report;
   const active = async (token) => (await client.tokenIntrospection(config, token)).active;
-  const next = await client.refreshTokenGrant(config, tokens.refresh_token);
+  const next = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, proving);
   last = next.id_token ?? last;
   report.refreshed = next.claims();
   report.active = [await active(next.access_token), await active(next.refresh_token)];
@@ -93,8 +113,8 @@ const complete = async (url) => {
   }
   await client.tokenRevocation(config, next.refresh_token);
   report.revoked = [await active(next.access_token), await active(next.refresh_token)];
-  report.after_revocation = await failure(() => client.refreshTokenGrant(config, next.refresh_token));
-  report.reused = await failure(() => client.refreshTokenGrant(config, tokens.refresh_token));
+  report.after_revocation = await failure(() => client.refreshTokenGrant(config, next.refresh_token, undefined, proving));
+  report.reused = await failure(() => client.refreshTokenGrant(config, tokens.refresh_token, undefined, proving));
   return report;
 };
 

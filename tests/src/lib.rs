@@ -1,6 +1,7 @@
 //! What the tests of the whole stand on: the gateway as a program, real identity providers
 //! and proxies, a user agent.
 
+pub mod apache;
 pub mod browser;
 pub mod gateway;
 pub mod guests;

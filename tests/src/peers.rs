@@ -100,6 +100,30 @@ impl RelyingParty {
     }
 }
 
+/// A relying party in Python: authlib.
+#[derive(Debug)]
+pub struct Authlib {
+    _process: Process,
+    _output: std::io::BufReader<std::process::ChildStdout>,
+    /// Its own address, without a slash at the end.
+    pub url: String,
+}
+
+impl Authlib {
+    /// Starts it on `port` with further `settings`, which `tests/peers/rp.py` names.
+    #[must_use]
+    pub fn start(port: u16, mut settings: Value) -> Self {
+        settings["port"] = json!(port);
+        let mut command = Command::new(installed("python"));
+        command
+            .arg(root().join("tests/peers/rp.py"))
+            .env("AUTHLIB_INSECURE_TRANSPORT", "1")
+            .env("RP_SETTINGS", settings.to_string());
+        let (process, _, output) = Process::start_with_line("authlib", &mut command);
+        Self { _process: process, _output: output, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
 /// A key of a relying party for `algorithm` (`ES256` or `RS256`): its private and its public JWK.
 #[must_use]
 pub fn client_key(algorithm: &str) -> (Value, Value) {

@@ -8,7 +8,9 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicU16, Ordering},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -93,13 +95,23 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// As [`Process::start`], or where it ends without a line.
+    /// As [`Process::start`], or where it ends without a line, or says none for two minutes.
     #[must_use]
     pub fn start_with_line(name: &str, command: &mut Command) -> (Self, String, BufReader<ChildStdout>) {
         let mut process = Self::start(name, command.stdout(Stdio::piped()));
         let mut output = BufReader::new(process.child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("a line");
+        // A program that neither speaks nor ends would hold up the tests for ever.
+        let (said, hear) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let read = output.read_line(&mut line);
+            // Nobody listens any more where the time is over.
+            let _ = said.send(read.map(|_| (line, output)));
+        });
+        let (line, output) = hear
+            .recv_timeout(READY_MAX)
+            .unwrap_or_else(|_| panic!("{name} has said nothing for {} s", READY_MAX.as_secs()))
+            .expect("a line");
         assert!(!line.is_empty(), "{name} ended before it was ready");
         (process, line, output)
     }
@@ -118,7 +130,7 @@ impl Process {
                 panic!("{} ended: {status}", self.name);
             }
             assert!(began.elapsed() < READY_MAX, "{} does not listen on port {port}", self.name);
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

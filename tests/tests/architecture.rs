@@ -35,6 +35,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("argon2", &["factor", "upstream"]),
     ("minijinja", &["http"]),
     ("qrcodegen", &["http"]),
+    ("webauthn_rs", &["factor"]),
     ("clap", &["cli"]),
     ("notify", &["policy"]),
     ("bergshamra_dsig", &["downstream"]),

@@ -53,6 +53,12 @@ pub enum Kind {
     /// A registered relying party was removed.
     #[serde(rename = "client.removed")]
     ClientRemoved,
+    /// Somebody agreed that a relying party is told who they are.
+    #[serde(rename = "consent.given")]
+    ConsentGiven,
+    /// Somebody did not agree to that.
+    #[serde(rename = "consent.refused")]
+    ConsentRefused,
     /// A second factor was set up.
     #[serde(rename = "factor.enrolled")]
     FactorEnrolled,
@@ -62,6 +68,12 @@ pub enum Kind {
     /// A second factor was proved.
     #[serde(rename = "factor.passed")]
     FactorPassed,
+    /// A passkey was added to a second factor.
+    #[serde(rename = "factor.passkey-added")]
+    FactorPasskeyAdded,
+    /// A passkey was taken away from a second factor.
+    #[serde(rename = "factor.passkey-removed")]
+    FactorPasskeyRemoved,
     /// A recovery code was used up.
     #[serde(rename = "factor.recovery-code-used")]
     FactorRecoveryCodeUsed,

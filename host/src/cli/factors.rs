@@ -10,7 +10,7 @@ use super::output::{Exit, Failure, Output, table};
 use crate::{
     clock::{Clock as _, SystemClock},
     config,
-    factor::{Enrolled, FactorError, Factors, Whose},
+    factor::{Enrolled, FactorError, Factors, Removed, Whose},
     keys::KeyRing,
 };
 
@@ -31,6 +31,18 @@ pub(super) enum Command {
         #[arg(long, value_name = "URL")]
         issuer: Option<String>,
     },
+    /// Take one passkey away. With a subject's last means of proof, the whole second factor goes.
+    RemovePasskey {
+        #[command(flatten)]
+        place: Place,
+        /// The subject, as `list` shows it.
+        subject: String,
+        /// The passkey's name, as `list` shows it, or its ID.
+        passkey: String,
+        /// The subject's issuer; needed only where two issuers have such a subject.
+        #[arg(long, value_name = "URL")]
+        issuer: Option<String>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -44,6 +56,9 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::List { place } => list(&open(place)?, output),
         Command::Reset { place, subject, issuer } => reset(&open(place)?, subject, issuer.as_deref(), output),
+        Command::RemovePasskey { place, subject, passkey, issuer } => {
+            remove_passkey(&open(place)?, subject, issuer.as_deref(), passkey, output)
+        }
     }
 }
 
@@ -59,17 +74,22 @@ fn open(place: &Place) -> Result<Factors, Failure> {
 fn list(factors: &Factors, output: &Output) -> Result<Exit, Failure> {
     let enrolled = factors.list().map_err(|error| failed(&error))?;
     let now = SystemClock.now();
-    let heading = ["SUBJECT", "ISSUER", "SET UP", "LAST PASSED", "RECOVERY CODES", "LOCKED"].map(str::to_owned);
+    let heading = ["SUBJECT", "ISSUER", "SET UP", "LAST PASSED", "APP", "PASSKEYS", "RECOVERY CODES", "LOCKED"]
+        .map(str::to_owned);
     let rows: Vec<Vec<String>> =
         std::iter::once(heading.to_vec()).chain(enrolled.iter().map(|it| row(it, now))).collect();
     output.result(table(&rows), &json!({ "ok": true, "factors": enrolled }));
     Ok(Exit::Done)
 }
 
-fn row(enrolled: &Enrolled, now: u64) -> Vec<String> {
-    let Enrolled { issuer, subject, enrolled, passed, recovery_codes, locked_until } = enrolled;
-    let locked = if now < *locked_until { time(*locked_until) } else { "no".to_owned() };
-    vec![subject.clone(), issuer.clone(), time(*enrolled), time(*passed), recovery_codes.to_string(), locked]
+fn row(known: &Enrolled, now: u64) -> Vec<String> {
+    let locked = if now < known.locked_until { time(known.locked_until) } else { "no".to_owned() };
+    let app = if known.totp { "yes" } else { "no" };
+    let names: Vec<&str> = known.passkeys.iter().map(|passkey| passkey.name.as_str()).collect();
+    let passkeys = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let (subject, issuer) = (known.subject.clone(), known.issuer.clone());
+    let (enrolled, passed) = (time(known.enrolled), time(known.passed));
+    vec![subject, issuer, enrolled, passed, app.to_owned(), passkeys, known.recovery_codes.to_string(), locked]
 }
 
 /// RFC 3339, in UTC.
@@ -78,17 +98,23 @@ fn time(seconds: u64) -> String {
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
-fn reset(factors: &Factors, subject: &str, issuer: Option<&str>, output: &Output) -> Result<Exit, Failure> {
+/// The one factor of a subject.
+fn find(factors: &Factors, subject: &str, issuer: Option<&str>) -> Result<Enrolled, Failure> {
     let enrolled = factors.list().map_err(|error| failed(&error))?;
-    let fits = |it: &&Enrolled| it.subject == subject && issuer.is_none_or(|issuer| it.issuer == issuer);
-    let found: Vec<&Enrolled> = enrolled.iter().filter(fits).collect();
-    let [found] = found.as_slice() else {
-        let message = match found.len() {
-            0 => "no such subject has a second factor".to_owned(),
-            many => format!("{many} issuers have such a subject: name one with `--issuer`"),
-        };
-        return Err(Failure::text(Exit::Failed, message));
-    };
+    let fits = |it: &Enrolled| it.subject == subject && issuer.is_none_or(|issuer| it.issuer == issuer);
+    let mut found: Vec<Enrolled> = enrolled.into_iter().filter(fits).collect();
+    match (found.pop(), found.len()) {
+        (Some(found), 0) => Ok(found),
+        (None, _) => Err(Failure::text(Exit::Failed, "no such subject has a second factor")),
+        (Some(_), others) => {
+            let many = others + 1;
+            Err(Failure::text(Exit::Failed, format!("{many} issuers have such a subject: name one with `--issuer`")))
+        }
+    }
+}
+
+fn reset(factors: &Factors, subject: &str, issuer: Option<&str>, output: &Output) -> Result<Exit, Failure> {
+    let found = find(factors, subject, issuer)?;
     let whose = Whose { issuer: &found.issuer, subject: &found.subject };
     if !factors.reset(whose, SystemClock.now()).map_err(|error| failed(&error))? {
         return Err(Failure::text(Exit::Failed, "no such subject has a second factor"));
@@ -96,6 +122,33 @@ fn reset(factors: &Factors, subject: &str, issuer: Option<&str>, output: &Output
     output.result(
         format!("{} of {} has no second factor any more", found.subject, found.issuer),
         &json!({ "ok": true, "subject": found.subject, "issuer": found.issuer }),
+    );
+    Ok(Exit::Done)
+}
+
+fn remove_passkey(
+    factors: &Factors,
+    subject: &str,
+    issuer: Option<&str>,
+    called: &str,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let found = find(factors, subject, issuer)?;
+    let missing = || Failure::text(Exit::Failed, "the subject has no such passkey");
+    let name = found.passkey(called).ok_or_else(missing)?.name.clone();
+    let whose = Whose { issuer: &found.issuer, subject: &found.subject };
+    let removed = factors.remove_passkey(whose, called, true, SystemClock.now()).map_err(|error| failed(&error))?;
+    let is_last = match removed {
+        Removed::Nothing => return Err(missing()),
+        Removed::Passkey => false,
+        Removed::Factor => true,
+    };
+    let further = if is_last { ", and so no second factor any more" } else { "" };
+    output.result(
+        format!("{} of {} has no passkey {name:?} any more{further}", found.subject, found.issuer),
+        &json!({
+            "ok": true, "subject": found.subject, "issuer": found.issuer, "passkey": name, "factor-removed": is_last,
+        }),
     );
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@
 mod application;
 mod check;
 mod client;
+mod consent;
 mod diagnostic;
 mod organization;
 mod policies;
@@ -36,11 +37,12 @@ pub(crate) use check::is_private;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy};
 pub use check::{Environment, NamedFiles, NetworkError};
+pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;
-pub use relying_party::{ClientMethod, OidcClient, hold_to_origins};
+pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
@@ -69,6 +71,8 @@ pub struct Config {
     pub login: LoginLimits,
     /// `[accounts]`: the local accounts, if there are any.
     pub accounts: Option<Accounts>,
+    /// `[consent]`: where it is remembered what people agreed to, if anywhere.
+    pub consent: Option<Consent>,
     /// `[second-factor]`: the gateway's own, if there is one.
     pub second_factor: Option<SecondFactor>,
     /// `[policies]` and `[policies.NAME]`
@@ -161,6 +165,7 @@ struct Raw {
     fetch: server::RawFetch,
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
+    consent: Option<consent::RawConsent>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
@@ -195,6 +200,7 @@ impl Raw {
         let fetch = self.fetch.check(check);
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
+        let consent = self.consent.and_then(|consent| consent.check(check));
         let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
         let mut upstreams = BTreeMap::new();
@@ -234,6 +240,9 @@ impl Raw {
         let server = server?;
         warn_of_unheard_proxies(check, &server, &applications);
         one_client_each(check, &applications);
+        if consent.is_none() && !check.spans.contains_key("consent") {
+            consent_is_remembered(check, &applications);
+        }
         one_application_each(check, &server, &applications);
         Some(Config {
             path: path.to_owned(),
@@ -246,6 +255,7 @@ impl Raw {
             fetch,
             login,
             accounts,
+            consent,
             second_factor,
             policies,
             upstreams,
@@ -338,6 +348,16 @@ fn warn_of_closed_addresses(check: &mut Check<'_>, fetch: &Fetch, upstreams: &BT
             let message = format!("{address} is a private address, and those are not fetched unless that is allowed");
             let hint = format!("`[fetch]` with `allow-private-addresses = [\"{address}\"]`");
             check.warn(&format!("upstreams.{}.{key}", upstream.id), message, &hint);
+        }
+    }
+}
+
+/// Whoever asks people remembers what they said.
+fn consent_is_remembered(check: &mut Check<'_>, applications: &BTreeMap<String, Application>) {
+    for application in applications.values() {
+        if matches!(&application.hand_over, HandOver::Oidc(client) if client.consent) {
+            let key = format!("applications.{}.oidc.consent", application.id);
+            check.error(&key, "nobody remembers what people agree to", "", "add `[consent]` with `file`");
         }
     }
 }

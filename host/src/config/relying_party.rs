@@ -38,8 +38,24 @@ pub struct OidcClient {
     pub frontchannel_logout_uri: Option<Url>,
     /// `frontchannel-logout-session-required`; every such address names the session in any case.
     pub frontchannel_logout_session_required: bool,
+    /// `consent`: people are asked before it is told who they are; default false.
+    pub consent: bool,
+    /// `dpop-bound-access-tokens`: it gets tokens only with a proof of its key (RFC 9449 §5.2); default false.
+    pub requires_dpop: bool,
     /// `require-pushed-authorization-requests`: its requests are pushed before a browser brings them; default false.
     pub requires_pushed: bool,
+}
+
+/// Is `url` one of these `post-logout-redirect-uris`, byte for byte but for the `state` that a relying party asked to
+/// have back (OIDC RP-Initiated Logout §3)?
+#[must_use]
+pub fn is_post_logout(registered: &[Url], url: &Url) -> bool {
+    registered.iter().any(|registered| {
+        url.as_str().strip_prefix(registered.as_str()).is_some_and(|rest| {
+            let state = if registered.query().is_some() { rest.strip_prefix('&') } else { rest.strip_prefix('?') };
+            rest.is_empty() || state.is_some_and(|state| state.starts_with("state=") && !state.contains(['&', '#']))
+        })
+    })
 }
 
 /// How a relying party proves who it is (OIDC Core §9).
@@ -109,6 +125,11 @@ pub(super) struct RawOidc {
     frontchannel_logout_uri: Option<String>,
     /// Does it need the session's `iss` and `sid` in that address? Every one has them.
     frontchannel_logout_session_required: bool,
+    /// Is a person asked before it is told who they are? Once, and again where it asks for more; needs `[consent]`. Holds
+    /// for the clients that are registered for this application, too.
+    consent: bool,
+    /// Must it prove a key whenever it gets tokens (RFC 9449, DPoP)? They are bound to that key. Without this, it may.
+    dpop_bound_access_tokens: bool,
     /// Its authorization requests must be pushed to `/oidc/par` first (RFC 9126): what a browser could have changed is
     /// refused.
     require_pushed_authorization_requests: bool,
@@ -202,6 +223,8 @@ impl RawOidc {
             backchannel_logout_session_required: self.backchannel_logout_session_required,
             frontchannel_logout_uri,
             frontchannel_logout_session_required: self.frontchannel_logout_session_required,
+            consent: self.consent,
+            requires_dpop: self.dpop_bound_access_tokens,
             requires_pushed: self.require_pushed_authorization_requests,
         })
     }
@@ -310,6 +333,17 @@ mod tests {
         ] {
             assert_eq!(read(lines).unwrap().methods, methods, "{lines}");
         }
+    }
+
+    #[test]
+    fn whoever_asks_people_remembers_what_they_said() {
+        assert_eq!(read("consent = true").unwrap_err(), ["consent"]);
+        let client = read("consent = true\ndpop-bound-access-tokens = true\n[consent]\nfile = \"state/consents\"");
+        let client = client.unwrap();
+        assert!(client.consent && client.requires_dpop);
+        assert_eq!(read("consent = true\n[consent]").unwrap_err(), ["consent.file"]);
+        let plain = read("").unwrap();
+        assert!(!plain.consent && !plain.requires_dpop);
     }
 
     #[test]

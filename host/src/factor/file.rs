@@ -2,7 +2,7 @@
 //! the old one or the new one. Secrets in it are sealed with the key ring.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -11,9 +11,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{FactorError, recovery::RecoveryCodes};
+use super::{FactorError, Whose, passkeys::PasskeyEntry, recovery::RecoveryCodes};
 
+/// Without passkeys; what a program that knows none can read.
 const FORMAT: u32 = 1;
+/// With passkeys.
+const FORMAT_WITH_PASSKEYS: u32 = 2;
+/// Resets that nobody recorded; the oldest go first.
+const RESETS_MAX: usize = 1000;
 const FILE_MODE: u32 = 0o600;
 
 /// The stable name of a subject: issuer and subject. An address may pass to somebody else.
@@ -29,8 +34,10 @@ pub(super) struct Entry {
     pub(super) enrolled: u64,
     /// When it was passed last.
     pub(super) passed: u64,
-    /// The shared secret, sealed for this subject.
-    pub(super) secret: String,
+    /// The secret that an authenticator app shares, sealed for this subject; none where there are only
+    /// passkeys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<String>,
     /// The newest time step of which a code was taken: none up to it is taken again.
     pub(super) step: u64,
     /// Wrong codes since the last right one.
@@ -38,9 +45,34 @@ pub(super) struct Entry {
     /// No code of the authenticator is looked at before that.
     pub(super) locked_until: u64,
     pub(super) recovery: RecoveryCodes,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) passkeys: Vec<PasskeyEntry>,
 }
 
-/// An operator took somebody's factor away, and the gateway has not yet recorded it.
+impl Entry {
+    /// A factor that is set up now, without any means to prove it but the recovery codes.
+    pub(super) fn new(whose: Whose<'_>, now: u64, recovery: RecoveryCodes) -> Self {
+        let (issuer, subject) = whose.name();
+        Self {
+            issuer,
+            subject,
+            enrolled: now,
+            passed: now,
+            secret: None,
+            step: 0,
+            failures: 0,
+            locked_until: 0,
+            recovery,
+            passkeys: Vec::new(),
+        }
+    }
+
+    pub(super) fn whose(&self) -> Whose<'_> {
+        Whose { issuer: &self.issuer, subject: &self.subject }
+    }
+}
+
+/// An operator took somebody's factor or passkey away, and the gateway has not yet recorded it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Reset {
@@ -50,6 +82,9 @@ pub struct Reset {
     pub subject: String,
     /// When, in seconds since 1970-01-01 UTC.
     pub at: u64,
+    /// The passkey's name, where it was not the whole factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<String>,
 }
 
 /// What the file holds.
@@ -57,6 +92,21 @@ pub struct Reset {
 pub(super) struct State {
     pub(super) entries: BTreeMap<Name, Entry>,
     pub(super) resets: Vec<Reset>,
+}
+
+impl State {
+    /// Remembers a reset until it is on record.
+    pub(super) fn record(&mut self, reset: Reset) {
+        self.resets.push(reset);
+        let surplus = self.resets.len().saturating_sub(RESETS_MAX);
+        self.resets.drain(..surplus);
+    }
+
+    fn format(&self) -> u32 {
+        let is_old = |entry: &Entry| entry.passkeys.is_empty() && entry.secret.is_some();
+        let is_old = self.entries.values().all(is_old) && self.resets.iter().all(|reset| reset.passkey.is_none());
+        if is_old { FORMAT } else { FORMAT_WITH_PASSKEYS }
+    }
 }
 
 /// The file as it is written.
@@ -95,13 +145,23 @@ pub(super) fn read(path: &Path) -> Result<State, FactorError> {
         // serde's own message may quote the value.
         malformed(format!("line {}, column {}: not what stands there", error.line(), error.column()))
     })?;
-    if document.format != FORMAT {
-        return Err(malformed(format!("its format is {}, and this program knows {FORMAT}", document.format)));
+    if !matches!(document.format, FORMAT | FORMAT_WITH_PASSKEYS) {
+        let detail = format!("its format is {}, and this program knows {FORMAT_WITH_PASSKEYS}", document.format);
+        return Err(malformed(detail));
     }
     let mut state = State { entries: BTreeMap::new(), resets: document.resets };
+    let mut ids = BTreeSet::new();
     for (index, entry) in document.subjects.into_iter().enumerate() {
         if !entry.recovery.is_sound() {
             return Err(malformed(format!("subjects[{index}].recovery: not what stands there")));
+        }
+        if entry.secret.is_none() && entry.passkeys.is_empty() {
+            return Err(malformed(format!("subjects[{index}]: neither a secret nor a passkey")));
+        }
+        for passkey in &entry.passkeys {
+            if !ids.insert(passkey.id.clone()) {
+                return Err(malformed(format!("subjects[{index}].passkeys: one is there twice")));
+            }
         }
         let name = (entry.issuer.clone(), entry.subject.clone());
         if state.entries.insert(name, entry).is_some() {
@@ -115,7 +175,7 @@ pub(super) fn read(path: &Path) -> Result<State, FactorError> {
 pub(super) fn write(path: &Path, state: &State) -> Result<(), FactorError> {
     let failed = |source| FactorError::File { path: path.to_owned(), source };
     let subjects = state.entries.values().cloned().collect();
-    let document = Document { format: FORMAT, subjects, resets: state.resets.clone() };
+    let document = Document { format: state.format(), subjects, resets: state.resets.clone() };
     let mut text = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     let beside = with_end(path, ".new");

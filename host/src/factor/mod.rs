@@ -1,16 +1,21 @@
-//! The gateway's own second factor: TOTP (RFC 6238) with recovery codes, kept for each subject
-//! (issuer and `sub`) in one file. When it is asked for, a policy says; here is only how it is
+//! The gateway's own second factor: passkeys (WebAuthn) and TOTP (RFC 6238), with recovery codes, kept
+//! for each subject (issuer and `sub`) in one file. When it is asked for, a policy says; here is only how it is
 //! proved.
 //!
 //! Guessing: after five wrong codes in a row no code of the authenticator is looked at for a
 //! minute, then for twice as long each time, and never for longer than an hour. To guess one takes
 //! years then. A recovery code cannot be guessed and counts all the while, so that whoever has the
-//! first factor alone cannot keep the subject out.
+//! first factor alone cannot keep the subject out. So does a passkey.
 
 mod base32;
 mod error;
 mod file;
+mod outcome;
+mod passkey;
+mod passkeys;
 mod recovery;
+#[cfg(test)]
+pub(crate) mod soft;
 #[cfg(test)]
 mod tests;
 mod totp;
@@ -22,6 +27,9 @@ use std::{
 
 pub use error::FactorError;
 pub use file::Reset;
+pub use outcome::{Enrolled, Method, Outcome};
+pub use passkey::{Ceremonies, NewPasskey, Options, PASSKEYS_MAX, PasskeyForm, Refused, RelyingParty};
+pub use passkeys::{KnownPasskey, Removed};
 pub use recovery::RECOVERY_CODES;
 pub use totp::TotpSecret;
 
@@ -40,8 +48,6 @@ const LOCK_FIRST_S: u64 = 60;
 const LOCK_MAX_S: u64 = 3600;
 /// Longer texts are no code.
 const TYPED_BYTES_MAX: usize = 64;
-/// Resets that nobody recorded; the oldest go first.
-const RESETS_MAX: usize = 1000;
 
 /// Whose factor it is: unique only together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,54 +70,6 @@ impl Whose<'_> {
     }
 }
 
-/// What came of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is right, and is used up.
-    Passed(Method),
-    /// It was right before.
-    Used,
-    /// It is wrong.
-    Wrong,
-    /// Too many were wrong: until then only recovery codes count.
-    Locked {
-        /// In seconds since 1970-01-01 UTC.
-        until: u64,
-    },
-    /// There is no factor to prove.
-    NotEnrolled,
-}
-
-/// By what a factor was passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// A code of the authenticator.
-    Totp,
-    /// A recovery code.
-    RecoveryCode {
-        /// How many are left.
-        left: usize,
-    },
-}
-
-/// A factor, as far as anybody may know of it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Enrolled {
-    /// The issuer.
-    pub issuer: String,
-    /// The subject there.
-    pub subject: String,
-    /// When it was set up, in seconds since 1970-01-01 UTC.
-    pub enrolled: u64,
-    /// When it was passed last.
-    pub passed: u64,
-    /// How many recovery codes are left.
-    pub recovery_codes: usize,
-    /// Until when only recovery codes count; 0 where that was never so.
-    pub locked_until: u64,
-}
-
 /// The second factors of one file. Each call blocks: on the file, and on hashes by design.
 pub struct Factors {
     path: PathBuf,
@@ -130,8 +88,13 @@ impl Factors {
     pub fn open(path: &Path, keys: Arc<KeyRing>) -> Result<Self, FactorError> {
         let factors = Self { path: path.to_owned(), keys, read: Mutex::default() };
         for (index, entry) in factors.state()?.entries.values().enumerate() {
-            if factors.secret(entry).is_none() {
-                let detail = format!("subjects[{index}].secret: it does not open with this key ring");
+            let unopened = match &entry.secret {
+                Some(sealed) if factors.secret(entry.whose(), sealed).is_none() => Some("secret"),
+                _ if !factors.passkeys_open(entry) => Some("passkeys"),
+                _ => None,
+            };
+            if let Some(what) = unopened {
+                let detail = format!("subjects[{index}].{what}: it does not open with this key ring");
                 return Err(FactorError::Malformed { path: path.to_owned(), detail });
             }
         }
@@ -150,15 +113,22 @@ impl Factors {
 
     /// Seals with the newest key what an older one sealed.
     fn seal_anew(&self) -> Result<(), FactorError> {
-        if self.state()?.entries.values().all(|entry| self.keys.is_newest(&entry.secret)) {
+        let is_new = |entry: &Entry| {
+            let passkeys = entry.passkeys.iter().map(|known| &known.credential);
+            entry.secret.iter().chain(passkeys).all(|sealed| self.keys.is_newest(sealed))
+        };
+        if self.state()?.entries.values().all(is_new) {
             return Ok(());
         }
         self.change(|state| {
             for entry in state.entries.values_mut() {
-                if let Some(secret) = self.secret(entry).filter(|_| !self.keys.is_newest(&entry.secret)) {
-                    let whose = Whose { issuer: &entry.issuer, subject: &entry.subject };
-                    entry.secret = self.seal(whose, &secret)?;
+                let whose = Whose { issuer: &entry.issuer, subject: &entry.subject };
+                if let Some(sealed) = entry.secret.as_ref().filter(|sealed| !self.keys.is_newest(sealed))
+                    && let Some(secret) = self.secret(whose, sealed)
+                {
+                    entry.secret = Some(self.seal(whose, &secret)?);
                 }
+                self.seal_passkeys_anew(entry)?;
             }
             Ok(((), true))
         })
@@ -170,7 +140,7 @@ impl Factors {
     ///
     /// As [`FactorError`] says.
     pub fn find(&self, whose: Whose<'_>) -> Result<Option<Enrolled>, FactorError> {
-        Ok(self.state()?.entries.get(&whose.name()).map(told))
+        Ok(self.state()?.entries.get(&whose.name()).map(Enrolled::of))
     }
 
     /// Everybody who has one.
@@ -179,7 +149,7 @@ impl Factors {
     ///
     /// As [`FactorError`] says.
     pub fn list(&self) -> Result<Vec<Enrolled>, FactorError> {
-        Ok(self.state()?.entries.values().map(told).collect())
+        Ok(self.state()?.entries.values().map(Enrolled::of).collect())
     }
 
     /// Sets up `secret` for a subject that has none, if `code` shows that the authenticator has it.
@@ -208,17 +178,7 @@ impl Factors {
             if state.entries.contains_key(&name) {
                 return Ok((Err(Outcome::Used), false));
             }
-            let entry = Entry {
-                issuer: whose.issuer.to_owned(),
-                subject: whose.subject.to_owned(),
-                enrolled: now,
-                passed: now,
-                secret: sealed,
-                step,
-                failures: 0,
-                locked_until: 0,
-                recovery,
-            };
+            let entry = Entry { secret: Some(sealed), step, ..Entry::new(whose, now, recovery) };
             state.entries.insert(name, entry);
             Ok((Ok(codes), true))
         })
@@ -242,7 +202,9 @@ impl Factors {
                 return Ok((Outcome::Locked { until: entry.locked_until }, false));
             }
             let Some(code) = totp_code(typed) else { return Ok((Outcome::Wrong, false)) };
-            let secret = self.secret(entry).ok_or(KeyError::Unsealable)?;
+            // Whoever has passkeys alone has no app whose code could be right.
+            let Some(sealed) = &entry.secret else { return Ok((Outcome::Wrong, false)) };
+            let secret = self.secret(entry.whose(), sealed).ok_or(KeyError::Unsealable)?;
             Ok(match secret.step_of(&code, now) {
                 Some(step) if step > entry.step => {
                     (entry.step, entry.failures, entry.locked_until, entry.passed) = (step, 0, 0, now);
@@ -313,9 +275,7 @@ impl Factors {
             let removed = state.entries.remove(&whose.name()).is_some();
             if removed {
                 let (issuer, subject) = whose.name();
-                state.resets.push(Reset { issuer, subject, at: now });
-                let surplus = state.resets.len().saturating_sub(RESETS_MAX);
-                state.resets.drain(..surplus);
+                state.record(Reset { issuer, subject, at: now, passkey: None });
             }
             Ok((removed, removed))
         })
@@ -340,9 +300,8 @@ impl Factors {
         Ok(self.keys.seal(Purpose::SecondFactor, &whose.binding(), secret.text().expose().as_bytes())?)
     }
 
-    fn secret(&self, entry: &Entry) -> Option<TotpSecret> {
-        let whose = Whose { issuer: &entry.issuer, subject: &entry.subject };
-        let opened = self.keys.open_sealed(Purpose::SecondFactor, &whose.binding(), &entry.secret).ok()?;
+    fn secret(&self, whose: Whose<'_>, sealed: &str) -> Option<TotpSecret> {
+        let opened = self.keys.open_sealed(Purpose::SecondFactor, &whose.binding(), sealed).ok()?;
         let opened = Secret::new(opened);
         TotpSecret::read(std::str::from_utf8(opened.expose()).ok()?)
     }
@@ -382,17 +341,6 @@ impl Factors {
 impl std::fmt::Debug for Factors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Factors").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-fn told(entry: &Entry) -> Enrolled {
-    Enrolled {
-        issuer: entry.issuer.clone(),
-        subject: entry.subject.clone(),
-        enrolled: entry.enrolled,
-        passed: entry.passed,
-        recovery_codes: entry.recovery.left(),
-        locked_until: entry.locked_until,
     }
 }
 

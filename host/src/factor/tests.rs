@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use tempfile::TempDir;
 
+mod passkeys;
+
 use super::*;
 use crate::{clock::ManualClock, config, keys};
 
@@ -200,7 +202,7 @@ fn a_file_that_is_not_whole_is_refused_with_its_place() {
         (text.replacen("\"step\"", "\"stp\"", 1), "line 10"),
         (text[..text.len() / 2].to_owned(), "line "),
         (String::new(), "line 1"),
-        (text.replacen("\"format\": 1", "\"format\": 2", 1), "format is 2"),
+        (text.replacen("\"format\": 1", "\"format\": 3", 1), "format is 3"),
         (text.replacen("\"salt\": \"", "\"salt\": \"x", 1), "subjects[0].recovery"),
         // A secret that was put in another subject's place does not open there.
         (text.replacen("\"subject\": \"ann\"", "\"subject\": \"bob\"", 1), "subjects[0].secret"),

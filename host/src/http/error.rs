@@ -13,7 +13,7 @@ use axum::{
 
 use super::gateway::{Asked, Gateway};
 use crate::{
-    downstream::oidc::{RegistrationError, TokenError, UserinfoError},
+    downstream::oidc::{RegistrationError, SIGNING_ALGORITHMS, TokenError, UserinfoError},
     login::{Class, Refusal},
 };
 
@@ -190,6 +190,7 @@ pub(super) fn token_refused(error: Option<TokenError>) -> Response {
     *response.status_mut() = match error {
         TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
         TokenError::Authorization(_)
+        | TokenError::InvalidDpopProof
         | TokenError::InvalidGrant
         | TokenError::InvalidRequest
         | TokenError::InvalidScope
@@ -234,16 +235,25 @@ pub(super) fn registration_refused(error: &RegistrationError) -> Response {
     response
 }
 
-/// RFC 6750 §3.
+/// RFC 6750 §3, RFC 9449 §7.1: what was wrong in the words of the scheme that was used, or should have been.
 pub(super) fn userinfo_refused(error: UserinfoError) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
-    let challenge = match error {
-        UserinfoError::Missing => "Bearer realm=\"vestibule\"",
-        UserinfoError::InvalidToken => "Bearer realm=\"vestibule\", error=\"invalid_token\"",
+    let bearer = "Bearer realm=\"vestibule\"".to_owned();
+    let dpop = format!("DPoP realm=\"vestibule\", algs=\"{}\"", SIGNING_ALGORITHMS.join(" "));
+    let challenges = match error {
+        UserinfoError::Missing => vec![bearer, dpop],
+        UserinfoError::InvalidToken { dpop: false } => vec![format!("{bearer}, error=\"{error}\"")],
+        UserinfoError::InvalidToken { dpop: true } | UserinfoError::InvalidDpopProof => {
+            vec![format!("{dpop}, error=\"{error}\"")]
+        }
     };
     let headers = response.headers_mut();
-    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    for challenge in challenges {
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -79,6 +79,7 @@ pub(super) trait Flow: Send + Sync + 'static {
         session: Option<&'a str>,
     ) -> Eventually<'a, Result<(), Refusal>>;
     fn may_end_unasked(&self, visitor: &Visitor, sid: Option<&str>) -> bool;
+    fn holds(&self, visitor: &Visitor, sid: &str) -> bool;
     fn lives(&self, origin: &Origin) -> bool;
     fn joined(&self, request: &str, participant: Participant);
     fn note<'a>(&'a self, visitor: &'a Visitor, event: Event) -> Eventually<'a, bool>;
@@ -212,6 +213,10 @@ impl Flow for Arc<Login> {
 
     fn joined(&self, request: &str, participant: Participant) {
         Login::joined(self, request, participant);
+    }
+
+    fn holds(&self, visitor: &Visitor, sid: &str) -> bool {
+        Login::holds(self, visitor, sid)
     }
 
     fn lives(&self, origin: &Origin) -> bool {

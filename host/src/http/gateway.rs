@@ -200,7 +200,7 @@ fn is_of_the_way(name: &str) -> bool {
 /// No guest sees these, whatever its manifest names. By parts of names, since a proxy or an
 /// application may have any of its own.
 fn may_hold_credential(name: &str) -> bool {
-    const PARTS: [&str; 15] = [
+    const PARTS: [&str; 16] = [
         "api-key",
         "apikey",
         "assertion",
@@ -209,6 +209,7 @@ fn may_hold_credential(name: &str) -> bool {
         "cookie",
         "credential",
         "csrf",
+        "dpop",
         "jwt",
         "password",
         "secret",

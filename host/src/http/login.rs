@@ -17,7 +17,7 @@ use super::{
     form,
     gateway::{Asked, Gateway},
     logout, oidc,
-    pages::Form,
+    pages::{Form, SecondFactor},
     saml,
 };
 use crate::{
@@ -92,6 +92,7 @@ pub(super) async fn begin(State(gateway): Shared, Extension(asked): Known, name:
             },
             max_age,
             fresh,
+            select_account: false,
             silent: false,
             login_hint: None,
             acr_values: Vec::new(),
@@ -310,13 +311,15 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         Step::LocalForm { login, application, username, error } => {
             pages.local(asked, &Form { login: &login, application: &application, error }, &username)
         }
-        Step::Factor { recovery_codes, error } => pages.factor(asked, recovery_codes, error),
+        Step::Factor { enrolled, passkeys, error } => pages.factor(asked, enrolled.as_deref(), &passkeys, error),
         Step::RecoveryCodes { login, application, codes } => {
             pages.recovery_codes(asked, login.as_deref(), &application, &codes)
         }
-        Step::SecondFactor { login, application, enrolment, error } => {
+        Step::SecondFactor { login, application, is_set_up, enrolment, passkeys, is_passkey_wanted, error } => {
             let form = Form { login: &login, application: &application, error };
-            pages.second_factor(asked, &form, enrolment.as_ref())
+            let enrolment = enrolment.as_ref();
+            let wanted = SecondFactor { is_set_up, enrolment, passkeys: &passkeys, is_passkey_wanted };
+            pages.second_factor(asked, &form, &wanted)
         }
         Step::LoggedOut { to, untold } => logout::over(gateway, asked, to.as_ref(), &untold),
         Step::Redirect(to) => see_other(to.as_str()),

@@ -7,6 +7,7 @@
 //! status for a refusal.
 
 mod clients;
+mod consent;
 mod ended;
 mod endpoint;
 mod error;

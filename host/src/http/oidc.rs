@@ -13,6 +13,7 @@ use axum::{
 use serde_json::Value;
 
 use super::{
+    consent,
     error::{Failure, see_other, token_refused, userinfo_refused},
     form,
     gateway::{Asked, Gateway},
@@ -21,7 +22,8 @@ use super::{
 use crate::{
     decision::Admission,
     downstream::oidc::{
-        About, Asked as Authorize, AuthorizeRequest, DEFAULT_ORGANIZATION, TokenError, TokenRequest, is_organization,
+        About, Asked as Authorize, AuthorizeRequest, DEFAULT_ORGANIZATION, Presented, TokenError, TokenRequest,
+        is_organization,
     },
     login::{Class, Refusal, Then, Wanted},
     session::Origin,
@@ -39,6 +41,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
             .route(&at("/.well-known/openid-configuration"), get(discovery))
             .route(&at("/oidc/jwks.json"), get(jwks))
             .route(&at("/oidc/authorize"), get(authorize).post(authorize))
+            .route(&at("/oidc/consent"), get(consent::ask).post(consent::answer))
             .route(&at("/oidc/par"), post(push))
             .route(&at("/oidc/token"), post(token))
             .route(&at("/oidc/introspect"), post(introspect))
@@ -50,7 +53,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 /// Whose issuer is asked: the path says so. One that has no relying party is none.
-struct Organization(String);
+pub(super) struct Organization(pub(super) String);
 
 impl FromRequestParts<Arc<Gateway>> for Organization {
     type Rejection = Response;
@@ -104,10 +107,20 @@ async fn authorize(
     };
     let answer = async {
         let sealed = gateway.provider.seal(&request).map_err(|refused| Failure::Unavailable(refused.code))?;
-        let AuthorizeRequest { application, max_age, fresh, silent, login_hint, acr_values, .. } = *request;
+        let AuthorizeRequest { application, max_age, fresh, select_account, silent, login_hint, acr_values, .. } =
+            *request;
         let then = Then::Oidc { request: sealed };
-        let wanted =
-            Wanted { application, then, max_age, fresh, silent, login_hint, acr_values, demanded_acr: Vec::new() };
+        let wanted = Wanted {
+            application,
+            then,
+            max_age,
+            fresh,
+            select_account,
+            silent,
+            login_hint,
+            acr_values,
+            demanded_acr: Vec::new(),
+        };
         Ok(gateway.flow.begin(&asked.visitor(&parts)?, wanted).await)
     };
     let answer = answer.await;
@@ -122,16 +135,8 @@ pub(super) fn admitted(
     request: &str,
     origin: Origin,
 ) -> Response {
-    let config = &asked.settings.config;
-    let participant = gateway.provider.participant(config, admission, request, &origin);
-    match gateway.provider.grant(config, admission, request, origin) {
-        Ok(to) => {
-            // Before the code is out: a logout that comes now must reach it.
-            if let Some(participant) = participant {
-                gateway.flow.joined(&asked.id, participant);
-            }
-            see_other(to.as_str())
-        }
+    match gateway.provider.answer(&asked.settings.config, admission, request, origin) {
+        Ok(reply) => consent::follow(gateway, asked, reply),
         Err(refused) => {
             tracing::warn!(code = refused.code, detail = refused.detail, "an admission has no use");
             Failure::BadRequest(refused.code).page(gateway, asked)
@@ -215,9 +220,9 @@ async fn of_a_client(
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let authorization = authorization(&parts.headers).ok_or_else(|| token_refused(None))?;
-    let address = asked.reach.address;
+    let (address, proofs) = (asked.reach.address, proofs(&parts.headers));
     let fields = parameters(asked, &Method::POST, None, body).await.map_err(|failure| failure.bare(asked))?;
-    match answer(TokenRequest { fields, authorization, address }) {
+    match answer(TokenRequest { fields, authorization, proofs, address }) {
         Ok(value) => Ok(json(&value)),
         Err(error) => {
             tracing::info!(%error, "a relying party is refused");
@@ -233,8 +238,11 @@ async fn userinfo(
     request: Request,
 ) -> Response {
     let authorization = authorization(request.headers()).flatten();
+    let proofs = proofs(request.headers());
+    let method = request.method().as_str();
+    let presented = Presented { method, authorization: authorization.as_deref(), proofs: &proofs };
     let lives = |origin: &Origin| gateway.flow.lives(origin);
-    let told = gateway.provider.userinfo(&asked.settings.config, &organization.0, authorization.as_deref(), &lives);
+    let told = gateway.provider.userinfo(&asked.settings.config, &organization.0, &presented, &lives);
     match told {
         Ok(claims) => json(&claims),
         Err(error) => userinfo_refused(error),
@@ -300,6 +308,12 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<Option<String>> {
         (Some(value), None) => value.to_str().ok().map(|value| Some(value.to_owned())),
         (Some(_), Some(_)) => None,
     }
+}
+
+/// The `DPoP` headers, each one: where there are several, none of them counts (RFC 9449 §4.3).
+fn proofs(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all("dpop").iter();
+    texts.map(|value| value.to_str().map(str::to_owned).unwrap_or_default()).collect()
 }
 
 /// A value; nothing where there is nothing to say.

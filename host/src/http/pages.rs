@@ -18,14 +18,18 @@ use url::Url;
 
 use super::{gateway::Asked, qr};
 use crate::{
-    downstream::saml::{Delivery, Outbound},
-    login::{Choice, Enrolment, FormError},
+    downstream::{
+        oidc::Question,
+        saml::{Delivery, Outbound},
+    },
+    login::{Choice, Enrolled, Enrolment, FormError, KnownPasskey, Options},
     secret::{Secret, random_bytes},
 };
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 20] = [
+const TEMPLATES: [(&str, &str); 21] = [
     ("chooser.html", include_str!("pages/chooser.html")),
+    ("consent.html", include_str!("pages/consent.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
     ("factor.html", include_str!("pages/factor.html")),
@@ -47,6 +51,9 @@ const TEMPLATES: [(&str, &str); 20] = [
     ("style.css", include_str!("pages/style.css")),
 ];
 
+/// What asks a browser for passkeys, a file of its own: pages that hold secrets run nothing inline.
+pub(super) const PASSKEYS_JS: &str = include_str!("pages/passkeys.js");
+
 /// The pages, ready to be filled in.
 pub(super) struct Pages {
     templates: Environment<'static>,
@@ -63,6 +70,18 @@ pub(super) struct Form<'a> {
     pub(super) error: Option<FormError>,
 }
 
+/// What the page of a second factor offers.
+pub(super) struct SecondFactor<'a> {
+    /// Is there a factor to prove?
+    pub(super) is_set_up: bool,
+    /// What an authenticator app must know, where one may be set up.
+    pub(super) enrolment: Option<&'a Enrolment>,
+    /// What the browser is asked.
+    pub(super) passkeys: &'a Options,
+    /// Will a passkey alone do?
+    pub(super) is_passkey_wanted: bool,
+}
+
 /// `pages/words.toml`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +89,7 @@ struct Words {
     form: HashMap<String, String>,
     class: HashMap<String, Said>,
     reason: HashMap<String, Said>,
+    scope: HashMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,12 +140,16 @@ impl Pages {
         self.page(asked, "sign_in.html", context! { application => name, to })
     }
 
-    /// Asks for a code of the second factor; with an enrolment, says how to set one up.
-    pub(super) fn second_factor(&self, asked: &Asked, form: &Form<'_>, enrolment: Option<&Enrolment>) -> Response {
+    /// Asks for the second factor, or says how to set one up.
+    pub(super) fn second_factor(&self, asked: &Asked, form: &Form<'_>, wanted: &SecondFactor<'_>) -> Response {
+        let SecondFactor { is_set_up, enrolment, passkeys, is_passkey_wanted } = *wanted;
+        let (request, creation) = (passkeys.request.as_deref(), passkeys.creation.as_deref());
         let secret = enrolment.map(|enrolment| spaced(enrolment.secret.expose()));
         let uri = enrolment.map(|enrolment| enrolment.uri.expose().as_str());
         let qr = uri.and_then(qr::svg).map(Value::from_safe_string);
-        self.page(asked, "second_factor.html", context! { secret, uri, qr, ..self.form(asked, form, "/second-factor") })
+        let passkeys = context! { is_set_up, is_passkey_wanted, request, creation };
+        let values = context! { secret, uri, qr, ..passkeys };
+        self.page(asked, "second_factor.html", context! { ..values, ..self.form(asked, form, "/second-factor") })
     }
 
     /// Shows recovery codes, and leads on to the login that waits, if one does.
@@ -142,9 +166,30 @@ impl Pages {
     }
 
     /// A person's own second factor.
-    pub(super) fn factor(&self, asked: &Asked, recovery_codes: Option<usize>, error: Option<FormError>) -> Response {
+    pub(super) fn factor(
+        &self,
+        asked: &Asked,
+        enrolled: Option<&Enrolled>,
+        options: &Options,
+        error: Option<FormError>,
+    ) -> Response {
         let error = error.map(|error| self.form_words(error));
-        self.page(asked, "factor.html", context! { recovery_codes, error })
+        let recovery_codes = enrolled.map(|enrolled| enrolled.recovery_codes);
+        let totp = enrolled.is_some_and(|enrolled| enrolled.totp);
+        let named = |known: &KnownPasskey| context! { name => &known.name, id => &known.id };
+        let passkeys: Vec<Value> =
+            enrolled.map_or(&[][..], |enrolled| enrolled.passkeys.as_slice()).iter().map(named).collect();
+        let (request, creation) = (options.request.as_deref(), options.creation.as_deref());
+        let values = context! { recovery_codes, totp, passkeys, request, creation, error };
+        self.page(asked, "factor.html", values)
+    }
+
+    /// Asks whether a relying party may be told who somebody is.
+    pub(super) fn consent(&self, asked: &Asked, action: &str, id: &str, question: &Question) -> Response {
+        let Question { name, site, person, .. } = question;
+        let words = |scope: &String| self.words.scope.get(scope).cloned().unwrap_or_else(|| scope.clone());
+        let scopes: Vec<String> = question.scopes.iter().map(words).collect();
+        self.page(asked, "consent.html", context! { action, id, name, site, person, scopes })
     }
 
     /// Says where the browser goes, for a while.
@@ -215,6 +260,8 @@ impl Pages {
             FormError::CodeUsed => "code-used",
             FormError::Credentials => "credentials",
             FormError::Identifier => "identifier",
+            FormError::Passkey => "passkey",
+            FormError::PasskeyWanted => "passkey-wanted",
             FormError::Upstream => "upstream",
         };
         self.words.form.get(key).map_or("Please check what you typed.", String::as_str)
@@ -267,8 +314,14 @@ fn message(delivery: &Delivery) -> Value {
 /// Nothing but this page's own style, its script where it has one, and frames of the `frames` origins (CSP 3).
 fn policy(page: &str, nonce: &str, secure: bool, frames: &BTreeSet<String>) -> String {
     let own = if nonce.is_empty() { "'none'".to_owned() } else { format!("'nonce-{nonce}'") };
-    let script =
-        if matches!(page, "delay.html" | "frames.html" | "saml_post.html" | "telling.html") { &*own } else { "'none'" };
+    let script = if matches!(
+        page,
+        "delay.html" | "factor.html" | "frames.html" | "saml_post.html" | "second_factor.html" | "telling.html"
+    ) {
+        &*own
+    } else {
+        "'none'"
+    };
     // Browsers hold the redirects that follow a form to `form-action`, too, and those lead
     // to upstreams and applications: so every site, but no `javascript:` and no `data:`.
     let sites = if secure { "https:" } else { "http: https:" };
@@ -303,8 +356,13 @@ mod tests {
         for class in ["bad-request", "denied", "expired", "not-found", "too-often", "unavailable", "upstream"] {
             assert!(words.class.contains_key(class), "{class}");
         }
-        for error in ["code", "code-locked", "code-used", "credentials", "identifier", "upstream"] {
+        for error in
+            ["code", "code-locked", "code-used", "credentials", "identifier", "passkey", "passkey-wanted", "upstream"]
+        {
             assert!(words.form.contains_key(error), "{error}");
+        }
+        for scope in crate::downstream::oidc::SCOPES {
+            assert!(words.scope.contains_key(scope), "{scope}");
         }
         for (code, said) in words.class.iter().chain(&words.reason) {
             assert!(is_code(code) && !said.title.is_empty() && said.text.ends_with('.'), "{code}");

@@ -124,6 +124,7 @@ async fn follow(gateway: &Gateway, asked: &Asked, parts: &Parts, name: &str, aut
         then: Then::Saml { request: sealed },
         max_age: None,
         fresh,
+        select_account: false,
         silent,
         login_hint: None,
         acr_values: Vec::new(),

@@ -12,6 +12,16 @@ use serde::{Deserialize, Serialize};
 /// name; from an upstream it counts for nothing.
 pub const SECOND_FACTOR: &str = "urn:vestibule:second-factor";
 
+/// The `acr` of an identity that passed it by a passkey, where that was what was asked for. Whoever has
+/// this has the other, too.
+pub const PHISHING_RESISTANT: &str = "urn:vestibule:second-factor:phishing-resistant";
+
+/// Is it the gateway's own to state?
+#[must_use]
+pub fn is_reserved_acr(acr: &str) -> bool {
+    [SECOND_FACTOR, PHISHING_RESISTANT].contains(&acr)
+}
+
 /// How the identity was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

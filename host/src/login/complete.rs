@@ -15,7 +15,7 @@ use crate::{
     audit::Kind,
     config::{Upstream, UpstreamKind},
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
-    identity::{SECOND_FACTOR, VerifiedIdentity},
+    identity::{VerifiedIdentity, is_reserved_acr},
     policy::Run,
     secret::Secret,
     session::{Entry, Origin, Proven, Session, Sso},
@@ -165,7 +165,7 @@ impl Login {
     async fn proved(&self, turn: &Turn<'_>, pending: Pending, proof: Proof, asked_at: u64) -> Result<Answer, Refusal> {
         let Proof { identity, id_token, warnings } = proof;
         // Our own second factor is ours to state: whoever else says so would be believed in its stead.
-        if identity.acr.as_deref() == Some(SECOND_FACTOR) {
+        if identity.acr.as_deref().is_some_and(is_reserved_acr) {
             self.record_refused(turn, &pending, &identity.upstream, "acr-reserved", None).await;
             return Err(turn.refusal(Class::Upstream, "acr-reserved", Some(&pending)));
         }

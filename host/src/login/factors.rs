@@ -1,27 +1,42 @@
-//! A person's own second factor, on the gateway's host: new recovery codes, or no factor any more.
-//! Each change is made with a code in the same form: a browser that somebody left alone changes
-//! nothing.
+//! A person's own second factor, on the gateway's host: another passkey or one less, new recovery codes,
+//! or no factor any more. Each change is made with a proof in the same form: a browser that somebody
+//! left alone changes nothing.
 
 use super::{
     Answer, Class, FormError, Login, Refusal, Step, Visitor,
+    passkeys::relying_party,
     second_factor::{passed, whose},
     turn::Turn,
 };
 use crate::{
     audit::{Event, Kind},
     decision::{Denial, DenyCode, Reason},
-    factor::Outcome,
+    factor::{Ceremonies, NewPasskey, Options, Outcome, PasskeyForm, Refused},
     identity::Identity,
     secret::Secret,
+    session::Sso,
 };
 
 /// What is to be done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FactorChange {
+    /// Another passkey.
+    AddPasskey(PasskeyForm),
+    /// One passkey less, by its ID. With the last means of proof the factor goes.
+    RemovePasskey(String),
     /// A new set of recovery codes in place of the old one.
     RecoveryCodes,
     /// Away with the factor: the next demand sets up another.
     Remove,
+}
+
+/// By what a person shows that it is they who change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactorProof {
+    /// A code of the app, or a recovery code.
+    Code(Secret<String>),
+    /// A browser's answer: `AuthenticationResponseJSON` (WebAuthn §5.1).
+    Passkey(Secret<String>),
 }
 
 /// One request about a second factor.
@@ -39,6 +54,23 @@ pub enum FactorStep {
         /// What was typed.
         code: Secret<String>,
     },
+    /// `POST /login/{app}/second-factor` with `login` and `assertion`.
+    Passkey {
+        /// The login's id.
+        login: String,
+        /// The browser's answer: `AuthenticationResponseJSON` (WebAuthn §5.1).
+        answer: Secret<String>,
+    },
+    /// `POST /login/{app}/second-factor` with `login`, `attestation` and `name`, and `code` where a factor
+    /// is set up already.
+    NewPasskey {
+        /// The login's id.
+        login: String,
+        /// The passkey.
+        form: PasskeyForm,
+        /// What was typed.
+        code: Option<Secret<String>>,
+    },
     /// `POST /login/{app}/second-factor` with `login` and `seen`: the recovery codes were seen.
     Seen {
         /// The login's id.
@@ -46,97 +78,157 @@ pub enum FactorStep {
     },
     /// `GET /second-factor`: a person's own.
     Own,
-    /// `POST /second-factor` with `code` and `change`.
+    /// `POST /second-factor` with `change`, and `code` or `assertion`.
     Change {
         /// What is to be done.
         change: FactorChange,
-        /// What was typed.
-        code: Secret<String>,
+        /// Who does it.
+        proof: FactorProof,
     },
 }
 
 impl Login {
     pub(super) async fn do_factor(&self, visitor: &Visitor) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
-        let identity = remembered(&turn)?;
-        self.factor_page(&turn, identity, None).await
+        let sso = remembered(&turn)?;
+        self.factor_page(&turn, &sso, None).await
     }
 
     pub(super) async fn do_change_factor(
         &self,
         visitor: &Visitor,
         change: FactorChange,
-        typed: Secret<String>,
+        proof: FactorProof,
     ) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
-        let identity = remembered(&turn)?;
+        let sso = remembered(&turn)?;
         if !self.limits.code(visitor.address) {
             return Err(turn.refusal(Class::TooOften, "too-many-codes", None));
         }
-        let (who, now) = (identity.clone(), turn.now);
-        let outcome =
-            self.with_factors(&turn, None, move |factors| factors.prove(whose(&who), typed.expose(), now)).await?;
-        let (error, code) = match outcome {
-            Outcome::Passed(method) => {
-                let mut events = passed(&turn, None, &identity, method);
-                events.push(event(&turn, &identity, change));
-                for event in events {
-                    turn.record(event).await.map_err(|denial| turn.denied(&denial, None))?;
+        let party = relying_party(&turn);
+        let asked = self.take_ceremonies(&turn, &kept_for(&sso));
+        // A new passkey is looked at before the proof is used up, and kept after it.
+        let (asked, change) = match (change, &party) {
+            (FactorChange::AddPasskey(form), Some(party)) => {
+                let (request, creation) = Ceremonies::split(asked);
+                match party.made(creation, &form) {
+                    Ok(new) => (request, Change::AddPasskey(Box::new(new))),
+                    Err(refused) => return self.not_proved(&turn, &sso, Outcome::Refused(refused)).await,
                 }
-                return self.carry_out(&turn, identity, change).await;
             }
-            Outcome::NotEnrolled => return self.factor_page(&turn, identity, None).await,
+            (FactorChange::AddPasskey(_), None) => {
+                return self.not_proved(&turn, &sso, Outcome::Refused(Refused::NotAsked)).await;
+            }
+            (FactorChange::RemovePasskey(id), _) => (asked, Change::RemovePasskey(id)),
+            (FactorChange::RecoveryCodes, _) => (asked, Change::RecoveryCodes),
+            (FactorChange::Remove, _) => (asked, Change::Remove),
+        };
+        let (who, now) = (sso.identity().clone(), turn.now);
+        let outcome = self
+            .with_factors(&turn, None, move |factors| match (proof, party) {
+                (FactorProof::Code(typed), _) => factors.prove(whose(&who), typed.expose(), now),
+                (FactorProof::Passkey(answer), Some(party)) => {
+                    factors.prove_passkey(whose(&who), &party, asked, &answer, now)
+                }
+                (FactorProof::Passkey(_), None) => Ok(Outcome::Refused(Refused::NotAsked)),
+            })
+            .await?;
+        let Outcome::Passed(method) = outcome else { return self.not_proved(&turn, &sso, outcome).await };
+        let identity = sso.identity();
+        let mut events = passed(&turn, None, identity, method);
+        events.push(event(&turn, identity, change.kind()));
+        for event in events {
+            turn.record(event).await.map_err(|denial| turn.denied(&denial, None))?;
+        }
+        self.carry_out(&turn, &sso, change).await
+    }
+
+    async fn not_proved(&self, turn: &Turn<'_>, sso: &Sso, outcome: Outcome) -> Result<Answer, Refusal> {
+        let (error, code) = match outcome {
+            Outcome::NotEnrolled | Outcome::Passed(_) => return self.factor_page(turn, sso, None).await,
             Outcome::Wrong => (FormError::Code, "code-wrong"),
             Outcome::Used => (FormError::CodeUsed, "code-used"),
             Outcome::Locked { .. } => (FormError::CodeLocked, "locked"),
+            Outcome::Refused(refused) => (FormError::Passkey, refused.name()),
         };
         let denial = Denial { code: DenyCode::StepUpUnmet, reason: Reason::new(code, ""), policy: None, hook: None };
-        let event =
-            Event { kind: Kind::FactorFailed, granted: false, denial: Some(denial), ..event(&turn, &identity, change) };
-        let _ = turn.record(event).await;
-        self.factor_page(&turn, identity, Some(error)).await
+        let event = event(turn, sso.identity(), Kind::FactorFailed);
+        let _ = turn.record(Event { granted: false, denial: Some(denial), ..event }).await;
+        self.factor_page(turn, sso, Some(error)).await
     }
 
-    async fn carry_out(&self, turn: &Turn<'_>, identity: Identity, change: FactorChange) -> Result<Answer, Refusal> {
-        let who = identity.clone();
+    async fn carry_out(&self, turn: &Turn<'_>, sso: &Sso, change: Change) -> Result<Answer, Refusal> {
+        let (who, now) = (sso.identity().clone(), turn.now);
         match change {
-            FactorChange::RecoveryCodes => {
+            Change::RecoveryCodes => {
                 let codes = self
                     .with_factors(turn, None, move |factors| factors.renew_recovery_codes(whose(&who)))
                     .await?
                     .unwrap_or_default();
-                Ok(Answer::with(Step::RecoveryCodes { login: None, application: String::new(), codes }, Vec::new()))
+                return Ok(Answer::with(
+                    Step::RecoveryCodes { login: None, application: String::new(), codes },
+                    vec![],
+                ));
             }
-            FactorChange::Remove => {
+            Change::Remove => {
                 self.with_factors(turn, None, move |factors| factors.remove(whose(&who))).await?;
-                self.factor_page(turn, identity, None).await
+            }
+            Change::AddPasskey(new) => {
+                let added =
+                    self.with_factors(turn, None, move |factors| factors.add_passkey(whose(&who), *new, now)).await?;
+                if let Outcome::Refused(_) = added {
+                    return self.not_proved(turn, sso, added).await;
+                }
+            }
+            Change::RemovePasskey(id) => {
+                self.with_factors(turn, None, move |factors| factors.remove_passkey(whose(&who), &id, false, now))
+                    .await?;
             }
         }
+        self.factor_page(turn, sso, None).await
     }
 
-    async fn factor_page(
-        &self,
-        turn: &Turn<'_>,
-        identity: Identity,
-        error: Option<FormError>,
-    ) -> Result<Answer, Refusal> {
-        let enrolled = self.with_factors(turn, None, move |factors| factors.find(whose(&identity))).await?;
-        let recovery_codes = enrolled.map(|enrolled| enrolled.recovery_codes);
-        Ok(Answer::with(Step::Factor { recovery_codes, error }, Vec::new()))
+    async fn factor_page(&self, turn: &Turn<'_>, sso: &Sso, error: Option<FormError>) -> Result<Answer, Refusal> {
+        let who = sso.identity().clone();
+        let enrolled = self.with_factors(turn, None, move |factors| factors.find(whose(&who))).await?.map(Box::new);
+        let passkeys = match &enrolled {
+            Some(_) => self.ask_passkeys(turn, None, kept_for(sso), sso.identity(), true).await?,
+            None => Options::default(),
+        };
+        Ok(Answer::with(Step::Factor { enrolled, passkeys, error }, Vec::new()))
     }
+}
+
+/// What is to be done, looked at.
+enum Change {
+    AddPasskey(Box<NewPasskey>),
+    RemovePasskey(String),
+    RecoveryCodes,
+    Remove,
+}
+
+impl Change {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::AddPasskey(_) => Kind::FactorPasskeyAdded,
+            Self::RemovePasskey(_) => Kind::FactorPasskeyRemoved,
+            Self::RecoveryCodes => Kind::FactorRecoveryCodesRenewed,
+            Self::Remove => Kind::FactorRemoved,
+        }
+    }
+}
+
+fn kept_for(sso: &Sso) -> String {
+    // A login's own begins otherwise.
+    format!("own:{}", sso.id)
 }
 
 /// Who is remembered here.
-fn remembered(turn: &Turn<'_>) -> Result<Identity, Refusal> {
-    let sso = turn.sso()?;
-    sso.map(|sso| sso.identity().clone()).ok_or_else(|| turn.refusal(Class::Denied, "login-required", None))
+fn remembered(turn: &Turn<'_>) -> Result<Sso, Refusal> {
+    turn.sso()?.ok_or_else(|| turn.refusal(Class::Denied, "login-required", None))
 }
 
-fn event(turn: &Turn<'_>, identity: &Identity, change: FactorChange) -> Event {
-    let kind = match change {
-        FactorChange::RecoveryCodes => Kind::FactorRecoveryCodesRenewed,
-        FactorChange::Remove => Kind::FactorRemoved,
-    };
+fn event(turn: &Turn<'_>, identity: &Identity, kind: Kind) -> Event {
     Event {
         granted: true,
         upstream: Some(identity.upstream.clone()),

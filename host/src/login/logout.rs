@@ -53,9 +53,8 @@ impl Login {
         begun_at: Option<&str>,
     ) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
-        let public_url = &turn.config.server.public_url;
         let application = application.and_then(|id| turn.config.applications.get(id));
-        let wanted = rd.and_then(|rd| target::read_after_logout(application, public_url, rd));
+        let wanted = rd.and_then(|rd| self.after_logout(&turn, application, rd));
         let cookies = turn.sso_slot().clear(&visitor.cookies);
         let Some(sso) = turn.sso()? else {
             // It may have ended where no browser was, and some are told by way of one only.
@@ -78,11 +77,7 @@ impl Login {
         event.denial = denial;
         event.trace = trace;
         let _ = turn.record(event).await;
-        let after = ending
-            .target
-            .as_deref()
-            .and_then(|text| target::read_after_logout(application, public_url, text))
-            .or(wanted);
+        let after = ending.target.as_deref().and_then(|text| self.after_logout(&turn, application, text)).or(wanted);
         let onward = Onward {
             application: application.map(|application| application.id.clone()),
             target: after,
@@ -100,6 +95,12 @@ impl Login {
         if self.revoked.covers(&origin, now) {
             self.tell(request, self.participants.end_origin(&origin, now));
         }
+    }
+
+    /// Where this logout may end, read from text: what is registered now counts.
+    pub(super) fn after_logout(&self, turn: &Turn<'_>, application: Option<&Application>, text: &str) -> Option<Url> {
+        let registered = |application: &Application, url: &Url| (self.parts.ends_at)(&turn.config, application, url);
+        target::read_after_logout(application, &turn.config.server.public_url, text, registered)
     }
 
     /// Lets relying parties know, without waiting for any.
@@ -131,11 +132,10 @@ impl Login {
         });
         match asked.await {
             Ok((Ok(Some(ending)), trace)) => {
-                let public_url = &turn.config.server.public_url;
                 let refused = ending
                     .target
                     .as_deref()
-                    .is_some_and(|text| target::read_after_logout(Some(application), public_url, text).is_none());
+                    .is_some_and(|text| self.after_logout(turn, Some(application), text).is_none());
                 let denial = refused.then(|| {
                     Denial::by_host(DenyCode::TargetNotAllowed, "a policy named a logout target that is not allowed")
                 });

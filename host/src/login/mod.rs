@@ -35,6 +35,7 @@ mod factors;
 mod facts;
 mod limits;
 mod logout;
+mod passkeys;
 mod pending;
 mod round;
 mod route;
@@ -52,9 +53,11 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
+/// What of a factor stands in a step.
+pub use crate::factor::{Enrolled, KnownPasskey, Options, PasskeyForm};
 pub use crate::upstream::UnverifiedCallback;
 pub use directory::DirectoryError;
-pub use factors::{FactorChange, FactorStep};
+pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
 pub use round::NextRound;
 pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step};
@@ -62,9 +65,9 @@ pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step
 use crate::{
     audit::{Audit, Event},
     clock::Clock,
-    config::Config,
+    config::{Application, Config},
     decision::AccessRequest,
-    factor::Factors,
+    factor::{Ceremonies, Factors},
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
@@ -86,6 +89,9 @@ const ACR_VALUES_MAX: usize = 16;
 
 /// How many uses of second factors may be under way; others wait. Each may take tens of megabytes.
 const FACTOR_USES_MAX: usize = 8;
+
+/// So many browsers may be asked for a passkey at once; who was asked first is asked again then.
+const CEREMONIES_MAX: usize = 5000;
 
 /// How many ID tokens are kept for logouts; those that would expire first go first.
 const ID_TOKENS_MAX: usize = 20_000;
@@ -118,6 +124,8 @@ pub struct Wanted {
     pub max_age: Option<u32>,
     /// Use no single sign-on (`prompt=login`).
     pub fresh: bool,
+    /// Use no single sign-on, and let the person choose an account at the upstream (`prompt=select_account`).
+    pub select_account: bool,
     /// Show nothing (`prompt=none`): refuse with `interaction-required` instead.
     pub silent: bool,
     /// OIDC Core §3.1.2.1, for the upstream.
@@ -192,6 +200,9 @@ pub enum Then {
 /// It must not wait for anybody.
 pub type Farewell = Arc<dyn Fn(&str, Vec<Participant>) + Send + Sync>;
 
+/// May a logout of the application end at this address, since a relying party registered it while the gateway runs?
+pub type EndsAt = Arc<dyn Fn(&Config, &Application, &Url) -> bool + Send + Sync>;
+
 /// What a [`Login`] is made of.
 pub struct Parts {
     /// The policies and the configuration.
@@ -208,6 +219,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Who hears of the end of a session.
     pub farewell: Farewell,
+    /// Where a logout may end, beside what the configuration says.
+    pub ends_at: EndsAt,
 }
 
 /// The login flow.
@@ -219,6 +232,8 @@ pub struct Login {
     id_tokens: Mutex<Expiring<String, Secret<String>>>,
     /// Uses of second factors that are under way: each may hash.
     factor_uses: Arc<Semaphore>,
+    /// What browsers are being asked, by whom it was asked.
+    ceremonies: Mutex<Expiring<String, Ceremonies>>,
     opened: Opened,
     participants: Participants,
     revoked: Revoked,
@@ -240,6 +255,7 @@ impl Login {
             limits,
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
             factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
+            ceremonies: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
             participants: Participants::default(),
             revoked: Revoked::default(),
@@ -296,11 +312,13 @@ impl Login {
     /// Gateway's host: the second factor of a login, or a person's own.
     pub async fn second_factor(&self, visitor: &Visitor, step: FactorStep) -> Answer {
         let answer = match step {
-            FactorStep::Ask { login } => self.do_ask_second_factor(visitor, &login),
+            FactorStep::Ask { login } => self.do_ask_second_factor(visitor, &login).await,
             FactorStep::Prove { login, code } => self.do_second_factor(visitor, &login, code).await,
+            FactorStep::Passkey { login, answer } => self.do_passkey(visitor, &login, answer).await,
+            FactorStep::NewPasskey { login, form, code } => self.do_new_passkey(visitor, &login, form, code).await,
             FactorStep::Seen { login } => self.do_enrolled(visitor, &login).await,
             FactorStep::Own => self.do_factor(visitor).await,
-            FactorStep::Change { change, code } => self.do_change_factor(visitor, change, code).await,
+            FactorStep::Change { change, proof } => self.do_change_factor(visitor, change, proof).await,
         };
         answer.unwrap_or_else(Answer::from)
     }
@@ -383,7 +401,13 @@ impl Login {
         }
     }
 
-    /// Records what somebody did who is no subject: an administrator. False where it could not be
+    /// Is this browser's single sign-on session the one that relying parties know as `sid`?
+    #[must_use]
+    pub fn holds(&self, visitor: &Visitor, sid: &str) -> bool {
+        matches!(Turn::new(self, visitor).sso(), Ok(Some(sso)) if sso.id == sid)
+    }
+
+    /// Records what was done outside a login: by an administrator, or by a person who was asked. False where it could not be
     /// recorded; then it must not be done.
     pub async fn note(&self, visitor: &Visitor, event: Event) -> bool {
         let turn = Turn::new(self, visitor);

@@ -30,6 +30,8 @@ pub(super) struct Pending {
     pub(super) expires: u64,
     pub(super) max_age: Option<u32>,
     pub(super) fresh: bool,
+    #[serde(default)]
+    pub(super) select_account: bool,
     pub(super) silent: bool,
     pub(super) login_hint: Option<String>,
     /// What the relying party asked for: a wish (OIDC Core §3.1.2.1).
@@ -74,8 +76,9 @@ pub(super) enum Stage {
     Identifier,
     /// For a password, at this upstream of kind `local`.
     Local { upstream: String },
-    /// For a code of the second factor; with a secret, for one that shows that it is set up.
-    SecondFactor { proven: Box<Proven>, secret: Option<String> },
+    /// For the second factor; with a secret, for one that is set up: by an app that shares the secret,
+    /// or by a passkey. Where it is to resist phishing, a passkey alone will do.
+    SecondFactor { proven: Box<Proven>, secret: Option<String>, phishing_resistant: bool },
     /// For the person to have seen the recovery codes.
     Enrolled { proven: Box<Proven> },
     /// For the callback.
@@ -103,6 +106,7 @@ impl Pending {
             expires: now + u64::from(lifetime),
             max_age: wanted.max_age,
             fresh: wanted.fresh,
+            select_account: wanted.select_account,
             silent: wanted.silent,
             login_hint: wanted.login_hint,
             acr_values,

@@ -211,8 +211,7 @@ impl Way {
 fn over(turn: &Turn<'_>, way: Way, mut cookies: Vec<SetCookie>) -> Answer {
     let Way { onward: Onward { application, target, .. }, untold, .. } = way;
     let application = application.as_ref().and_then(|id| turn.config.applications.get(id));
-    let public_url = &turn.config.server.public_url;
-    let to = target.and_then(|target| target::read_after_logout(application, public_url, target.as_str()));
+    let to = target.and_then(|target| turn.login.after_logout(turn, application, target.as_str()));
     cookies.extend(slot(turn).clear(&turn.visitor.cookies));
     Answer::with(Step::LoggedOut { to, untold }, cookies)
 }

@@ -27,7 +27,7 @@ impl Login {
         let application = turn.application(&pending.application)?;
         let mut sso = turn.sso()?;
         let previous = sso.as_ref().map(|sso| sso.identity().upstream.clone());
-        if pending.fresh || pending.step_ups > 0 {
+        if pending.fresh || pending.select_account || pending.step_ups > 0 {
             sso = None;
         }
         if pending.identifier.is_none() {
@@ -176,6 +176,8 @@ impl Login {
             acr_values,
             max_age: pending.max_age.filter(|_| !is_ours),
             fresh: pending.fresh,
+            // Once: whoever is sent back for more has chosen.
+            select_account: pending.select_account && pending.step_ups == 0,
         };
         let (to, exchange) = match self.parts.upstreams.begin(upstream, &request).await {
             Ok(begun) => begun,

@@ -11,6 +11,7 @@ use super::{
     complete::Proved,
     contracts::is_recent,
     decide::{Times, Verdict},
+    passkeys,
     pending::{Pending, Stage, read_id},
     step::Enrolment,
     target,
@@ -20,14 +21,14 @@ use crate::{
     audit::{Event, Kind},
     decision::{Denial, DenyCode, Reason, Redirect, StepUp},
     factor::{FactorError, Factors, Method, Outcome, Reset, TotpSecret, Whose},
-    identity::{Identity, SECOND_FACTOR},
+    identity::{Identity, PHISHING_RESISTANT, SECOND_FACTOR, is_reserved_acr},
     secret::Secret,
     session::{Proven, SetCookie},
 };
 
-/// Can the gateway itself satisfy this demand? One of the values will do, and this one is ours.
+/// Can the gateway itself satisfy this demand? One of the values will do, and these are ours.
 pub(super) fn answers(acr_values: &[String]) -> bool {
-    acr_values.iter().any(|acr| acr == SECOND_FACTOR)
+    acr_values.iter().any(|acr| is_reserved_acr(acr))
 }
 
 /// Is a second factor of ours still due, for what is demanded of this identity? It answers for the
@@ -43,12 +44,33 @@ pub(super) fn demand(acr_values: &[String], max_age: Option<u32>) -> StepUp {
     StepUp { acr_values: acr_values.to_vec(), max_age, reasons }
 }
 
+/// Will a passkey alone do?
+fn wants_passkey(acr_values: &[String]) -> bool {
+    let has = |name: &str| acr_values.iter().any(|acr| acr == name);
+    has(PHISHING_RESISTANT) && !has(SECOND_FACTOR)
+}
+
+/// What a factor that was passed comes to: an `acr`, and methods (RFC 8176 §2). Of a passkey it is `pop`
+/// that is known (OpenID Connect EAP ACR Values §3), and neither `hwk` nor `swk`: where the key lives,
+/// only an attestation would say. `user`, since the authenticator verified who used it.
+pub(super) fn stated(method: Method, demanded: &[String]) -> (&'static str, &'static [&'static str]) {
+    match method {
+        Method::Passkey if demanded.iter().any(|acr| acr == PHISHING_RESISTANT) => {
+            (PHISHING_RESISTANT, &["pop", "user", "mfa"])
+        }
+        Method::Passkey => (SECOND_FACTOR, &["pop", "user", "mfa"]),
+        Method::Totp | Method::RecoveryCode { .. } => (SECOND_FACTOR, &["otp", "mfa"]),
+    }
+}
+
 /// Where a second factor is being proved.
-struct Waiting {
-    pending: Pending,
-    proven: Box<Proven>,
-    /// The secret that is being set up.
-    secret: Option<TotpSecret>,
+pub(super) struct Waiting {
+    pub(super) pending: Pending,
+    pub(super) proven: Box<Proven>,
+    /// The secret that an app may share, where a factor is being set up.
+    pub(super) secret: Option<TotpSecret>,
+    /// Will a passkey alone do?
+    pub(super) phishing_resistant: bool,
 }
 
 impl Login {
@@ -63,7 +85,9 @@ impl Login {
         let identity = proven.identity();
         // Fewer than 30 s count as 30, as everywhere.
         let max_age = asked.max_age.map(|seconds| seconds.max(super::enter::REAUTHENTICATION_MIN_S));
-        if identity.acr.as_deref() == Some(SECOND_FACTOR) && is_recent(identity.auth_time, max_age, turn.now) {
+        let was_passed =
+            identity.acr.as_ref().is_some_and(|acr| is_reserved_acr(acr) && asked.acr_values.contains(acr));
+        if was_passed && is_recent(identity.auth_time, max_age, turn.now) {
             // It was passed, and there is no more to have: no circle.
             return Err(turn.refusal(Class::Denied, DenyCode::StepUpUnmet.name(), Some(&pending)));
         }
@@ -75,7 +99,12 @@ impl Login {
             None => Some(TotpSecret::generate().map_err(|error| turn.unavailable(&error, Some(&pending)))?),
         };
         let secret = secret.map(|secret| secret.text().expose().clone());
-        pending.stage = Stage::SecondFactor { proven: Box::new(proven), secret };
+        let phishing_resistant = wants_passkey(&pending.demanded_acr);
+        if phishing_resistant && passkeys::relying_party(turn).is_none() {
+            // The gateway's host is an address, for which no browser has passkeys.
+            return Err(turn.refusal(Class::Unavailable, "second-factor-unavailable", Some(&pending)));
+        }
+        pending.stage = Stage::SecondFactor { proven: Box::new(proven), secret, phishing_resistant };
         let cookies = turn.keep(&pending)?;
         let path = ["login", &pending.application, "second-factor"];
         let page = target::address(&turn.config.server.public_url, &path, &[("login", &pending.id)]);
@@ -94,14 +123,14 @@ impl Login {
         }
     }
 
-    pub(super) fn do_ask_second_factor(&self, visitor: &Visitor, login: &str) -> Result<Answer, Refusal> {
+    pub(super) async fn do_ask_second_factor(&self, visitor: &Visitor, login: &str) -> Result<Answer, Refusal> {
         let turn = Turn::new(self, visitor);
         let pending = turn.pending(read_id(login).unwrap_or_default())?;
         if matches!(pending.stage, Stage::Enrolled { .. }) {
             return Ok(Answer::with(recovery_codes(&pending, Vec::new()), Vec::new()));
         }
-        let waiting = waiting(&turn, pending)?;
-        Ok(Answer::with(page(&turn, &waiting, None), Vec::new()))
+        let waiting = waiting(&turn, login)?;
+        self.page(&turn, waiting, None).await
     }
 
     pub(super) async fn do_second_factor(
@@ -110,15 +139,13 @@ impl Login {
         login: &str,
         typed: Secret<String>,
     ) -> Result<Answer, Refusal> {
-        let turn = Turn::new(self, visitor);
-        let waiting = waiting(&turn, turn.pending(read_id(login).unwrap_or_default())?)?;
-        let pending = &waiting.pending;
-        if !self.limits.code(visitor.address) {
-            return Err(turn.refusal(Class::TooOften, "too-many-codes", Some(pending)));
-        }
-        self.still_proven(&turn, &waiting.proven, pending)?;
-        if self.parts.generations.by_number(pending.generation).is_none() {
-            return self.begin_again(visitor, waiting.pending).await;
+        let (turn, waiting) = match self.waits(visitor, login).await? {
+            Ok(waits) => waits,
+            Err(answer) => return Ok(answer),
+        };
+        if waiting.phishing_resistant {
+            // Not even looked at, so that it is not used up.
+            return self.page(&turn, waiting, Some(FormError::PasskeyWanted)).await;
         }
         match &waiting.secret {
             Some(secret) => {
@@ -142,25 +169,12 @@ impl Login {
                 factors.enrol(whose(&who), &secret, typed.expose(), now)
             })
             .await?;
-        let identity = waiting.proven.identity();
-        let codes = match enrolled {
-            Ok(codes) => codes,
-            Err(Outcome::Wrong) => {
-                let event = failed(event(turn, &waiting.pending, identity, Kind::FactorFailed, "totp"), "code-wrong");
-                let _ = turn.record(event).await;
-                return Ok(Answer::with(page(turn, &waiting, Some(FormError::Code)), Vec::new()));
-            }
+        match enrolled {
+            Ok(codes) => self.enrolled(turn, waiting, codes, Method::Totp).await,
+            Err(Outcome::Wrong) => self.wrong_code(turn, waiting, Outcome::Wrong).await,
             // Somebody set one up meanwhile, in another browser: this login knows nothing of it.
-            Err(_) => {
-                return Err(turn.refusal(Class::Expired, "second-factor-set-up-meanwhile", Some(&waiting.pending)));
-            }
-        };
-        let granted = event(turn, &waiting.pending, identity, Kind::FactorEnrolled, "totp");
-        turn.record(granted).await.map_err(|denial| turn.denied(&denial, Some(&waiting.pending)))?;
-        let Waiting { mut pending, proven, .. } = waiting;
-        pending.stage = Stage::Enrolled { proven: Box::new(proven.with_second_factor(turn.now)) };
-        let cookies = turn.keep(&pending)?;
-        Ok(Answer::with(recovery_codes(&pending, codes), cookies))
+            Err(_) => Err(turn.refusal(Class::Expired, "second-factor-set-up-meanwhile", Some(&waiting.pending))),
+        }
     }
 
     async fn challenge(
@@ -174,25 +188,57 @@ impl Login {
         let outcome = self
             .with_factors(turn, Some(&waiting.pending), move |factors| factors.prove(whose(&who), typed.expose(), now))
             .await?;
-        let identity = waiting.proven.identity();
+        match outcome {
+            Outcome::Passed(method) => self.passed_by(visitor, turn, waiting, method, Vec::new()).await,
+            other => self.wrong_code(turn, waiting, other).await,
+        }
+    }
+
+    /// A code did not count: the same page, with a word.
+    pub(super) async fn wrong_code(
+        &self,
+        turn: &Turn<'_>,
+        waiting: Waiting,
+        outcome: Outcome,
+    ) -> Result<Answer, Refusal> {
         let (error, code) = match outcome {
-            Outcome::Passed(method) => {
-                for event in passed(turn, Some(&waiting.pending), identity, method) {
-                    turn.record(event).await.map_err(|denial| turn.denied(&denial, Some(&waiting.pending)))?;
-                }
-                let Waiting { pending, proven, .. } = waiting;
-                return self.proved_further(visitor, pending, proven.with_second_factor(now)).await;
-            }
-            Outcome::NotEnrolled => {
-                return Err(turn.refusal(Class::Expired, "second-factor-gone", Some(&waiting.pending)));
-            }
-            Outcome::Wrong => (FormError::Code, "code-wrong"),
             Outcome::Used => (FormError::CodeUsed, "code-used"),
             Outcome::Locked { .. } => (FormError::CodeLocked, "locked"),
+            Outcome::Wrong => (FormError::Code, "code-wrong"),
+            Outcome::NotEnrolled | Outcome::Passed(_) | Outcome::Refused(_) => {
+                return Err(turn.refusal(Class::Expired, "second-factor-gone", Some(&waiting.pending)));
+            }
         };
+        let identity = waiting.proven.identity();
         let event = failed(event(turn, &waiting.pending, identity, Kind::FactorFailed, "totp"), code);
         let _ = turn.record(event).await;
-        Ok(Answer::with(page(turn, &waiting, Some(error)), Vec::new()))
+        self.page(turn, waiting, Some(error)).await
+    }
+
+    /// The page that asks for it. A factor can be set up with a passkey, too, and where only a passkey
+    /// will do, a code can vouch for a new one.
+    pub(super) async fn page(
+        &self,
+        turn: &Turn<'_>,
+        waiting: Waiting,
+        error: Option<FormError>,
+    ) -> Result<Answer, Refusal> {
+        let Waiting { pending, proven, secret, phishing_resistant } = &waiting;
+        let is_new = secret.is_some() || *phishing_resistant;
+        let passkeys = self.ask_passkeys(turn, Some(pending), kept_for(&pending.id), proven.identity(), is_new).await?;
+        let step = Step::SecondFactor {
+            login: pending.id.clone(),
+            application: pending.application.clone(),
+            is_set_up: secret.is_none(),
+            enrolment: secret
+                .as_ref()
+                .filter(|_| !phishing_resistant)
+                .map(|secret| Enrolment::new(name(turn), account(proven.identity()), secret)),
+            passkeys,
+            is_passkey_wanted: *phishing_resistant,
+            error,
+        };
+        Ok(Answer::with(step, Vec::new()))
     }
 
     /// The recovery codes were seen: the login goes on. Once.
@@ -211,7 +257,12 @@ impl Login {
     }
 
     /// Both factors are proved: decide.
-    async fn proved_further(&self, visitor: &Visitor, pending: Pending, proven: Proven) -> Result<Answer, Refusal> {
+    pub(super) async fn proved_further(
+        &self,
+        visitor: &Visitor,
+        pending: Pending,
+        proven: Proven,
+    ) -> Result<Answer, Refusal> {
         let Some(generation) = self.parts.generations.by_number(pending.generation) else {
             return self.begin_again(visitor, pending).await;
         };
@@ -244,7 +295,7 @@ impl Login {
     }
 
     /// Nothing ended meanwhile what proved the first factor: no logout here, none at the upstream.
-    fn still_proven(&self, turn: &Turn<'_>, proven: &Proven, pending: &Pending) -> Result<(), Refusal> {
+    pub(super) fn still_proven(&self, turn: &Turn<'_>, proven: &Proven, pending: &Pending) -> Result<(), Refusal> {
         let lives = match &proven.sso {
             Some(id) => turn.sso()?.is_some_and(|sso| sso.id == *id),
             None => !self.revoked.ended_at_upstream(proven.identity(), proven.began, turn.now),
@@ -290,8 +341,16 @@ impl Login {
         let (factors, audit) = (Arc::clone(factors), Arc::clone(&self.parts.audit));
         tokio::task::spawn_blocking(move || {
             let record = |reset: &Reset| {
-                let input = serde_json::json!({ "issuer": reset.issuer, "subject": reset.subject, "at": reset.at });
-                let event = Event { kind: Kind::FactorReset, granted: true, input: Some(input), ..Event::default() };
+                let Reset { issuer, subject, at, passkey } = reset;
+                let (kind, input) = match passkey {
+                    None => (Kind::FactorReset, serde_json::json!({ "issuer": issuer, "subject": subject, "at": at })),
+                    Some(name) => {
+                        let input =
+                            serde_json::json!({ "issuer": issuer, "subject": subject, "at": at, "passkey": name });
+                        (Kind::FactorPasskeyRemoved, input)
+                    }
+                };
+                let event = Event { kind, granted: true, input: Some(input), ..Event::default() };
                 audit.record(&event).is_ok()
             };
             if let Err(error) = factors.record_resets(record) {
@@ -305,38 +364,40 @@ pub(super) const fn whose(identity: &Identity) -> Whose<'_> {
     Whose { issuer: identity.issuer.as_str(), subject: identity.subject.as_str() }
 }
 
-fn kept_for(login: &str) -> String {
+pub(super) fn kept_for(login: &str) -> String {
     // No single sign-on session's id has a colon.
     format!("login:{login}")
 }
 
-fn waiting(turn: &Turn<'_>, pending: Pending) -> Result<Waiting, Refusal> {
-    let Stage::SecondFactor { proven, secret } = &pending.stage else {
+/// Who proves a second factor in this login; nobody where it is at another step.
+pub(super) fn waiting(turn: &Turn<'_>, login: &str) -> Result<Waiting, Refusal> {
+    let pending = turn.pending(read_id(login).unwrap_or_default())?;
+    let Stage::SecondFactor { proven, secret, phishing_resistant } = &pending.stage else {
         return Err(turn.refusal(Class::Expired, "login-not-at-this-step", Some(&pending)));
     };
     let (proven, secret) = (proven.clone(), secret.as_deref().and_then(TotpSecret::read));
-    Ok(Waiting { pending, proven, secret })
+    let phishing_resistant = *phishing_resistant;
+    Ok(Waiting { pending, proven, secret, phishing_resistant })
 }
 
-fn page(turn: &Turn<'_>, waiting: &Waiting, error: Option<FormError>) -> Step {
-    let enrolment = waiting.secret.as_ref().map(|secret| {
-        let identity = waiting.proven.identity();
-        let config = turn.config.second_factor.as_ref();
-        let host = turn.config.server.public_url.host_str().unwrap_or_default();
-        let name = config.and_then(|config| config.name.as_deref()).unwrap_or(host);
-        let account = identity.email.as_ref().map_or(identity.subject.as_str(), |email| email.address.as_str());
-        Enrolment::new(name, account, secret)
-    });
-    let (login, application) = (waiting.pending.id.clone(), waiting.pending.application.clone());
-    Step::SecondFactor { login, application, enrolment, error }
+/// What authenticators call the gateway.
+pub(super) fn name<'t>(turn: &'t Turn<'_>) -> &'t str {
+    let config = turn.config.second_factor.as_ref();
+    let host = turn.config.server.public_url.host_str().unwrap_or_default();
+    config.and_then(|config| config.name.as_deref()).unwrap_or(host)
 }
 
-fn recovery_codes(pending: &Pending, codes: Vec<Secret<String>>) -> Step {
+/// What authenticators call the subject.
+pub(super) fn account(identity: &Identity) -> &str {
+    identity.email.as_ref().map_or(identity.subject.as_str(), |email| email.address.as_str())
+}
+
+pub(super) fn recovery_codes(pending: &Pending, codes: Vec<Secret<String>>) -> Step {
     let (login, application) = (pending.id.clone(), pending.application.clone());
     Step::RecoveryCodes { login: Some(login), application, codes }
 }
 
-fn event(turn: &Turn<'_>, pending: &Pending, identity: &Identity, kind: Kind, method: &str) -> Event {
+pub(super) fn event(turn: &Turn<'_>, pending: &Pending, identity: &Identity, kind: Kind, method: &str) -> Event {
     Event {
         granted: true,
         login: Some(pending.id.clone()),
@@ -349,7 +410,7 @@ fn event(turn: &Turn<'_>, pending: &Pending, identity: &Identity, kind: Kind, me
     }
 }
 
-fn failed(event: Event, code: &str) -> Event {
+pub(super) fn failed(event: Event, code: &str) -> Event {
     let reason = Reason::new(code, "");
     let denial = Denial { code: DenyCode::StepUpUnmet, reason, policy: None, hook: None };
     Event { granted: false, denial: Some(denial), ..event }
@@ -368,6 +429,7 @@ pub(super) fn passed(turn: &Turn<'_>, pending: Option<&Pending>, identity: &Iden
         },
     };
     match method {
+        Method::Passkey => vec![of(Kind::FactorPassed, "passkey")],
         Method::Totp => vec![of(Kind::FactorPassed, "totp")],
         Method::RecoveryCode { left } => {
             let mut used = of(Kind::FactorRecoveryCodeUsed, "recovery-code");

@@ -8,7 +8,7 @@ use url::Url;
 use super::Demand;
 use crate::{
     decision::Admission,
-    factor::TotpSecret,
+    factor::{Enrolled, Options, TotpSecret},
     secret::Secret,
     session::{Origin, Session, SetCookie},
 };
@@ -87,8 +87,10 @@ pub enum Step {
     },
     /// A person's own second factor.
     Factor {
-        /// How many recovery codes are left; none where there is no factor.
-        recovery_codes: Option<usize>,
+        /// The factor; none where there is none.
+        enrolled: Option<Box<Enrolled>>,
+        /// What the browser is asked where there are passkeys, or where one is added.
+        passkeys: Options,
         /// What was wrong before.
         error: Option<FormError>,
     },
@@ -105,14 +107,20 @@ pub enum Step {
     Redirect(Url),
     /// No.
     Refused(Refusal),
-    /// A page that asks for a code of the second factor.
+    /// A page that asks for the second factor.
     SecondFactor {
         /// The login's id.
         login: String,
         /// The application's id, for the form's address.
         application: String,
-        /// What an authenticator app must know, where one is being set up.
+        /// Is there a factor to prove? Otherwise one is being set up.
+        is_set_up: bool,
+        /// What an authenticator app must know, where one may be set up.
         enrolment: Option<Enrolment>,
+        /// What the browser is asked where a passkey will do, and where one may be set up.
+        passkeys: Options,
+        /// Will a passkey alone do?
+        is_passkey_wanted: bool,
         /// What was wrong before.
         error: Option<FormError>,
     },
@@ -160,6 +168,10 @@ pub enum FormError {
     CodeUsed,
     /// Too many codes of the second factor were wrong.
     CodeLocked,
+    /// The passkey was not taken.
+    Passkey,
+    /// A code alone will not do here.
+    PasskeyWanted,
     /// The upstream to which the person was sent could not be reached.
     Upstream,
 }

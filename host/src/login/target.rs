@@ -7,7 +7,7 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use crate::config::{Application, HandOver, Upstream};
+use crate::config::{Application, HandOver, Upstream, is_post_logout};
 
 /// A longer target is none.
 const TARGET_BYTES_MAX: usize = 2048;
@@ -55,26 +55,26 @@ pub(super) fn read(application: &Application, base: &Url, text: &str) -> Option<
     is_allowed(application, &url).then_some(url)
 }
 
-/// Where a logout ends: an allowed target of the application, or our own host.
-pub(super) fn read_after_logout(application: Option<&Application>, public_url: &Url, text: &str) -> Option<Url> {
+/// Where a logout ends: an allowed target of the application, an address that a relying party of it registered
+/// (`registered` knows those that came while the gateway runs), or our own host.
+pub(super) fn read_after_logout(
+    application: Option<&Application>,
+    public_url: &Url,
+    text: &str,
+    registered: impl Fn(&Application, &Url) -> bool,
+) -> Option<Url> {
     let base = application.map_or(public_url, |application| &application.url);
     let url = parse(base, text)?;
     let own = is_same_origin(&url, public_url);
-    let of_application = |application: &Application| is_allowed(application, &url) || is_registered(application, &url);
+    let of_application = |application: &Application| {
+        is_allowed(application, &url) || is_configured(application, &url) || registered(application, &url)
+    };
     (own || application.is_some_and(of_application)).then_some(url)
 }
 
-/// A relying party's `post-logout-redirect-uris`, byte for byte but for the `state` that it asked
-/// to have back (OIDC RP-Initiated Logout §3).
-fn is_registered(application: &Application, url: &Url) -> bool {
-    let HandOver::Oidc(client) = &application.hand_over else { return false };
-    client.post_logout_redirect_uris.iter().any(|registered| {
-        let asked = url.as_str();
-        asked.strip_prefix(registered.as_str()).is_some_and(|rest| {
-            let state = if registered.query().is_some() { rest.strip_prefix('&') } else { rest.strip_prefix('?') };
-            rest.is_empty() || state.is_some_and(|state| state.starts_with("state=") && !state.contains(['&', '#']))
-        })
-    })
+/// One of the `post-logout-redirect-uris` of the relying party that the application is.
+fn is_configured(application: &Application, url: &Url) -> bool {
+    matches!(&application.hand_over, HandOver::Oidc(client) if is_post_logout(&client.post_logout_redirect_uris, url))
 }
 
 /// Reads the origin on which a login was started. None where it is not one of the
@@ -357,13 +357,13 @@ mod tests {
         let public_url = Url::parse("https://login.example.net/").unwrap();
         let wiki = application(&[]);
         for text in ["https://evil.com", "//evil.com", "/\\evil.com", "javascript:alert(1)", "https://example.net/"] {
-            assert_eq!(read_after_logout(Some(&wiki), &public_url, text), None, "{text}");
-            assert_eq!(read_after_logout(None, &public_url, text), None, "{text}");
+            assert_eq!(read_after_logout(Some(&wiki), &public_url, text, |_, _| false), None, "{text}");
+            assert_eq!(read_after_logout(None, &public_url, text, |_, _| false), None, "{text}");
         }
-        assert!(read_after_logout(None, &public_url, "https://login.example.net/logged-out").is_some());
-        assert!(read_after_logout(None, &public_url, "https://app.example.net/").is_none());
-        assert!(read_after_logout(Some(&wiki), &public_url, "https://app.example.net/bye").is_some());
-        assert!(read_after_logout(Some(&wiki), &public_url, "/bye").is_some());
+        assert!(read_after_logout(None, &public_url, "https://login.example.net/logged-out", |_, _| false).is_some());
+        assert!(read_after_logout(None, &public_url, "https://app.example.net/", |_, _| false).is_none());
+        assert!(read_after_logout(Some(&wiki), &public_url, "https://app.example.net/bye", |_, _| false).is_some());
+        assert!(read_after_logout(Some(&wiki), &public_url, "/bye", |_, _| false).is_some());
     }
 
     #[test]
@@ -377,7 +377,14 @@ mod tests {
             }),
             ..application(&[])
         };
-        let target = |text: &str| read_after_logout(Some(&rp), &public_url, text).map(|url| url.to_string());
+        let target =
+            |text: &str| read_after_logout(Some(&rp), &public_url, text, |_, _| false).map(|url| url.to_string());
+        let since = |_: &Application, url: &Url| url.as_str() == "https://new.example.org/out";
+        for (text, is_taken) in [("https://new.example.org/out", true), ("https://new.example.org/other", false)] {
+            assert_eq!(target(text), None, "{text}");
+            assert_eq!(read_after_logout(Some(&rp), &public_url, text, since).is_some(), is_taken, "{text}");
+            assert_eq!(read_after_logout(None, &public_url, text, since), None, "nobody's");
+        }
         for text in [
             "https://bye.example.org/out",
             "https://bye.example.org/out?state=x%26y",

@@ -162,6 +162,9 @@ impl Gate {
                 let told = Arc::clone(&told);
                 Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
             },
+            ends_at: Arc::new(|_: &config::Config, application: &config::Application, url: &Url| {
+                application.id == "wiki" && url.as_str() == "https://since.example.org/bye"
+            }),
         });
         Self { folder, clock, generations, login, told }
     }
@@ -188,6 +191,7 @@ impl Gate {
             then: Then::ForwardAuth { from: part("from"), return_to: part("rd"), binding: part("binding") },
             max_age: query.get("max-age").and_then(|text| text.parse().ok()),
             fresh: query.contains_key("fresh"),
+            select_account: false,
             silent: false,
             login_hint: None,
             acr_values: vec![],
@@ -802,6 +806,7 @@ async fn a_silent_login_shows_nothing() {
         then: Then::Oidc { request: "sealed".into() },
         max_age: None,
         fresh: false,
+        select_account: false,
         silent,
         login_hint: None,
         acr_values: vec![],
@@ -824,6 +829,39 @@ async fn a_silent_login_shows_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_is_to_choose_an_account_is_not_logged_in_by_the_one_that_is_remembered() {
+    let gate = Gate::with(
+        &[form(), allow()],
+        "[applications.op]\nurl = \"https://rp.example.org/\"\nupstreams = [\"here\"]\nchain = [\"p0\", \"p1\"]\n\
+         [applications.op.oidc]\nredirect-uris = [\"https://rp.example.org/cb\"]\n",
+    );
+    let wanted = |select_account| Wanted {
+        application: "op".into(),
+        then: Then::Oidc { request: "sealed".into() },
+        max_age: None,
+        fresh: false,
+        select_account,
+        silent: false,
+        login_hint: None,
+        acr_values: vec![],
+        demanded_acr: vec![],
+    };
+    let mut browser = Browser::default();
+    let begun = gate.login.begin(&browser.visitor(GATE), wanted(false)).await;
+    let login = form_of(browser.keep(GATE, begun));
+    let Step::Admitted { origin, .. } = gate.password(&mut browser, &login, PASSWORD).await else { panic!("refused") };
+    assert!(gate.login.holds(&browser.visitor(GATE), &origin.sid));
+    assert!(!gate.login.holds(&browser.visitor(GATE), "another"));
+    assert!(!gate.login.holds(&Browser::default().visitor(GATE), &origin.sid), "another browser");
+    let again = gate.login.begin(&browser.visitor(GATE), wanted(false)).await;
+    assert!(matches!(again.step, Step::Admitted { .. }), "with single sign-on");
+    let asked = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
+    assert!(matches!(asked.step, Step::LocalForm { .. }), "{:?}", asked.step);
+    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    assert!(!gate.login.holds(&browser.visitor(GATE), &origin.sid), "over");
+}
+
+#[tokio::test]
 async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it() {
     let gate = Gate::with(
         &[form(), allow(), step_up(60)],
@@ -837,6 +875,7 @@ async fn a_silent_login_that_would_need_more_is_told_that_somebody_must_see_it()
         then: Then::Oidc { request: "sealed".into() },
         max_age: None,
         fresh: false,
+        select_account: false,
         silent,
         login_hint: None,
         acr_values: vec![],
@@ -862,6 +901,7 @@ async fn whoever_took_part_is_told_when_the_session_ends_even_where_it_ended_bef
         then: Then::Oidc { request: "sealed".into() },
         max_age: None,
         fresh: false,
+        select_account: false,
         silent: false,
         login_hint: None,
         acr_values: vec![],
@@ -903,6 +943,7 @@ async fn a_relying_partys_wish_adds_no_weaker_way_to_satisfy_a_policy() {
             then: Then::Oidc { request: "sealed".into() },
             max_age: None,
             fresh: false,
+            select_account: false,
             silent: false,
             login_hint: None,
             acr_values: vec!["pwd".into()],

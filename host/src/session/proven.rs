@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Sso;
 use crate::{
     decision::Admission,
-    identity::{Identity, SECOND_FACTOR, VerifiedIdentity},
+    identity::{Identity, VerifiedIdentity},
 };
 
 /// Somebody who was proved, on the way to be proved further.
@@ -46,15 +46,15 @@ impl Proven {
         VerifiedIdentity::assertion(self.identity.clone())
     }
 
-    /// The same, proved at `now` by a second factor of ours, too: by a one-time password (`otp`), and
-    /// so by several factors (`mfa`, RFC 8176 §2).
+    /// The same, proved at `now` by a second factor of ours, too: by these methods (RFC 8176 §2), which
+    /// come to this `acr`.
     #[must_use]
-    pub fn with_second_factor(mut self, now: u64) -> Self {
-        self.identity.acr = Some(SECOND_FACTOR.to_owned());
+    pub fn with_second_factor(mut self, acr: &str, methods: &[&str], now: u64) -> Self {
+        self.identity.acr = Some(acr.to_owned());
         self.identity.auth_time = Some(now);
-        for method in ["otp", "mfa"] {
+        for method in methods {
             if !self.identity.amr.iter().any(|known| known == method) {
-                self.identity.amr.push(method.to_owned());
+                self.identity.amr.push((*method).to_owned());
             }
         }
         self

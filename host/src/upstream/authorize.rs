@@ -96,8 +96,10 @@ pub(super) fn url(terms: Terms<'_>, request: &Request, exchange: &Exchange) -> R
                 query.append_pair("max_age", &max_age.to_string());
             }
         }
-        if request.fresh {
-            query.append_pair("prompt", "login");
+        let prompt = [(request.fresh, "login"), (request.select_account, "select_account")];
+        let prompt: Vec<&str> = prompt.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| name).collect();
+        if !prompt.is_empty() {
+            query.append_pair("prompt", &prompt.join(" "));
         }
         if let Some(hint) = &request.login_hint {
             query.append_pair("login_hint", hint);

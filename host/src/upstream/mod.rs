@@ -192,6 +192,8 @@ pub struct Request {
     /// An `auth_time` that comes back must be newer than the request; where none comes,
     /// nothing is proved: add `max_age` for that.
     pub fresh: bool,
+    /// Let the person choose an account (`prompt=select_account`): a wish.
+    pub select_account: bool,
 }
 
 /// What must be remembered, sealed, from the request to the callback.

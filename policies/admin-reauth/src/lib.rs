@@ -12,6 +12,11 @@ use vestibule_policy::{
 
 use path::Paths;
 
+/// The `acr` of whoever passed the gateway's own second factor, and of whoever did so by a passkey: who
+/// has the second has the first (`wit/README.md`).
+const SECOND_FACTOR: &str = "urn:vestibule:second-factor";
+const PHISHING_RESISTANT: &str = "urn:vestibule:second-factor:phishing-resistant";
+
 /// Which paths, and what they want.
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -132,7 +137,11 @@ impl Access for AdminReauth {
 
 impl AdminReauth {
     fn is_strong(&self, identity: &Identity) -> bool {
-        self.acr_values.is_empty() || identity.acr.as_ref().is_some_and(|acr| self.acr_values.contains(acr))
+        let wants = |name: &str| self.acr_values.iter().any(|acr| acr == name);
+        let acr = identity.acr.as_deref();
+        self.acr_values.is_empty()
+            || acr.is_some_and(wants)
+            || (acr == Some(PHISHING_RESISTANT) && wants(SECOND_FACTOR))
     }
 
     /// A time that is missing or lies in the future proves nothing.

@@ -13,6 +13,9 @@ use vestibule_policy::{
 /// The `acr` of whoever passed the gateway's own second factor (`wit/README.md`).
 const SECOND_FACTOR: &str = "urn:vestibule:second-factor";
 
+/// The `acr` of whoever passed it by a passkey, where that was asked for. It has the other one in it.
+const PHISHING_RESISTANT: &str = "urn:vestibule:second-factor:phishing-resistant";
+
 /// The way here takes its time: fewer seconds count as this many.
 const MAX_AGE_MIN_S: u32 = 30;
 
@@ -30,6 +33,8 @@ pub struct Settings {
     pub groups: Vec<String>,
     /// Not of whom the upstream has proved by one of these methods (`amr`), such as `mfa`.
     pub unless_amr: Vec<String>,
+    /// By a passkey alone, which no other site can ask for.
+    pub phishing_resistant: bool,
     /// It must have been passed within so many seconds. Left out: whenever the person was
     /// remembered.
     pub max_age_s: Option<u32>,
@@ -76,18 +81,27 @@ impl Admit for SecondFactor {
         if !self.concerns(identity, account) {
             return Ok(Verdict::Pass);
         }
-        let code = if identity.acr.as_deref() != Some(SECOND_FACTOR) {
-            // What the upstream asked for counts as long as its word does.
-            if identity.amr.iter().any(|method| self.settings.unless_amr.contains(method)) {
-                return Ok(Verdict::Pass);
-            }
+        let (by_any, by_passkey) = match identity.acr.as_deref() {
+            Some(PHISHING_RESISTANT) => (true, true),
+            Some(SECOND_FACTOR) => (true, false),
+            _ => (false, false),
+        };
+        // What the upstream asked for counts as long as its word does; what a code of ours added to it
+        // later is no word of the upstream's.
+        if !by_any && identity.amr.iter().any(|method| self.settings.unless_amr.contains(method)) {
+            return Ok(Verdict::Pass);
+        }
+        let code = if self.settings.phishing_resistant && !by_passkey {
+            "passkey-required"
+        } else if !by_any {
             "second-factor-required"
         } else if self.is_too_old(context, identity) {
             "second-factor-too-old"
         } else {
             return Ok(Verdict::Pass);
         };
-        let mut step_up = StepUp::by([SECOND_FACTOR], Reason::new(code, ""));
+        let wanted = if self.settings.phishing_resistant { PHISHING_RESISTANT } else { SECOND_FACTOR };
+        let mut step_up = StepUp::by([wanted], Reason::new(code, ""));
         step_up.max_age = self.settings.max_age_s;
         Ok(Verdict::StepUp(step_up))
     }

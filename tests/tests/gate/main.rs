@@ -9,6 +9,7 @@ mod logout;
 mod logout_sent;
 mod oauth2_proxy;
 mod provider;
+mod provider_apache;
 mod registration;
 mod reverse_proxy;
 mod saml;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vestibule_tests::{
     browser::{Browser, Page},
-    peers::{RelyingParty, client_key, port},
+    peers::{Authlib, RelyingParty, client_key, port},
 };
 
 use crate::scene::{CHAIN, Scene, With};
@@ -187,4 +187,111 @@ async fn openid_client_pushes_its_requests_and_a_browser_cannot_change_them() {
     let public = RelyingParty::start(ports[1], settings(&format!("{issuer}/acme"), "acme-public", more));
     let page = log_in(&scene, &mut Browser::new(), &public, "alice").await;
     assert_eq!((page.status.as_u16(), &page.json()["claims"]["aud"]), (200, &json!("acme-public")), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_proves_a_key_and_a_thief_of_its_tokens_gets_nothing() {
+    let ports = [port(), port()];
+    let renewing = "grant-types = [\"authorization_code\", \"refresh_token\"]";
+    let must = format!("{renewing}\ndpop-bound-access-tokens = true");
+    let more = [
+        application("proving", "default", ports[0], &format!("{must}\nclient-secret = \"{SECRET}\"")),
+        application("public", "acme", ports[1], renewing),
+    ];
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let issuer = scene.gateway.url();
+
+    let more = json!({ "dpop": "ES256", "pushes": true });
+    let proving = RelyingParty::start(ports[0], settings(&issuer, "proving", more));
+    let told = log_in(&scene, &mut Browser::new(), &proving, "alice").await.json();
+    assert_eq!((&told["type"], &told["userinfo"]["sub"]), (&json!("dpop"), &told["claims"]["sub"]), "{told}");
+    let algorithms = &told["server"]["dpop_signing_alg_values_supported"];
+    assert!(algorithms.as_array().is_some_and(|all| all.contains(&json!("ES256"))), "{algorithms}");
+    assert_eq!(told["stolen"], json!([401, true]));
+    assert_eq!((&told["active"], &told["reused"]), (&json!([true, true]), &json!("invalid_grant")), "{told}");
+    drop(proving);
+    // Without a key it gets nothing.
+    let plain = RelyingParty::start(ports[0], settings(&issuer, "proving", json!({})));
+    let page = log_in(&scene, &mut Browser::new(), &plain, "alice").await;
+    assert!(page.status == 500 && page.body.contains("invalid_dpop_proof"), "{}", page.body);
+
+    // A public client's refresh token is bound; who tries it with another key takes it from both.
+    let issuer = format!("{issuer}/acme");
+    let more = json!({ "dpop": "ES256", "authentication": "none", "thief": true });
+    let public = RelyingParty::start(ports[1], settings(&issuer, "public", more));
+    let told = log_in(&scene, &mut Browser::new(), &public, "alice").await.json();
+    assert_eq!((&told["thief"], &told["owner"]), (&json!("invalid_grant"), &json!("invalid_grant")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authlib_logs_in_renews_and_takes_back_with_a_secret_and_with_a_key() {
+    let ports = [port(), port()];
+    let (key, public_key) = client_key("ES256");
+    let renewing = "grant-types = [\"authorization_code\", \"refresh_token\"]";
+    let more = [
+        application("lib", "default", ports[0], &format!("{renewing}\nclient-secret = \"{SECRET}\"")),
+        application("keyed", "acme", ports[1], &format!("{renewing}\npublic-key = '{public_key}'")),
+    ];
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let issuer = scene.gateway.url();
+    for (port, id, issuer, more) in [
+        (ports[0], "lib", issuer.clone(), json!({})),
+        (ports[1], "keyed", format!("{issuer}/acme"), json!({ "key": key })),
+    ] {
+        let authlib = Authlib::start(port, settings(&issuer, id, more));
+        let mut browser = Browser::new();
+        let page = browser.get(&format!("{}/login", authlib.url)).await;
+        let page = scene.sign_in(&mut browser, page, "alice").await;
+        assert_eq!(page.status, 200, "{} {}", page.url, page.body);
+        let told = page.json();
+        assert_eq!((&told["claims"]["iss"], &told["claims"]["aud"]), (&json!(issuer), &json!(id)), "{told}");
+        assert_eq!((&told["userinfo"]["preferred_username"], &told["renewed"]), (&json!("alice"), &json!(true)));
+        assert_eq!(told["refreshed"]["sub"], told["claims"]["sub"]);
+        assert_eq!((&told["revoked"], &told["afterwards"]), (&json!(200), &json!(401)), "{told}");
+        assert_eq!(told["reused"], "invalid_grant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_once_what_a_relying_party_may_be_told() {
+    let port = port();
+    let more = format!("client-secret = \"{SECRET}\"\nconsent = true\n[consent]\nfile = \"consents\"");
+    let mut scene = Scene::start_with(With::Nginx, &application("asks", "default", port, &more)).await;
+    let relying_party = RelyingParty::start(port, settings(&scene.gateway.url(), "asks", json!({})));
+    let url = relying_party.url.clone();
+    let begin = |more: &str| format!("{url}/login{more}");
+    let asks = |page: &Page| page.url.path() == "/oidc/consent" && page.status == 200;
+
+    let mut browser = Browser::new();
+    let page = log_in(&scene, &mut browser, &relying_party, "alice").await;
+    assert!(asks(&page) && page.body.contains("asks") && page.body.contains("alice"), "{} {}", page.url, page.body);
+    let question = page.url.clone();
+    assert!(!asks(&Browser::new().get(question.as_str()).await), "another browser sees nothing");
+    assert!(asks(&browser.get(question.as_str()).await), "looked at twice it is the same");
+    let form = page.forms().into_iter().next().expect("a form");
+    let page = browser.submit(&form.clone().with("answer", "no")).await;
+    assert!(page.url.as_str().contains("error=access_denied"), "{}", page.url);
+    let page = browser.submit(&form.with("answer", "yes")).await;
+    assert!(page.status == 400 && page.body.contains("consent-over"), "{} {}", page.url, page.body);
+
+    let page = browser.get(&begin("?prompt=none")).await;
+    assert!(page.url.as_str().contains("error=consent_required"), "{}", page.url);
+    let page = browser.get(&begin("")).await;
+    let form = page.forms().into_iter().next().expect("a form");
+    let told = browser.submit(&form.with("answer", "yes")).await.json();
+    assert_eq!(told["claims"]["aud"], "asks");
+    // Not again, not even after a restart; until the client wants it, or another person comes.
+    assert_eq!(browser.get(&begin("?prompt=none")).await.json()["claims"]["aud"], "asks");
+    scene.gateway.stop();
+    scene.gateway.start();
+    assert_eq!(browser.get(&begin("")).await.json()["claims"]["aud"], "asks");
+    assert!(asks(&browser.get(&begin("?prompt=consent")).await));
+    assert!(asks(&log_in(&scene, &mut Browser::new(), &relying_party, "bob").await));
+    let kept = std::fs::read_to_string(scene.gateway.path("consents")).expect("the answers");
+    assert!(!kept.contains("alice") && kept.lines().count() == 2, "{kept}");
+    let (given, refused) = (scene.gateway.events("consent.given"), scene.gateway.events("consent.refused"));
+    assert_eq!((given.len(), refused.len()), (1, 1));
+    // Whoever is to choose an account chooses at the upstream.
+    let page = browser.get(&begin("?prompt=select_account")).await;
+    assert!(page.url.as_str().starts_with(&scene.op.issuer), "{} {}", page.url, page.body);
 }

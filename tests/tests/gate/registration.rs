@@ -137,6 +137,43 @@ async fn a_registered_client_is_decided_on_by_the_organizations_policies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_where_a_registered_client_wants_it_over_the_upstream_and_over_the_question() {
+    let (scene, [token, _]) = scene().await;
+    let port = port();
+    let own = format!("http://127.0.0.1:{port}");
+    let body = json!({
+        "client_id": "new", "redirect_uris": [format!("{own}/cb")], "post_logout_redirect_uris": [format!("{own}/bye")],
+        "token_endpoint_auth_method": "client_secret_post",
+    });
+    let (status, told) = curl(&scene.gateway, "POST", "acme/clients", &token, Some(&body.to_string()));
+    assert_eq!(status, 201, "{told}");
+    let issuer = format!("{}/acme", scene.gateway.url());
+    let settings =
+        json!({ "issuer": issuer, "client_id": "new", "client_secret": told["client_secret"], "scope": "openid" });
+    let relying_party = RelyingParty::start(port, settings);
+    let asks = format!(
+        "{issuer}/oidc/logout?client_id=new&state=s1&post_logout_redirect_uri={}",
+        format!("{own}/bye").replace(':', "%3A").replace('/', "%2F")
+    );
+    for (to, end) in [(format!("{own}/logout"), "/bye"), (asks, "/bye?state=s1")] {
+        let mut browser = Browser::new();
+        let page = browser.get(&format!("{}/login", relying_party.url)).await;
+        let page = scene.sign_in(&mut browser, page, "alice").await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let mut page = browser.get(&to).await;
+        // Ours asks where no token proves who wants it, the upstream's in any case.
+        for _ in 0..2 {
+            if let Some(form) = page.forms().into_iter().next() {
+                let form =
+                    if form.action.as_str().starts_with(&scene.op.issuer) { form.with("logout", "yes") } else { form };
+                page = browser.submit(&form).await;
+            }
+        }
+        assert_eq!(page.url.as_str(), format!("{own}{end}"), "{}", page.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a06_a07_a_registration_that_is_wrong_is_told_which_field_and_why() {
     let (scene, [token, _]) = scene().await;
     let good = "https://rp.example/cb";

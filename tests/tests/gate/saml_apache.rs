@@ -1,19 +1,14 @@
 //! Apache as the service provider, with mod_auth_mellon (on Lasso, in C) and with Shibboleth (on
 //! OpenSAML, in C++): a page that only who is logged in may see.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use serde_json::json;
-use tempfile::TempDir;
 use vestibule_tests::{
+    apache::{Apache, MODULES, program},
     browser::{Browser, Page},
     gateway::Gateway,
-    peers::{OpenIdProvider, make_certificate, port},
+    peers::{OpenIdProvider, make_certificate},
     process::Process,
 };
 
@@ -64,68 +59,18 @@ impl With {
     }
 }
 
-const MODULES: &str = "/usr/lib/apache2/modules";
 const EMAIL: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
 
-struct Apache {
-    _process: Process,
-    _daemon: Option<Process>,
-    folder: TempDir,
-    site: String,
-}
-
-impl Apache {
-    /// `idp` is the identity provider's metadata, and `entity_id` its name.
-    fn start(with: With, idp: &str, entity_id: &str) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let path = folder.path();
-        // Its children are nobody in particular.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
-        for name in ["run", "www"] {
-            fs::create_dir(path.join(name)).expect("a folder");
-            fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o777)).expect("permissions");
-        }
-        fs::write(path.join("www/index.html"), "the page\n").expect("a file");
-        fs::write(path.join("www/out.html"), "out\n").expect("a file");
-        fs::write(path.join("idp.xml"), idp).expect("a file");
-        make_certificate(path);
-        let port = port();
-        let site = format!("http://127.0.0.1:{port}");
-        let configuration = format!(
-            "ServerRoot {folder}\nServerName 127.0.0.1\nPidFile run/apache.pid\nErrorLog error.log\nLogLevel warn\n\
-             DefaultRuntimeDir run\nMutex file:run default\nListen 127.0.0.1:{port}\n\
-             LoadModule mpm_event_module {MODULES}/mod_mpm_event.so\n\
-             LoadModule authn_core_module {MODULES}/mod_authn_core.so\n\
-             LoadModule authz_core_module {MODULES}/mod_authz_core.so\n\
-             LoadModule authz_user_module {MODULES}/mod_authz_user.so\n\
-             LoadModule dir_module {MODULES}/mod_dir.so\n\
-             LoadModule mime_module {MODULES}/mod_mime.so\n\
-             LoadModule headers_module {MODULES}/mod_headers.so\n\
-             User www-data\nGroup www-data\nTypesConfig /etc/mime.types\n\
-             DocumentRoot {folder}/www\nDirectoryIndex index.html\n{more}",
-            folder = path.display(),
-            more = with.apache(path, &site),
-        );
-        fs::write(path.join("apache.conf"), configuration).expect("a file");
-        let daemon = (with == With::Shibboleth).then(|| shibd(path, &site, port, entity_id));
-        let mut command = Command::new(program("/usr/sbin/apache2"));
-        command.arg("-f").arg(path.join("apache.conf")).args(["-D", "FOREGROUND"]);
-        let mut process = Process::start("apache2", &mut command);
-        process.wait_for_port(port);
-        Self { _process: process, _daemon: daemon, folder, site }
-    }
-
-    fn log(&self) -> String {
-        ["error.log", "shibd.log"]
-            .map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default())
-            .concat()
-    }
-}
-
-fn program(path: &str) -> PathBuf {
-    let path = PathBuf::from(path);
-    assert!(path.exists(), "{} is missing: run `make setup-test`", path.display());
-    path
+/// Starts Apache; `idp` is the identity provider's metadata, and `entity_id` its name. With Shibboleth, its daemon, too.
+fn start(with: With, idp: &str, entity_id: &str) -> (Apache, Option<Process>) {
+    let mut daemon = None;
+    let apache = Apache::start(|folder, port, site| {
+        fs::write(folder.join("idp.xml"), idp).expect("a file");
+        make_certificate(folder);
+        daemon = (with == With::Shibboleth).then(|| shibd(folder, site, port, entity_id));
+        with.apache(folder, site)
+    });
+    (apache, daemon)
 }
 
 /// Shibboleth's own daemon, which does the work.
@@ -253,7 +198,7 @@ async fn a_login_reaches_apache_and_a_logout_ends_it_everywhere(with: With, begu
     gateway.start();
     let entity_id = format!("{}/saml/apache/metadata", gateway.url());
     let shown = Browser::new().get(&entity_id).await.body;
-    let apache = Apache::start(with, &shown, &entity_id);
+    let (apache, _daemon) = start(with, &shown, &entity_id);
     let metadata = Browser::new().get(&format!("{}{}", apache.site, with.metadata())).await.body;
     gateway.write("sp.xml", &metadata);
     let (code, table, errors) = gateway.run(&["saml", "import", "--app", "apache", "sp.xml"]);

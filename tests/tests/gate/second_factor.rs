@@ -1,4 +1,4 @@
-//! The gateway's own second factor, with codes of `oathtool`: a whole login against a real OpenID
+//! The gateway's own second factor, with codes of `oathtool` and passkeys of Chromium's virtual authenticator: a whole login against a real OpenID
 //! provider, and what somebody tries who has the first factor alone.
 
 use std::process::Command;
@@ -9,7 +9,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use vestibule::clock::{Clock as _, SystemClock};
 use vestibule_tests::{
-    browser::{Browser, Page},
+    browser::{Browser, Form, Page},
     gateway::Gateway,
     peers::{Application, OpenIdProvider},
     process::{node, root},
@@ -18,12 +18,14 @@ use vestibule_tests::{
 use crate::scene::{CHAIN, people, policies, settings};
 
 const NAME: &str = "urn:vestibule:second-factor";
+const PASSKEY: &str = "urn:vestibule:second-factor:phishing-resistant";
 
 /// Two applications, of which one wants the second factor of everybody, and the other for its
 /// administrators' pages.
 struct Vault {
     gateway: Gateway,
     op: OpenIdProvider,
+    public_url: String,
     plain: String,
     vault: String,
     _application: Application,
@@ -31,14 +33,20 @@ struct Vault {
 
 impl Vault {
     async fn start() -> Self {
+        Self::at("127.0.0.1", NAME).await
+    }
+
+    /// At this host, and with this demand of whoever opens an administrators' page.
+    async fn at(host: &str, acr: &str) -> Self {
         let application = Application::start().await;
         let mut gateway = Gateway::new();
+        let public_url = format!("http://{host}:{}", gateway.port);
         let plain = format!("http://localhost:{}", gateway.port);
         let vault = format!("http://vault.localhost:{}", gateway.port);
         let op = OpenIdProvider::start(
             &json!([{
                 "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
-                "redirect_uris": [format!("{}/callback/op", gateway.url())],
+                "redirect_uris": [format!("{public_url}/callback/op")],
             }]),
             &people(),
         );
@@ -46,7 +54,7 @@ impl Vault {
         gateway.write("settings/second-factor.toml", "always = true\n");
         gateway.write(
             "settings/admin-reauth.toml",
-            &format!("admin-paths = [\"/admin/*\"]\nacr-values = [\"{NAME}\"]\nmax-age-s = 600\n"),
+            &format!("admin-paths = [\"/admin/*\"]\nacr-values = [\"{acr}\"]\nmax-age-s = 600\n"),
         );
         let mut vaults = CHAIN.to_vec();
         vaults.push("second-factor");
@@ -65,8 +73,10 @@ impl Vault {
             op.issuer,
             sites.concat(),
         ));
+        let written = std::fs::read_to_string(gateway.path("vestibule.toml")).expect("the configuration");
+        gateway.write("vestibule.toml", &written.replacen(&gateway.url(), &public_url, 1));
         gateway.start();
-        Self { gateway, op, plain, vault, _application: application }
+        Self { gateway, op, public_url, plain, vault, _application: application }
     }
 
     /// Opens a page and proves the first factor there.
@@ -123,9 +133,14 @@ fn is_asking(page: &Page) -> bool {
     page.status == 200 && page.url.path().ends_with("/second-factor") && page.body.contains("name=\"code\"")
 }
 
+/// The form for a code; there is another for a passkey.
+fn code_form(page: &Page) -> Form {
+    let found = page.forms().into_iter().find(|form| form.fields.iter().any(|(name, _)| name == "code"));
+    found.unwrap_or_else(|| panic!("no form: {}", page.body))
+}
+
 async fn type_code(browser: &mut Browser, page: &Page, code: &str) -> Page {
-    let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
-    browser.submit(&form.with("code", code)).await
+    browser.submit(&code_form(page).with("code", code)).await
 }
 
 fn assertion(page: &Page) -> Value {
@@ -248,7 +263,7 @@ async fn a_page_that_asks_for_a_code_is_not_gone_around() {
     let mut victim = Browser::new();
     let page = scene.first(&mut victim, &format!("{}/", scene.vault)).await;
     let key = secret(&page);
-    let form = page.forms().remove(0);
+    let form = code_form(&page);
     let right = code(&key, 0);
 
     // Another browser's login is not one's own: neither to see, nor to set up in its place.
@@ -356,6 +371,36 @@ async fn a_person_sets_it_up_with_a_real_browser_and_without_a_script() {
     let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}{errors}\n{}", scene.gateway.log());
     assert!(said.contains("\"user\":\"alice\""), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sets_up_a_passkey_and_uses_it_with_a_real_browser() {
+    // No browser has passkeys for an address.
+    let scene = Vault::at("gate.localhost", PASSKEY).await;
+    let done = Command::new(node())
+        .arg(root().join("tests/peers/second_factor.mjs"))
+        .env("FACTOR", "passkey")
+        .env("SITE", format!("{}/", scene.vault))
+        .env("ADMIN", format!("{}/admin/x", scene.plain))
+        .env("GATEWAY", &scene.public_url)
+        .env("SHOTS", root().join("target/screenshots"))
+        .env("NODE_NO_WARNINGS", "1")
+        .output()
+        .expect("node");
+    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}{errors}\n{}", scene.gateway.log());
+    for (kind, times) in [("factor.enrolled", 1), ("factor.passed", 3), ("factor.recovery-code-used", 1)] {
+        assert_eq!(scene.gateway.events(kind).len(), times, "{kind}");
+    }
+    // The operator takes the passkey away, and with it the factor.
+    let (exit, output, errors) = scene.gateway.run(&["factors", "list", "--json"]);
+    assert_eq!(exit, 0, "{output}{errors}");
+    let listed: Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!(listed["factors"][0]["passkeys"][0]["name"], "My phone", "{listed}");
+    assert_eq!(scene.gateway.run(&["factors", "remove-passkey", "alice", "Another"]).0, 1);
+    let (exit, output, errors) = scene.gateway.run(&["factors", "remove-passkey", "alice", "My phone", "--json"]);
+    assert_eq!(exit, 0, "{output}{errors}");
+    assert_eq!(serde_json::from_str::<Value>(&output).expect("JSON")["factor-removed"], true, "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,11 +10,12 @@ use url::Url;
 use super::{
     Provider, claims,
     client::Client,
+    dpop,
     grants::Grant,
     issuer, limits, pushed,
     token::{TokenError, TokenRequest},
 };
-use crate::{config::Config, decision::Admission, keys::Purpose, secret::random_token, session::Origin};
+use crate::{config::Config, decision::Admission, keys::Purpose, session::Origin};
 
 /// A checked authorization request; it travels sealed while the person logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,16 @@ pub struct AuthorizeRequest {
     pub nonce: Option<String>,
     /// RFC 7636, method S256.
     pub challenge: Option<String>,
+    /// The thumbprint of the key that the code is bound to (RFC 9449 §10).
+    pub dpop_jkt: Option<String>,
+    /// `prompt=consent`
+    #[serde(default)]
+    pub consent: bool,
     /// `prompt=login`
     pub fresh: bool,
+    /// `prompt=select_account`
+    #[serde(default)]
+    pub select_account: bool,
     /// `prompt=none`
     pub silent: bool,
     /// In seconds.
@@ -124,12 +133,22 @@ impl Provider {
         }
         let redirect_uri = parameters.get("redirect_uri").and_then(|uri| registered(&client, uri));
         let redirect_uri = redirect_uri.ok_or(TokenError::InvalidRequest)?;
-        let checked = check(&client, &redirect_uri, &parameters, repeated).map_err(|(error, description)| {
+        let mut checked = check(&client, &redirect_uri, &parameters, repeated).map_err(|(error, description)| {
             tracing::info!(error, description, "a pushed request is refused");
             TokenError::Authorization(error)
         })?;
-        let now = self.clock.now();
-        let uri = self.pushed.put(&client, checked, now)?;
+        // RFC 9449 §10.1: a proof binds the code as `dpop_jkt` does, and both name one key.
+        let proof = self.proof(request, &format!("{}/oidc/par", issuer(config, organization)))?;
+        if let Some(proof) = &proof {
+            let named = checked.dpop_jkt.get_or_insert_with(|| proof.thumbprint.clone());
+            if *named != proof.thumbprint {
+                tracing::info!(reason = "proof-of-another-key", "a proof of possession proves nothing");
+                return Err(TokenError::InvalidDpopProof);
+            }
+        }
+        let uri = self.pushed.put(&client, checked, self.clock.now())?;
+        // After that: a client has few requests that wait, and so uses up few ids.
+        self.spend(proof.as_ref())?;
         Ok(json!({ "request_uri": uri, "expires_in": limits::PUSHED_LIFETIME }))
     }
 
@@ -144,38 +163,39 @@ impl Provider {
         self.keys.seal(Purpose::AuthorizeRequest, BINDING, &bytes).map_err(|error| failed(error.to_string()))
     }
 
-    /// Answers a request with a code, and says where the browser brings it.
-    ///
-    /// # Errors
-    ///
-    /// Where `sealed` is not what [`Provider::seal`] gave out, or where the admission is
-    /// for another application.
-    pub fn grant(&self, config: &Config, admission: &Admission, sealed: &str, origin: Origin) -> Result<Url, Refused> {
-        let request = self.unseal(sealed)?;
+    /// What a code for this request stands for.
+    pub(super) fn grant<'c>(
+        &self,
+        config: &'c Config,
+        admission: &Admission,
+        request: &AuthorizeRequest,
+        origin: Origin,
+    ) -> Result<(Client<'c>, Grant), Refused> {
         if request.application != admission.application || request.organization != admission.tenant {
             return Err(Refused { code: "wrong-application", detail: "the login was for another application".into() });
         }
+        let client = self.find(config, &request.organization, &request.client_id);
+        let client = client.filter(|client| client.application.id == request.application);
         // What was good when the login began must still be: a client can be removed meanwhile.
-        let gone = || Refused { code: "unknown-client", detail: "the client was removed during the login".into() };
-        let client = self.find(config, &request.organization, &request.client_id).ok_or_else(gone)?;
-        if client.application.id != request.application {
-            return Err(gone());
-        }
+        let client = client.ok_or_else(|| Refused {
+            code: "unknown-client",
+            detail: "the client was removed during the login".into(),
+        })?;
         registered(&client, request.redirect_uri.as_str()).ok_or_else(|| Refused {
             code: "redirect-uri-not-registered",
             detail: "the address was taken out during the login".into(),
         })?;
-        let code = random_token().map_err(|error| Refused { code: "no-randomness", detail: error.to_string() })?;
         let grant = Grant {
             application: request.application.clone(),
             organization: request.organization.clone(),
-            client_id: request.client_id,
+            client_id: request.client_id.clone(),
             mark: client.mark,
             redirect_uri: request.redirect_uri.as_str().to_owned(),
-            challenge: request.challenge,
-            nonce: request.nonce,
+            challenge: request.challenge.clone(),
+            dpop_jkt: request.dpop_jkt.clone(),
+            nonce: request.nonce.clone(),
             claims: claims::claims(admission, &request.scopes),
-            scopes: request.scopes,
+            scopes: request.scopes.clone(),
             subject: claims::subject(&admission.identity),
             origin,
             ends: admission.at.saturating_add(u64::from(admission.terms.lifetime)),
@@ -183,19 +203,27 @@ impl Provider {
             acr: admission.identity.acr.clone(),
             amr: admission.identity.amr.clone(),
         };
+        Ok((client, grant))
+    }
+
+    /// The client of a request, where it still is one, with that address.
+    pub(super) fn still<'c>(&self, config: &'c Config, request: &AuthorizeRequest) -> Option<Client<'c>> {
+        let client = self.find(config, &request.organization, &request.client_id)?;
+        let is_same = client.application.id == request.application
+            && registered(&client, request.redirect_uri.as_str()).is_some();
+        is_same.then_some(client)
+    }
+
+    pub(super) fn put_code(&self, code: &str, grant: Grant) {
         let now = self.clock.now();
-        self.grants.put_code(&code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
-        let mut url = request.redirect_uri;
-        url.query_pairs_mut().append_pair("code", &code);
-        finish(&issuer(config, &request.organization), &mut url, request.state.as_deref());
-        Ok(url)
+        self.grants.put_code(code, grant, now.saturating_add(limits::CODE_LIFETIME), now);
     }
 
     /// Answers a request with a no: where the browser brings it.
     ///
     /// # Errors
     ///
-    /// As [`Provider::grant`].
+    /// Where `sealed` is not what [`Provider::seal`] gave out.
     pub fn refuse(&self, config: &Config, sealed: &str, code: &str) -> Result<Url, Refused> {
         let request = self.unseal(sealed)?;
         let error = match code {
@@ -285,6 +313,10 @@ fn check(
     if silent && prompt.len() > 1 {
         return Err((INVALID, "prompt=none goes with no other prompt"));
     }
+    let dpop_jkt = text("dpop_jkt");
+    if dpop_jkt.as_deref().is_some_and(|jkt| !dpop::is_thumbprint(jkt)) {
+        return Err((INVALID, "dpop_jkt is malformed"));
+    }
     let max_age = match parameters.get("max_age") {
         None => None,
         Some(text) => Some(text.parse::<u32>().map_err(|_| (INVALID, "max_age must be a number of seconds"))?),
@@ -298,7 +330,10 @@ fn check(
         state: text("state"),
         nonce: text("nonce"),
         challenge: challenge(client, parameters)?,
+        dpop_jkt,
+        consent: prompt.contains(&"consent"),
         fresh: prompt.contains(&"login"),
+        select_account: prompt.contains(&"select_account"),
         silent,
         max_age,
         login_hint: text("login_hint"),
@@ -331,7 +366,15 @@ fn challenge(client: &Client<'_>, parameters: &BTreeMap<&str, &str>) -> Result<O
     }
 }
 
-fn error_url(issuer: &str, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
+/// The answer with a code.
+pub(super) fn with_code(issuer: &str, request: AuthorizeRequest, code: &str) -> Url {
+    let mut url = request.redirect_uri;
+    url.query_pairs_mut().append_pair("code", code);
+    finish(issuer, &mut url, request.state.as_deref());
+    url
+}
+
+pub(super) fn error_url(issuer: &str, redirect_uri: &Url, state: Option<&str>, error: &str, description: &str) -> Url {
     let mut url = redirect_uri.clone();
     url.query_pairs_mut().append_pair("error", error).append_pair("error_description", description);
     finish(issuer, &mut url, state);

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Client<'c> {
     /// The application whose policies decide.
     pub(crate) application: &'c Application,
+    /// What people call it.
+    pub(crate) name: Cow<'c, str>,
     /// Its registration.
     pub(crate) registration: Cow<'c, OidcClient>,
     /// sha-256 of its secret, where it was registered while the gateway runs.
@@ -42,9 +44,13 @@ impl Client<'_> {
 fn find<'c>(config: &'c Config, organization: &str, client_id: &str) -> Option<Client<'c>> {
     let mut own = config.applications.values().filter(|application| application.tenant == organization);
     own.find_map(|application| match &application.hand_over {
-        HandOver::Oidc(registration) if registration.client_id == client_id => {
-            Some(Client { application, registration: Cow::Borrowed(registration), secret: None, mark: None })
-        }
+        HandOver::Oidc(registration) if registration.client_id == client_id => Some(Client {
+            application,
+            name: Cow::Borrowed(&application.display_name),
+            registration: Cow::Borrowed(registration),
+            secret: None,
+            mark: None,
+        }),
         HandOver::Oidc(_) | HandOver::ForwardAuth(_) | HandOver::Saml(_) => None,
     })
 }
@@ -60,9 +66,12 @@ impl Provider {
         let clients = self.registered.of(&settings.clients_file);
         let clients = clients.inspect_err(|error| tracing::error!(%error, "no registered client is known")).ok()?;
         let registered = clients.get(client_id)?;
+        let application = config.applications.get(&settings.client_application)?;
+        let consent = matches!(&application.hand_over, HandOver::Oidc(client) if client.consent);
         Some(Client {
-            application: config.applications.get(&settings.client_application)?,
-            registration: Cow::Owned(as_configured(registered)),
+            application,
+            name: Cow::Owned(registered.client_name.clone()),
+            registration: Cow::Owned(OidcClient { consent, ..as_configured(registered) }),
             // What is no hash is nobody's secret: it must not become a client without one.
             mark: Some(registered.mark()),
             secret: registered.client_secret_sha256.as_ref().map(|hash| unhex(hash).unwrap_or_default()),
@@ -70,7 +79,7 @@ impl Provider {
     }
 }
 
-/// A registration as the configuration would have it. A way of authentication that we do not know is none.
+/// A registration as the configuration would have it, but for what its application decides. A way of authentication that we do not know is none.
 fn as_configured(registered: &Registration) -> OidcClient {
     let method = ClientMethod::ALL.into_iter().find(|method| method.name() == registered.token_endpoint_auth_method);
     let keys = registered.jwks.as_ref().and_then(|jwks| KeySet::from_set(jwks.as_object()?).ok());
@@ -88,6 +97,8 @@ fn as_configured(registered: &Registration) -> OidcClient {
         backchannel_logout_session_required: registered.backchannel_logout_session_required,
         frontchannel_logout_uri: registered.frontchannel_logout_uri.clone(),
         frontchannel_logout_session_required: registered.frontchannel_logout_session_required,
+        consent: false,
+        requires_dpop: registered.dpop_bound_access_tokens,
         requires_pushed: registered.require_pushed_authorization_requests,
     }
 }

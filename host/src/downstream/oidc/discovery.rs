@@ -39,6 +39,7 @@ impl Provider {
             "revocation_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "code_challenge_methods_supported": ["S256"],
+            "dpop_signing_alg_values_supported": ALGORITHMS,
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash", "name", "given_name",
                 "family_name", "preferred_username", "email", "email_verified", "groups",
@@ -47,7 +48,7 @@ impl Provider {
             "backchannel_logout_session_supported": true,
             "frontchannel_logout_supported": true,
             "frontchannel_logout_session_supported": true,
-            "prompt_values_supported": ["none", "login"],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,

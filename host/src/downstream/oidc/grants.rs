@@ -29,6 +29,8 @@ pub(crate) struct Grant {
     pub(crate) redirect_uri: String,
     /// RFC 7636 `code_challenge`, method S256.
     pub(crate) challenge: Option<String>,
+    /// RFC 9449 §10 `dpop_jkt`: the key that whoever redeems the code must prove.
+    pub(crate) dpop_jkt: Option<String>,
     /// OIDC Core §3.1.2.1.
     pub(crate) nonce: Option<String>,
     /// Granted scopes.
@@ -57,8 +59,8 @@ enum Entry {
     Code(Arc<Grant>),
     /// An access token.
     Access(Arc<Grant>, Family),
-    /// A refresh token that was not used yet.
-    Refresh(Arc<Grant>, Family),
+    /// A refresh token that was not used yet, and the key that it is bound to.
+    Refresh(Arc<Grant>, Family, Option<String>),
     /// A code or a refresh token that was used.
     Used(Family),
     /// A family that was ended.
@@ -81,6 +83,10 @@ pub(crate) struct New<'a> {
     pub(crate) access_expires: u64,
     /// The refresh token, where there is to be one.
     pub(crate) refresh: Option<&'a str>,
+    /// The thumbprint of the key that the access token is bound to (RFC 9449 §5).
+    pub(crate) jkt: Option<&'a str>,
+    /// That of the key that the refresh token is bound to.
+    pub(crate) refresh_jkt: Option<&'a str>,
 }
 
 /// Why a code or a refresh token was refused.
@@ -137,19 +143,25 @@ impl Grants {
         }
     }
 
-    /// Exchanges a refresh token for `new`, if `fits` says that it is for who asks.
+    /// Is there a code like this that was not redeemed?
+    pub(crate) fn redeemable(&self, code: &str, now: u64) -> bool {
+        matches!(self.lock().get(&key("code", code), now), Some(Entry::Code(_)))
+    }
+
+    /// Exchanges a refresh token for `new`, if `fits` says that it is for who asks; `fits` gets the key that it is
+    /// bound to, too.
     pub(crate) fn refresh(
         &self,
         token: &str,
         new: New<'_>,
         now: u64,
-        fits: impl FnOnce(&Grant) -> bool,
+        fits: impl FnOnce(&Grant, Option<&str>) -> bool,
     ) -> Result<Arc<Grant>, Unredeemable> {
         let token = key("refresh", token);
         let mut table = self.lock();
         match table.get(&token, now).cloned().ok_or(Unredeemable::Unknown)? {
-            Entry::Refresh(grant, family) if !table.contains(&family.id, now) => {
-                if !fits(&grant) {
+            Entry::Refresh(grant, family, jkt) if !table.contains(&family.id, now) => {
+                if !fits(&grant, jkt.as_deref()) {
                     // In the wrong hands, as a code is.
                     end(&mut table, &family, now);
                     return Err(Unredeemable::Unknown);
@@ -179,7 +191,7 @@ impl Grants {
     pub(crate) fn refreshable(&self, token: &str, now: u64) -> Option<Arc<Grant>> {
         let table = self.lock();
         match table.get(&key("refresh", token), now) {
-            Some(Entry::Refresh(grant, family)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
+            Some(Entry::Refresh(grant, family, _)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
             _ => None,
         }
     }
@@ -189,7 +201,7 @@ impl Grants {
     pub(crate) fn revoke(&self, kind: &str, token: &str, organization: &str, client_id: &str, now: u64) -> bool {
         let mut table = self.lock();
         let family = match table.get(&key(kind, token), now) {
-            Some(Entry::Access(grant, family) | Entry::Refresh(grant, family))
+            Some(Entry::Access(grant, family) | Entry::Refresh(grant, family, _))
                 if grant.organization == organization && grant.client_id == client_id =>
             {
                 family.clone()
@@ -210,7 +222,8 @@ fn file(table: &mut Table<'_>, grant: &Arc<Grant>, family: &Family, new: New<'_>
     let access = Entry::Access(Arc::clone(grant), family.clone());
     table.insert_or_displace(key("access", new.access), access, new.access_expires, now);
     if let Some(token) = new.refresh {
-        let refresh = Entry::Refresh(Arc::clone(grant), family.clone());
+        let bound = new.refresh_jkt.map(str::to_owned);
+        let refresh = Entry::Refresh(Arc::clone(grant), family.clone(), bound);
         table.insert_or_displace(key("refresh", token), refresh, grant.ends, now);
     }
 }
@@ -238,6 +251,7 @@ mod tests {
             mark: None,
             redirect_uri: "https://rp.example/cb".into(),
             challenge: None,
+            dpop_jkt: None,
             nonce: None,
             scopes: vec!["openid".into()],
             subject: "s".into(),
@@ -251,7 +265,7 @@ mod tests {
     }
 
     fn new<'a>(access: &'a str, refresh: Option<&'a str>) -> New<'a> {
-        New { access, access_expires: 600, refresh }
+        New { access, access_expires: 600, refresh, jkt: None, refresh_jkt: None }
     }
 
     #[test]
@@ -260,12 +274,12 @@ mod tests {
         grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", new("t1", Some("r1")), 1, |_| true).is_ok());
         assert!(grants.access("t1", 2).is_some());
-        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |_| true).is_ok());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |_, _| true).is_ok());
         assert_eq!(grants.redeem("code", new("t3", None), 3, |_| true), Err(Unredeemable::Used));
         for token in ["t1", "t2", "t3"] {
             assert!(grants.access(token, 4).is_none(), "{token}");
         }
-        assert_eq!(grants.refresh("r2", new("t4", Some("r3")), 5, |_| true), Err(Unredeemable::Unknown));
+        assert_eq!(grants.refresh("r2", new("t4", Some("r3")), 5, |_, _| true), Err(Unredeemable::Unknown));
     }
 
     #[test]
@@ -281,15 +295,15 @@ mod tests {
         let grants = Grants::new(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
-        grants.refresh("r1", new("t2", Some("r2")), 2, |_| true).unwrap();
-        grants.refresh("r2", new("t3", Some("r3")), 3, |_| true).unwrap();
+        grants.refresh("r1", new("t2", Some("r2")), 2, |_, _| true).unwrap();
+        grants.refresh("r2", new("t3", Some("r3")), 3, |_, _| true).unwrap();
         assert!(grants.access("t1", 4).is_some(), "an access token lives until it expires");
-        assert_eq!(grants.refresh("r1", new("t4", Some("r4")), 5, |_| true), Err(Unredeemable::Used));
+        assert_eq!(grants.refresh("r1", new("t4", Some("r4")), 5, |_, _| true), Err(Unredeemable::Used));
         for token in ["t1", "t2", "t3", "t4"] {
             assert!(grants.access(token, 6).is_none(), "{token}");
         }
         for token in ["r3", "r4"] {
-            assert!(grants.refresh(token, new("t5", Some("r5")), 6, |_| true).is_err(), "{token}");
+            assert!(grants.refresh(token, new("t5", Some("r5")), 6, |_, _| true).is_err(), "{token}");
         }
     }
 
@@ -298,8 +312,8 @@ mod tests {
         let grants = Grants::new(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
-        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |grant| grant.client_id == "b").is_err());
-        assert!(grants.refresh("r1", new("t2", Some("r2")), 3, |_| true).is_err());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |grant, _| grant.client_id == "b").is_err());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 3, |_, _| true).is_err());
         assert!(grants.access("t1", 4).is_none());
     }
 
@@ -308,8 +322,8 @@ mod tests {
         let grants = Grants::new(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
-        assert!(grants.refresh("r1", new("t2", Some("r2")), 999, |_| true).is_ok());
-        assert!(grants.refresh("r2", new("t3", Some("r3")), 1000, |_| true).is_err());
+        assert!(grants.refresh("r1", new("t2", Some("r2")), 999, |_, _| true).is_ok());
+        assert!(grants.refresh("r2", new("t3", Some("r3")), 1000, |_, _| true).is_err());
     }
 
     #[test]
@@ -340,7 +354,7 @@ mod tests {
             assert!(grants.redeem(token, new("t3", None), 1, |_| true).is_err());
         }
         for token in ["code2", "t2"] {
-            assert!(grants.refresh(token, new("t3", None), 1, |_| true).is_err());
+            assert!(grants.refresh(token, new("t3", None), 1, |_, _| true).is_err());
         }
         assert!(grants.access("code2", 1).is_none());
         assert!(grants.access("t2", 600).is_none());
@@ -375,7 +389,7 @@ mod tests {
             // Others come, which live longer: room is made.
             for other in 0..3 {
                 grants.put_code(&format!("other-{number}-{other}"), grant("b"), 2000, 3);
-                let used = grants.refresh(&refresh, new("t2", Some("r2")), 4, |_| true);
+                let used = grants.refresh(&refresh, new("t2", Some("r2")), 4, |_, _| true);
                 assert!(used.is_err() && grants.access(&access, 4).is_none(), "{number} {other}");
             }
         }

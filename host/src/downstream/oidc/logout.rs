@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Provider, Refused, issuer};
-use crate::config::Config;
+use crate::config::{Application, Config, is_post_logout};
 
 /// A checked logout request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,20 @@ pub struct Farewell {
 }
 
 impl Provider {
+    /// May a logout of `application` end at `url`, since a relying party that was registered for it while the gateway
+    /// runs registered that address? A list that cannot be read has none.
+    #[must_use]
+    pub fn may_end_at(&self, config: &Config, application: &Application, url: &Url) -> bool {
+        let settings = config.organizations.get(&application.tenant);
+        let Some(settings) = settings.filter(|settings| settings.client_application == application.id) else {
+            return false;
+        };
+        let clients = self.registered.of(&settings.clients_file);
+        let clients = clients.inspect_err(|error| tracing::error!(%error, "no registered client is known"));
+        clients
+            .is_ok_and(|clients| clients.values().any(|client| is_post_logout(&client.post_logout_redirect_uris, url)))
+    }
+
     /// Reads the parameters of a logout request; nothing of them is trusted.
     ///
     /// # Errors

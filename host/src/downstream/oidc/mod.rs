@@ -6,9 +6,11 @@
 //! | `/oidc/authorize` | `authorize.rs` | OIDC Core §3.1.2, RFC 7636, RFC 9207 |
 //! | `/oidc/token` | `token.rs` | OIDC Core §3.1.3 and §12, RFC 6749 §5 and §6 |
 //! | `/oidc/par` | `authorize.rs`, `pushed.rs` | RFC 9126 |
+//! | `/oidc/consent` | `consent.rs`, `agreed.rs` | OIDC Core §3.1.2.4 |
 //! | client authentication at these | `authn.rs`, `assertion.rs` | OIDC Core §9, RFC 6749 §2.3, RFC 7523 |
 //! | `/oidc/introspect`, `/oidc/revoke` | `tokens.rs` | RFC 7662, RFC 7009 |
 //! | `/oidc/userinfo` | `userinfo.rs` | OIDC Core §5.3, RFC 6750 |
+//! | proof of possession at these | `dpop.rs` | RFC 9449 |
 //! | `/oidc/logout` | `logout.rs` | OIDC RP-Initiated Logout §2 |
 //! | a client's `backchannel-logout-uri` | `back_channel.rs` | OIDC Back-Channel Logout §2 |
 //! | `/api/v1/organizations/{organization}/clients` | `registration.rs`, `registered.rs` | the words of RFC 7591 |
@@ -20,13 +22,16 @@
 //! Data in, data out: `http` has the routes, and `login` has the login. A code is made
 //! from an [`Admission`](crate::decision::Admission) only.
 
+mod agreed;
 mod assertion;
 mod authn;
 mod authorize;
 mod back_channel;
 mod claims;
 mod client;
+mod consent;
 mod discovery;
+mod dpop;
 mod grants;
 mod guesses;
 mod logout;
@@ -45,15 +50,17 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
+pub use crate::jose::ALGORITHMS as SIGNING_ALGORITHMS;
 pub use authorize::{Asked, AuthorizeRequest, Refused};
 pub use back_channel::Untellable;
 pub use client::{Known, known};
+pub use consent::{Question, Reply, SCOPES};
 pub use logout::Farewell;
 pub use registered::ClientsError;
 pub use registration::{Newcomer, RegistrationError};
 pub use token::{TokenError, TokenRequest};
 pub use tokens::About;
-pub use userinfo::UserinfoError;
+pub use userinfo::{Presented, UserinfoError};
 
 use crate::{
     clock::Clock,
@@ -61,7 +68,9 @@ use crate::{
     keys::KeyRing,
     session::Origin,
 };
+use agreed::Agreed;
 pub(super) use claims::subject;
+use consent::Questions;
 use grants::Grants;
 use guesses::Guesses;
 use pushed::Pushed;
@@ -90,6 +99,10 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
     grants: Grants,
     guesses: Guesses,
+    /// Proofs of possession that were used: a memory of their own, so that whoever floods it holds up no assertion.
+    proofs: UsedIds,
+    agreed: Agreed,
+    questions: Questions,
     pushed: Pushed,
     registered: Registered,
     used: UsedIds,
@@ -104,6 +117,9 @@ impl Provider {
             clock,
             grants: Grants::new(limits::GRANTS_MAX),
             guesses: Guesses::default(),
+            proofs: UsedIds::default(),
+            agreed: Agreed::default(),
+            questions: Questions::default(),
             pushed: Pushed::default(),
             registered: Registered::default(),
             used: UsedIds::default(),

@@ -55,6 +55,9 @@ pub(super) struct Registration {
     /// The keys that verify its assertions (RFC 7591 §2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwks: Option<Value>,
+    /// RFC 9449 §5.2.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) dpop_bound_access_tokens: bool,
     /// RFC 9126 §6.
     #[serde(default)]
     pub(super) require_pushed_authorization_requests: bool,
@@ -201,6 +204,7 @@ mod tests {
             id_token_signed_response_alg: "ES256".into(),
             client_secret_sha256: None,
             jwks: None,
+            dpop_bound_access_tokens: false,
             require_pushed_authorization_requests: false,
             client_id_issued_at: 1,
         }

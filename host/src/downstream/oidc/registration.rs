@@ -80,6 +80,8 @@ struct Asked {
     id_token_signed_response_alg: Option<String>,
     jwks: Option<Value>,
     #[serde(default)]
+    dpop_bound_access_tokens: bool,
+    #[serde(default)]
     require_pushed_authorization_requests: bool,
 }
 
@@ -219,6 +221,7 @@ impl Provider {
             id_token_signed_response_alg: algorithm,
             client_secret_sha256: secret.as_ref().map(|secret| hex(&sha256(&[secret.as_bytes()]))),
             jwks,
+            dpop_bound_access_tokens: asked.dpop_bound_access_tokens,
             require_pushed_authorization_requests: asked.require_pushed_authorization_requests,
             client_id_issued_at: self.clock.now(),
         };
@@ -355,8 +358,13 @@ fn shown(registration: &Registration) -> Value {
         if let Some(jwks) = &registration.jwks {
             members.insert("jwks".to_owned(), jwks.clone());
         }
-        if registration.require_pushed_authorization_requests {
-            members.insert("require_pushed_authorization_requests".to_owned(), json!(true));
+        for (name, is_set) in [
+            ("dpop_bound_access_tokens", registration.dpop_bound_access_tokens),
+            ("require_pushed_authorization_requests", registration.require_pushed_authorization_requests),
+        ] {
+            if is_set {
+                members.insert(name.to_owned(), json!(true));
+            }
         }
     }
     if let (Some(to), Some(members)) = (&registration.backchannel_logout_uri, shown.as_object_mut()) {

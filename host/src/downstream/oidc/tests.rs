@@ -1,6 +1,8 @@
 //! What relying parties and those who pretend to be one can ask of the provider.
 
 mod assertion;
+mod consent;
+mod dpop;
 mod pushed;
 mod signer;
 
@@ -141,6 +143,16 @@ fn admission(application: &str) -> Admission {
     })
 }
 
+impl Provider {
+    /// Answers a request whose person need not be asked.
+    fn answered(&self, config: &Config, admission: &Admission, sealed: &str, origin: Origin) -> Result<Url, Refused> {
+        match self.answer(config, admission, sealed, origin)? {
+            Reply::Code { to, .. } => Ok(to),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 impl Op {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
@@ -156,14 +168,14 @@ impl Op {
     fn code(&self, more: Pairs<'_>) -> String {
         let Asked::Login(request) = self.authorize(more) else { panic!("not taken") };
         let sealed = self.provider.seal(&request).unwrap();
-        let to = self.provider.grant(&self.config, &admission(&request.application), &sealed, origin()).unwrap();
+        let to = self.provider.answered(&self.config, &admission(&request.application), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("s-1", "https://login.example.com"));
         query["code"].clone()
     }
 
     fn userinfo(&self, authorization: &str) -> Result<Value, UserinfoError> {
-        self.provider.userinfo(&self.config, "default", Some(authorization), &|_| true)
+        self.provider.userinfo(&self.config, "default", &presented(authorization), &|_| true)
     }
 
     fn token(&self, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
@@ -173,8 +185,18 @@ impl Op {
     fn token_from(&self, address: Option<IpAddr>, code: &str, more: Pairs<'_>) -> Result<Value, TokenError> {
         let mut fields = with(&REDEEMED, more);
         fields.push(("code".into(), code.into()));
-        self.provider.token(&self.config, "default", &TokenRequest { fields, authorization: None, address }, &|_| true)
+        self.provider.token(
+            &self.config,
+            "default",
+            &TokenRequest { fields, address, ..TokenRequest::default() },
+            &|_| true,
+        )
     }
+}
+
+fn change(config: &mut Config, id: &str, change: impl FnOnce(&mut config::OidcClient)) {
+    let HandOver::Oidc(client) = &mut config.applications.get_mut(id).unwrap().hand_over else { panic!("{id}") };
+    change(client);
 }
 
 fn origin() -> Origin {
@@ -201,9 +223,9 @@ fn a_code_becomes_tokens_that_say_who_it_is_and_for_whom() {
     assert_eq!((told["sub"].clone(), told["email"].as_str()), (id["sub"].clone(), Some("ann@example.com")));
     // An ID token opens nothing.
     let wrong = format!("Bearer {}", tokens["id_token"].as_str().unwrap());
-    assert_eq!(op.userinfo(&wrong), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&wrong), Err(UserinfoError::InvalidToken { dpop: false }));
     op.clock.advance(600);
-    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -292,7 +314,7 @@ fn a43_a_code_is_for_one_client_one_address_and_one_minute() {
     let tokens = op.token(&code, &[]).unwrap();
     assert_eq!(op.token(&code, &[]), Err(TokenError::InvalidGrant), "spent");
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken), "revoked with it");
+    assert_eq!(op.userinfo(&bearer), Err(UserinfoError::InvalidToken { dpop: false }), "revoked with it");
 }
 
 #[test]
@@ -336,8 +358,11 @@ fn an_admission_for_one_application_is_no_code_for_another() {
     let op = Op::new();
     let Asked::Login(request) = op.authorize(&[]) else { panic!("not taken") };
     let sealed = op.provider.seal(&request).unwrap();
-    assert_eq!(op.provider.grant(&PARSED, &admission("spa"), &sealed, origin()).unwrap_err().code, "wrong-application");
-    assert!(op.provider.grant(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], origin()).is_err());
+    assert_eq!(
+        op.provider.answered(&PARSED, &admission("spa"), &sealed, origin()).unwrap_err().code,
+        "wrong-application"
+    );
+    assert!(op.provider.answered(&PARSED, &admission("web"), &sealed[..sealed.len() - 1], origin()).is_err());
     assert!(op.provider.refuse(&PARSED, "nonsense", "policy-denied").is_err());
 }
 
@@ -420,6 +445,10 @@ fn text<'v>(tokens: &'v Value, name: &str) -> &'v str {
     tokens[name].as_str().unwrap()
 }
 
+const fn presented(authorization: &str) -> Presented<'_> {
+    Presented { method: "GET", authorization: Some(authorization), proofs: &[] }
+}
+
 fn bearer(tokens: &Value) -> String {
     format!("Bearer {}", text(tokens, "access_token"))
 }
@@ -448,7 +477,7 @@ fn a_refresh_token_is_renewed_with_each_use_and_only_for_clients_that_are_to_hav
 
     // The first one again: one of the two who have it is a thief.
     assert_eq!(op.refresh(text(&first, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
-    assert_eq!(op.userinfo(&bearer(&second)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer(&second)), Err(UserinfoError::InvalidToken { dpop: false }));
     assert_eq!(op.refresh(text(&second, "refresh_token"), &[], true), Err(TokenError::InvalidGrant));
 }
 
@@ -464,8 +493,8 @@ fn a_refresh_ends_with_the_session_that_was_decided_and_with_the_one_that_it_cam
     let op = Op::new();
     let tokens = op.renewing();
     assert_eq!(op.refresh(text(&tokens, "refresh_token"), &[], false), Err(TokenError::InvalidGrant), "logged out");
-    let after = op.provider.userinfo(&PARSED, "default", Some(&bearer(&op.renewing())), &|_| false);
-    assert_eq!(after, Err(UserinfoError::InvalidToken));
+    let after = op.provider.userinfo(&PARSED, "default", &presented(&bearer(&op.renewing())), &|_| false);
+    assert_eq!(after, Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -491,7 +520,7 @@ fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not
         let Asked::Login(request) = op.authorize(&RENEWING) else { panic!("not taken") };
         let sealed = op.provider.seal(&request).unwrap();
         let origin = Origin { upstream: code.into(), ..origin() };
-        let to = op.provider.grant(&PARSED, &admission("renewing"), &sealed, origin).unwrap();
+        let to = op.provider.answered(&PARSED, &admission("renewing"), &sealed, origin).unwrap();
         to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     };
     assert_eq!(op.token(&elsewhere("taken-out"), &RENEWING), Err(TokenError::InvalidGrant), "a code");
@@ -507,8 +536,8 @@ fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not
     );
     let request = TokenRequest { fields, ..TokenRequest::default() };
     assert_eq!(op.provider.token(&config, "default", &request, &|_| true), Err(TokenError::InvalidGrant));
-    let told = op.provider.userinfo(&config, "default", Some(&bearer(&op.renewing())), &|_| true);
-    assert_eq!(told, Err(UserinfoError::InvalidToken));
+    let told = op.provider.userinfo(&config, "default", &presented(&bearer(&op.renewing())), &|_| true);
+    assert_eq!(told, Err(UserinfoError::InvalidToken { dpop: false }));
 }
 
 #[test]
@@ -536,7 +565,7 @@ fn a_relying_party_can_ask_about_its_own_tokens_and_take_them_back() {
     assert!(op.userinfo(&bearer(&tokens)).is_ok());
     assert_eq!(op.about(About::Revoke, refresh, &[]), Ok(Value::Null));
     assert_eq!(op.about(About::Introspect, access, &[]), Ok(inactive.clone()), "what came with it, too");
-    assert_eq!(op.userinfo(&bearer(&tokens)), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&bearer(&tokens)), Err(UserinfoError::InvalidToken { dpop: false }));
     assert_eq!(op.refresh(refresh, &[], true), Err(TokenError::InvalidGrant));
 }
 
@@ -558,9 +587,9 @@ fn an_organization_is_an_issuer_of_its_own() {
             let admitted = admission("acme-web");
             Admission::assertion(Admitted { tenant: tenant.into(), ..Admitted::clone(&admitted) })
         };
-        let wrong = op.provider.grant(&PARSED, &admission("default"), &sealed, origin());
+        let wrong = op.provider.answered(&PARSED, &admission("default"), &sealed, origin());
         assert_eq!(wrong.unwrap_err().code, "wrong-application", "admitted in another organization");
-        let to = op.provider.grant(&PARSED, &admission("acme"), &sealed, origin()).unwrap();
+        let to = op.provider.answered(&PARSED, &admission("acme"), &sealed, origin()).unwrap();
         let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
         assert_eq!(query["iss"], "https://login.example.com/acme");
         let mut fields = owned(&REDEEMED);
@@ -572,9 +601,10 @@ fn an_organization_is_an_issuer_of_its_own() {
     assert_eq!(in_acme("default"), Err(TokenError::InvalidGrant));
     let tokens = in_acme("acme").unwrap();
     assert_eq!(payload(text(&tokens, "id_token"))["iss"], "https://login.example.com/acme");
-    let userinfo = |organization: &str| op.provider.userinfo(&PARSED, organization, Some(&bearer(&tokens)), &|_| true);
+    let userinfo =
+        |organization: &str| op.provider.userinfo(&PARSED, organization, &presented(&bearer(&tokens)), &|_| true);
     assert!(userinfo("acme").is_ok());
-    assert_eq!(userinfo("default"), Err(UserinfoError::InvalidToken), "another issuer's token");
+    assert_eq!(userinfo("default"), Err(UserinfoError::InvalidToken { dpop: false }), "another issuer's token");
     assert_eq!(
         op.about(About::Introspect, text(&tokens, "access_token"), &[("client_id", "web")]).unwrap()["active"],
         false
@@ -607,7 +637,7 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
         let Asked::Login(request) = op.provider.authorize(&config, "default", &asked) else { panic!("not taken") };
         op.provider.seal(&request).unwrap()
     };
-    let granted = |sealed: &str| op.provider.grant(&config, &admission("renewing"), sealed, origin());
+    let granted = |sealed: &str| op.provider.answered(&config, &admission("renewing"), sealed, origin());
     let token = |fields: Vec<(String, String)>| {
         op.provider.token(&config, "default", &TokenRequest { fields, ..TokenRequest::default() }, &|_| true)
     };
@@ -629,15 +659,103 @@ fn a_client_that_is_removed_and_registered_anew_gets_nothing_of_what_was_granted
     let under_way = sealed();
     op.provider.unregister(&config, "default", "new").unwrap();
     assert_eq!(granted(&under_way).unwrap_err().code, "unknown-client", "removed during the login");
-    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    assert!(op.provider.userinfo(&config, "default", &presented(&bearer(&tokens)), &|_| true).is_err());
     let second = register();
     assert_ne!(first, second);
     assert_eq!(redeem(&first, &unredeemed), Err(TokenError::InvalidClient));
     assert_eq!(redeem(&second, &unredeemed), Err(TokenError::InvalidGrant));
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     assert_eq!(token(fields(&second, &refresh)), Err(TokenError::InvalidGrant));
-    assert!(op.provider.userinfo(&config, "default", Some(&bearer(&tokens)), &|_| true).is_err());
+    assert!(op.provider.userinfo(&config, "default", &presented(&bearer(&tokens)), &|_| true).is_err());
     assert!(redeem(&second, &code(granted(&sealed()).unwrap())).is_ok());
+}
+
+/// A configuration whose clients of the organization `default` are registered in `folder`, for `renewing`.
+fn registering(folder: &Path) -> Config {
+    let mut config = PARSED.clone();
+    let settings = config::Organization {
+        client_application: "renewing".into(),
+        clients_file: folder.join("clients.json"),
+        admin_tokens: vec![sha256(&[b"token"])],
+    };
+    config.organizations.insert("default".into(), settings);
+    config
+}
+
+impl Op {
+    fn register(&self, body: &Value) -> Value {
+        let new = self.provider.newcomer(&self.config, "default", body.to_string().as_bytes()).unwrap();
+        self.provider.register(&self.config, "default", new).unwrap()
+    }
+}
+
+#[test]
+fn a_registered_client_is_held_to_what_it_is_registered_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut op = Op::new();
+    op.config = registering(folder.path());
+    let [pushing, proving] = ["require_pushed_authorization_requests", "dpop_bound_access_tokens"];
+    for (id, switch) in [("pushing", pushing), ("proving", proving), ("neither", "x")] {
+        let mut body = json!({
+            "client_id": id, "redirect_uris": ["https://web.example.com/cb"], "token_endpoint_auth_method": "none",
+        });
+        if switch != "x" {
+            body[switch] = json!(true);
+        }
+        let told = op.register(&body);
+        for name in [pushing, proving] {
+            assert_eq!(told.get(name), (name == switch).then_some(&json!(true)), "{id} {name}");
+        }
+    }
+    let wrong = br#"{"redirect_uris":["https://web.example.com/cb"],"require_pushed_authorization_requests":"yes"}"#;
+    assert!(op.provider.newcomer(&op.config, "default", wrong).is_err());
+
+    // And after a restart.
+    for _ in 0..2 {
+        let Asked::Redirect(to) = op.authorize(&[("client_id", "pushing")]) else { panic!("by a query") };
+        assert!(to.as_str().contains("error=invalid_request"), "{to}");
+        let fields = with(&ASKED, &[("client_id", "pushing")]);
+        let pushed = TokenRequest { fields, ..TokenRequest::default() };
+        let told = op.provider.push(&op.config, "default", &pushed).unwrap();
+        let query = [("client_id", "pushing"), ("request_uri", text(&told, "request_uri"))];
+        assert!(matches!(op.provider.authorize(&op.config, "default", &owned(&query)), Asked::Login(_)));
+        assert!(matches!(op.authorize(&[("client_id", "neither")]), Asked::Login(_)));
+        let own = |id| [("client_id", id), ("client_secret", "")];
+        assert_eq!(op.token("x", &own("proving")), Err(TokenError::InvalidDpopProof));
+        assert_eq!(op.token("x", &own("neither")), Err(TokenError::InvalidGrant));
+        op.provider = Provider::new(keys(), Arc::clone(&op.clock) as Arc<dyn Clock>);
+    }
+}
+
+#[test]
+fn a08_a_logout_ends_at_what_a_client_registered_since_of_that_application_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut op = Op::new();
+    op.config = registering(folder.path());
+    let may = |op: &Op, id: &str, url: &str| {
+        op.provider.may_end_at(&op.config, &op.config.applications[id], &Url::parse(url).unwrap())
+    };
+    let bye = "https://new.example.com/bye";
+    assert!(!may(&op, "renewing", bye), "nobody registered it");
+    op.register(&json!({
+        "client_id": "new", "redirect_uris": ["https://new.example.com/cb"], "post_logout_redirect_uris": [bye],
+    }));
+    assert!(may(&op, "renewing", bye) && may(&op, "renewing", "https://new.example.com/bye?state=x%26y"));
+    for url in [
+        "https://new.example.com/",
+        "https://new.example.com/cb",
+        "https://new.example.com/bye/",
+        "https://new.example.com/bye?next=https://evil.com",
+        "https://new.example.com/bye?state=x&next=https://evil.com",
+        "https://new.example.com.evil.com/bye",
+    ] {
+        assert!(!may(&op, "renewing", url), "{url}");
+    }
+    for id in ["web", "spa", "acme-web"] {
+        assert!(!may(&op, id, bye), "{id} is not the application of registered clients");
+    }
+    op.provider.unregister(&op.config, "default", "new").unwrap();
+    assert!(!may(&op, "renewing", bye), "gone with its client");
 }
 
 #[test]
@@ -668,7 +786,7 @@ fn a_logout_token_says_whose_session_is_over_and_can_be_taken_for_nothing_else()
     // Neither an ID token's hint nor an access token.
     let hint = [("id_token_hint".to_owned(), token.expose().clone())];
     assert_eq!(op.provider.farewell(&config, "default", &hint).unwrap_err().code, "id-token-hint-invalid");
-    assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken));
+    assert_eq!(op.userinfo(&format!("Bearer {}", token.expose())), Err(UserinfoError::InvalidToken { dpop: false }));
 
     // Another registration of the same id is somebody else.
     let another = |participant: &Participant| {

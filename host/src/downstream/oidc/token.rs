@@ -13,13 +13,15 @@ use super::{
 };
 use crate::{config::Config, secret::random_token};
 
-/// A request of a relying party, unverified: the form's fields and the `Authorization` header.
+/// A request of a relying party, unverified: the form's fields and the headers that prove something.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
     /// The form's fields, in their order.
     pub fields: Vec<(String, String)>,
     /// The header, if there was one.
     pub authorization: Option<String>,
+    /// The `DPoP` headers (RFC 9449 §4.1); what is no text is an empty one.
+    pub proofs: Vec<String>,
     /// Who asks, where that is known: wrong secrets are counted by address and client.
     pub address: Option<IpAddr>,
 }
@@ -44,6 +46,9 @@ pub enum TokenError {
     /// The client did not prove who it is.
     #[error("invalid_client")]
     InvalidClient,
+    /// The proof of possession is missing, wrong or was used (RFC 9449 §5).
+    #[error("invalid_dpop_proof")]
+    InvalidDpopProof,
     /// The code or the refresh token is unknown, too old, used, another client's, what it came from
     /// is over, or the verifier is wrong.
     #[error("invalid_grant")]
@@ -83,6 +88,13 @@ impl Provider {
         lives: Lives<'_>,
     ) -> Result<Value, TokenError> {
         let client = self.client(config, organization, request)?;
+        let proof = self.proof(request, &format!("{}/oidc/token", issuer(config, organization)))?;
+        // RFC 9449 §5.2. The code is not spent: whoever has it cannot use it without a key.
+        if proof.is_none() && client.registration.requires_dpop {
+            tracing::info!(reason = "proof-missing", "a client that must prove a key did not");
+            return Err(TokenError::InvalidDpopProof);
+        }
+        let jkt = proof.as_ref().map(|proof| proof.thumbprint.as_str());
         let now = self.clock.now();
         let invalid = |_| TokenError::InvalidGrant;
         let unavailable = |_| TokenError::ServerError;
@@ -92,6 +104,9 @@ impl Provider {
             access: &access,
             access_expires: now.saturating_add(limits::ACCESS_TOKEN_LIFETIME),
             refresh: refresh.as_deref(),
+            jkt,
+            // Whoever has a secret or a key of its own proves that at each refresh.
+            refresh_jkt: jkt.filter(|_| client.is_public()),
         };
         // What was granted counts for as long as the application may still use the upstream that
         // proved it, and the session lives: on every grant.
@@ -109,8 +124,13 @@ impl Provider {
                 let code = request.field("code")?.ok_or(TokenError::InvalidRequest)?;
                 let redirect_uri = request.field("redirect_uri")?.ok_or(TokenError::InvalidRequest)?;
                 let verifier = request.field("code_verifier")?;
+                // Only with a code that is one: nobody else makes us remember ids.
+                if self.grants.redeemable(code, now) {
+                    self.spend(proof.as_ref())?;
+                }
                 let fits = |grant: &Grant| {
                     counts(grant)
+                        && is_bound_to(grant.dpop_jkt.as_deref(), jkt)
                         && grant.redirect_uri == redirect_uri
                         && verifier_fits(grant.challenge.as_deref(), verifier)
                 };
@@ -120,11 +140,16 @@ impl Provider {
             Some("refresh_token") if !client.registration.refresh_tokens => Err(TokenError::UnauthorizedClient),
             Some("refresh_token") => {
                 let token = request.field("refresh_token")?.ok_or(TokenError::InvalidRequest)?;
-                let scopes = match (request.field("scope")?, self.grants.refreshable(token, now)) {
+                let known = self.grants.refreshable(token, now);
+                let scopes = match (request.field("scope")?, &known) {
                     (Some(asked), Some(grant)) => Some(narrowed(asked, &grant.scopes)?),
                     _ => None,
                 };
-                let grant = self.grants.refresh(token, new, now, counts).map_err(invalid)?;
+                if known.is_some() {
+                    self.spend(proof.as_ref())?;
+                }
+                let fits = |grant: &Grant, bound: Option<&str>| counts(grant) && is_bound_to(bound, jkt);
+                let grant = self.grants.refresh(token, new, now, fits).map_err(invalid)?;
                 // OIDC Core §12.2: no nonce, since nobody asked with one.
                 self.tokens(config, &client, &grant, scopes.as_ref().unwrap_or(&grant.scopes), None, new)
             }
@@ -147,14 +172,15 @@ impl Provider {
         };
         let (issuer, now) = (issuer(config, &grant.organization), self.clock.now());
         // RFC 9068 §2.2.
-        let access_token = sign(
-            "ES256",
-            "at+jwt",
-            &json!({
-                "iss": issuer, "sub": grant.subject, "aud": format!("{issuer}/oidc/userinfo"), "client_id": grant.client_id,
-                "scope": scopes.join(" "), "iat": now, "exp": new.access_expires, "jti": new.access,
-            }),
-        )?;
+        let mut claims = json!({
+            "iss": issuer, "sub": grant.subject, "aud": format!("{issuer}/oidc/userinfo"), "client_id": grant.client_id,
+            "scope": scopes.join(" "), "iat": now, "exp": new.access_expires, "jti": new.access,
+        });
+        // RFC 9449 §6.1.
+        if let (Some(jkt), Some(claims)) = (new.jkt, claims.as_object_mut()) {
+            claims.insert("cnf".to_owned(), json!({ "jkt": jkt }));
+        }
+        let access_token = sign("ES256", "at+jwt", &claims)?;
         let algorithm = &client.registration.id_token_algorithm;
         let at_hash = at_hash(algorithm, &access_token);
         let id_token = sign(
@@ -163,7 +189,7 @@ impl Provider {
             &id_token(&issuer, grant, &claims::of_scopes(&grant.claims, &scopes.join(" ")), nonce, at_hash, now),
         )?;
         let mut tokens = json!({
-            "access_token": access_token, "token_type": "Bearer", "expires_in": limits::ACCESS_TOKEN_LIFETIME,
+            "access_token": access_token, "token_type": token_type(new.jkt), "expires_in": limits::ACCESS_TOKEN_LIFETIME,
             "id_token": id_token, "scope": scopes.join(" "),
         });
         if let (Some(refresh), Some(tokens)) = (new.refresh, tokens.as_object_mut()) {
@@ -171,6 +197,16 @@ impl Provider {
         }
         Ok(tokens)
     }
+}
+
+/// RFC 9449 §5: how a token is presented that is bound to this key, or to none.
+pub(super) const fn token_type(jkt: Option<&str>) -> &'static str {
+    if jkt.is_some() { "DPoP" } else { "Bearer" }
+}
+
+/// Did whoever asks prove the key that something is bound to?
+fn is_bound_to(bound: Option<&str>, proved: Option<&str>) -> bool {
+    bound.is_none() || bound == proved
 }
 
 /// RFC 6749 §6: what is asked for at a refresh must not go beyond what was granted.

@@ -9,7 +9,7 @@ use super::{
     Lives, Provider,
     grants::Grant,
     issuer,
-    token::{TokenError, TokenRequest},
+    token::{TokenError, TokenRequest, token_type},
 };
 use crate::config::Config;
 
@@ -88,9 +88,11 @@ impl Provider {
         let now = self.clock.now();
         if let Some(mut claims) = self.access_claims(config, organization, token) {
             let grant = self.grants.access(claims.get("jti")?.as_str()?, now)?;
+            // RFC 9449 §6.2: with `cnf`, as the token has it.
+            let token_type = token_type(bound_to(&claims));
             let members = claims.as_object_mut()?;
             members.insert("active".to_owned(), json!(true));
-            members.insert("token_type".to_owned(), json!("Bearer"));
+            members.insert("token_type".to_owned(), json!(token_type));
             return Some(Living { grant, claims });
         }
         let grant = self.grants.refreshable(token, now).filter(|grant| grant.organization == organization)?;
@@ -100,4 +102,9 @@ impl Provider {
         });
         Some(Living { grant, claims })
     }
+}
+
+/// The thumbprint of the key that an access token is bound to (RFC 9449 §6.1).
+pub(super) fn bound_to(claims: &Value) -> Option<&str> {
+    claims.get("cnf")?.get("jkt")?.as_str()
 }

@@ -16,6 +16,7 @@ use crate::{
     config::{AttributeNames, Config, NameIdKind},
     decision::{Admission, Admitted, Value},
     downstream::oidc::subject,
+    identity::{PHISHING_RESISTANT, SECOND_FACTOR},
     session::{NameId, Origin, Participant, Role},
 };
 
@@ -235,11 +236,16 @@ pub(super) fn write_name_id(writer: &mut Writer, name_id: &NameId) -> Result<(),
 /// nobody knows.
 fn context(party: Party<'_>, admission: &Admitted, waiting: &Waiting) -> String {
     let known = &party.provider.authn_contexts;
-    let stands_for =
-        |class: &&String| known.get(*class).is_some_and(|acr| Some(acr) == admission.identity.acr.as_ref());
-    let asked = waiting.contexts.iter().find(stands_for);
+    let stated = admission.identity.acr.as_deref();
+    let stands_for = |class: &&String| known.get(*class).is_some_and(|acr| Some(&**acr) == stated);
+    // Our own second factor by a passkey is our own second factor.
+    let implied = |class: &&String| {
+        stated == Some(PHISHING_RESISTANT) && known.get(*class).is_some_and(|acr| acr == SECOND_FACTOR)
+    };
+    let asked = waiting.contexts.iter().find(|class| stands_for(class) || implied(class));
     asked
         .or_else(|| known.keys().find(stands_for))
+        .or_else(|| known.keys().find(implied))
         .or_else(|| waiting.contexts.iter().find(|class| !known.contains_key(*class)))
         .cloned()
         .unwrap_or_else(|| names::CONTEXT_UNSPECIFIED.to_owned())

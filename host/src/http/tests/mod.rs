@@ -2,6 +2,7 @@
 //! follows a script.
 
 mod browser;
+mod consent;
 mod ended;
 mod endpoint;
 mod forward_auth;
@@ -39,7 +40,8 @@ use crate::{
     identity::{Email, GroupClaim, Identity, Protocol},
     keys::{self, KeyRing},
     login::{
-        Answer, Check, Class, Demand, FactorStep, NextRound, Refusal, Step, Then, UnverifiedCallback, Visitor, Wanted,
+        Answer, Check, Class, Demand, FactorProof, FactorStep, NextRound, Refusal, Step, Then, UnverifiedCallback,
+        Visitor, Wanted,
     },
     secret::Secret,
     session::{Origin, Participant, Session},
@@ -311,7 +313,17 @@ impl Flow for Arc<Script> {
     fn second_factor<'a>(&'a self, visitor: &'a Visitor, step: FactorStep) -> Eventually<'a, Answer> {
         let call = match step {
             FactorStep::Prove { login, code } => format!("prove {login} {}", code.expose()),
-            FactorStep::Change { change, code } => format!("change {change:?} {}", code.expose()),
+            FactorStep::Passkey { login, answer } => format!("passkey {login} {}", answer.expose()),
+            FactorStep::NewPasskey { login, form, code } => {
+                let code = code.as_ref().map(|code| code.expose().as_str());
+                format!("new passkey {login} {} {} {code:?}", form.name, form.attestation.expose())
+            }
+            FactorStep::Change { change, proof: FactorProof::Code(code) } => {
+                format!("change {change:?} {}", code.expose())
+            }
+            FactorStep::Change { change, proof: FactorProof::Passkey(answer) } => {
+                format!("change {change:?} by passkey {}", answer.expose())
+            }
             step => format!("{step:?}"),
         };
         Box::pin(async move { self.step(visitor, call) })
@@ -428,6 +440,11 @@ impl Flow for Arc<Script> {
 
     fn note<'a>(&'a self, _: &'a Visitor, _: crate::audit::Event) -> Eventually<'a, bool> {
         Box::pin(async { true })
+    }
+
+    fn holds(&self, visitor: &Visitor, sid: &str) -> bool {
+        // The names of the cookies are all that shows.
+        format!("{:?}", visitor.cookies).contains(sid)
     }
 
     fn lives(&self, _: &Origin) -> bool {

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::login::{Choice, Class, Enrolment, FormError, Refusal};
+use crate::login::{Choice, Class, Enrolled, Enrolment, FormError, KnownPasskey, Options, Refusal};
 
 const EVIL: &str = "<script>alert(1)</script>\"'><svg onload=alert(1)>{{ 77777 * 77777 }}";
 
@@ -17,6 +17,10 @@ fn refused(code: &str) -> Step {
         again: Some("https://wiki.example.com/vestibule/start/wiki".parse().unwrap()),
         request_of: None,
     })
+}
+
+fn evil_options() -> Options {
+    Options { request: Some(EVIL.into()), creation: Some(EVIL.into()) }
 }
 
 fn leave(delay: u32) -> Step {
@@ -52,13 +56,19 @@ fn every_page() -> Vec<fn() -> Step> {
         || Step::SecondFactor {
             login: EVIL.into(),
             application: "wiki".into(),
+            is_set_up: false,
             enrolment: Some(Enrolment { secret: Secret::new(EVIL.into()), uri: Secret::new(EVIL.into()) }),
+            passkeys: evil_options(),
+            is_passkey_wanted: false,
             error: Some(FormError::Code),
         },
         || Step::SecondFactor {
             login: "l1".into(),
             application: EVIL.into(),
+            is_set_up: true,
             enrolment: None,
+            passkeys: evil_options(),
+            is_passkey_wanted: true,
             error: Some(FormError::CodeLocked),
         },
         || Step::RecoveryCodes {
@@ -66,7 +76,20 @@ fn every_page() -> Vec<fn() -> Step> {
             application: EVIL.into(),
             codes: vec![Secret::new(EVIL.into())],
         },
-        || Step::Factor { recovery_codes: Some(9), error: Some(FormError::CodeUsed) },
+        || Step::Factor {
+            enrolled: Some(Box::new(Enrolled {
+                issuer: EVIL.into(),
+                subject: EVIL.into(),
+                enrolled: 1,
+                passed: 1,
+                recovery_codes: 9,
+                locked_until: 0,
+                totp: true,
+                passkeys: vec![KnownPasskey { name: EVIL.into(), id: EVIL.into(), added: 1, used: 1 }],
+            })),
+            passkeys: evil_options(),
+            error: Some(FormError::CodeUsed),
+        },
         || leave(5),
         || refused(EVIL),
         || refused("domain-not-allowed"),
@@ -84,7 +107,9 @@ async fn a48_nothing_that_came_from_outside_is_markup() {
         // A product that no random nonce has in it.
         assert!(!read.body.contains("6049261729"), "{}", read.body);
         let scripts = read.body.matches("<script").count();
-        assert!(scripts == 0 || read.body.contains("id=\"timer\"") && scripts == 1, "{}", read.body);
+        let has_one =
+            ["id=\"timer\"", " src=\"/second-factor/passkeys.js\" "].iter().any(|text| read.body.contains(text));
+        assert!(scripts == 0 || has_one && scripts == 1, "{}", read.body);
     }
 }
 

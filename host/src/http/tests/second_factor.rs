@@ -1,6 +1,7 @@
 //! The routes of the second factor: what reaches the login, and what does not.
 
 use super::*;
+use crate::login::Options;
 
 async fn post(harness: &Harness, target: &str, body: &str, more: &[(&str, &str)]) -> Read {
     let request = Request::post(target)
@@ -21,6 +22,13 @@ async fn a_code_or_the_word_that_the_codes_were_seen_reaches_the_login_and_never
         ("login=l1", None),
         ("code=123456", None),
         ("login=l1&code=1&code=2", None),
+        ("login=l1&assertion=%7B%7D", Some("passkey l1 {}")),
+        ("login=l1&attestation=%7B%7D&name=phone", Some("new passkey l1 phone {} None")),
+        ("login=l1&attestation=%7B%7D&name=p&code=1", Some("new passkey l1 p {} Some(\"1\")")),
+        ("login=l1&assertion=%7B%7D&code=1", None),
+        ("login=l1&assertion=%7B%7D&attestation=%7B%7D", None),
+        ("login=l1&assertion=%7B%7D&seen=1", None),
+        ("login=l1&assertion=&attestation=", None),
     ] {
         let harness = Harness::new();
         let read = post(&harness, "/login/wiki/second-factor", body, &OURS).await;
@@ -41,6 +49,12 @@ async fn a_change_of_ones_own_factor_is_sent_by_our_own_page_alone() {
         ("change=remove&code=123456", "null", None),
         ("change=remove", "https://login.example.com", None),
         ("change=everything&code=1", "https://login.example.com", None),
+        ("change=remove&code=&assertion=%7B%7D", "https://login.example.com", Some("change Remove by passkey {}")),
+        ("change=remove-passkey:AB&code=1", "https://login.example.com", Some("change RemovePasskey(\"AB\") 1")),
+        ("change=remove&code=1&assertion=%7B%7D", "https://login.example.com", None),
+        ("change=remove&code=&assertion=", "https://login.example.com", None),
+        ("change=add-passkey&code=1&attestation=", "https://login.example.com", None),
+        ("change=add-passkey&code=1&attestation=x", "https://login.example.com", Some("AddPasskey")),
     ] {
         let harness = Harness::new();
         post(&harness, "/second-factor", body, &[("origin", origin)]).await;
@@ -63,4 +77,27 @@ async fn a_change_of_ones_own_factor_is_sent_by_our_own_page_alone() {
         )
         .await;
     assert_eq!(read.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_page_runs_one_script_of_our_own_and_nothing_inline() {
+    let page = || Step::SecondFactor {
+        login: "l1".into(),
+        application: "wiki".into(),
+        is_set_up: true,
+        enrolment: None,
+        passkeys: Options { request: Some("{\"challenge\":\"x\"}".into()), creation: None },
+        is_passkey_wanted: false,
+        error: None,
+    };
+    let read = Harness::stepping(page).visit("/login/wiki/second-factor?login=l1").await;
+    assert_eq!(read.body.matches("<script").count(), 1, "{}", read.body);
+    assert!(read.body.contains("src=\"/second-factor/passkeys.js\" defer></script>"), "{}", read.body);
+    assert!(read.body.contains("data-request=\"{&quot;challenge&quot;"), "{}", read.body);
+    // It works without: the field for a code is not hidden, and what needs the script is.
+    assert!(read.body.contains("name=\"code\"") && read.body.contains("<div data-passkeys hidden>"), "{}", read.body);
+    let script =
+        Harness::new().send(Request::get("/second-factor/passkeys.js").header("host", "login.example.com"), "").await;
+    assert_eq!(script.status, StatusCode::OK);
+    assert!(script.body.contains("navigator.credentials"), "{}", script.body);
 }

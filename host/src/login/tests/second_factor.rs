@@ -1,7 +1,10 @@
 //! Requirements on the gateway's own second factor within a login.
 
 use super::*;
-use crate::{factor::TotpSecret, identity::SECOND_FACTOR};
+use crate::{
+    factor::{TotpSecret, soft::Authenticator},
+    identity::{PHISHING_RESISTANT, SECOND_FACTOR},
+};
 
 const SECTION: &str = "[second-factor]\nfile = \"factors.json\"\ncodes-per-minute = 1000\n";
 
@@ -285,19 +288,19 @@ async fn a_logout_ends_a_login_that_waits_for_a_code() {
 async fn a_change_of_a_factor_wants_a_code_and_somebody_who_is_remembered() {
     let gate = gate();
     let mut browser = Browser::default();
-    let change = |change, code: &str| FactorStep::Change { change, code: Secret::new(code.into()) };
+    let change = |change, code: &str| FactorStep::Change { change, proof: FactorProof::Code(Secret::new(code.into())) };
     assert_eq!(refused(gate.factor(&mut browser, FactorStep::Own).await).code, "login-required");
     let stranger = refused(gate.factor(&mut browser, change(FactorChange::Remove, "123456")).await);
     assert_eq!(stranger.code, "login-required");
     let (secret, codes) = gate.enrol(&mut browser).await;
     assert!(matches!(
         gate.factor(&mut browser, FactorStep::Own).await,
-        Step::Factor { recovery_codes: Some(10), error: None }
+        Step::Factor { enrolled: Some(_), error: None, .. }
     ));
     // The code of the login is used up, and a wrong one is wrong.
     for (code, error) in [(secret.shown(testing::NOW), FormError::CodeUsed), ("0".into(), FormError::Code)] {
         match gate.factor(&mut browser, change(FactorChange::Remove, &code)).await {
-            Step::Factor { recovery_codes: Some(10), error: found } => assert_eq!(found, Some(error)),
+            Step::Factor { enrolled: Some(_), error: found, .. } => assert_eq!(found, Some(error)),
             step => panic!("{step:?}"),
         }
     }
@@ -311,7 +314,7 @@ async fn a_change_of_a_factor_wants_a_code_and_somebody_who_is_remembered() {
     ));
     assert!(matches!(
         gate.factor(&mut browser, change(FactorChange::Remove, renewed[0].expose())).await,
-        Step::Factor { recovery_codes: None, error: None }
+        Step::Factor { enrolled: None, error: None, .. }
     ));
     assert_eq!(gate.recorded("factor.recovery-codes-renewed").len(), 1);
     assert_eq!(gate.recorded("factor.removed").len(), 1);
@@ -331,6 +334,7 @@ async fn a_relying_partys_wish_for_it_is_granted() {
         then: Then::Oidc { request: "sealed".into() },
         max_age: None,
         fresh: false,
+        select_account: false,
         silent,
         login_hint: None,
         acr_values: vec![SECOND_FACTOR.into()],
@@ -359,7 +363,7 @@ async fn what_an_operator_reset_is_on_record() {
     let whose = operator.list().unwrap();
     let whose = crate::factor::Whose { issuer: &whose[0].issuer, subject: &whose[0].subject };
     assert!(operator.reset(whose, 7).unwrap());
-    assert!(matches!(gate.factor(&mut browser, FactorStep::Own).await, Step::Factor { recovery_codes: None, .. }));
+    assert!(matches!(gate.factor(&mut browser, FactorStep::Own).await, Step::Factor { enrolled: None, .. }));
     for _ in 0..200 {
         if !gate.recorded("factor.reset").is_empty() {
             break;
@@ -367,4 +371,209 @@ async fn what_an_operator_reset_is_on_record() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(gate.recorded("factor.reset").len(), 1);
+}
+
+impl Gate {
+    async fn new_passkey(&self, browser: &mut Browser, login: &str, attestation: &Value, code: Option<&str>) -> Step {
+        let form = PasskeyForm { name: "phone".into(), attestation: Secret::new(attestation.to_string()) };
+        let code = code.map(|code| Secret::new(code.to_owned()));
+        self.factor(browser, FactorStep::NewPasskey { login: login.into(), form, code }).await
+    }
+
+    async fn passkey(&self, browser: &mut Browser, login: &str, answer: &Value) -> Step {
+        let answer = Secret::new(answer.to_string());
+        self.factor(browser, FactorStep::Passkey { login: login.into(), answer }).await
+    }
+
+    /// Sets a passkey up at the first demand, and is let in.
+    async fn enrol_passkey(&self, browser: &mut Browser) -> (Authenticator, Vec<Secret<String>>) {
+        let (login, step) = self.first(browser).await;
+        let device = Authenticator::new(GATE);
+        let attestation = device.attest(&options(&step).creation.unwrap());
+        let codes = match self.new_passkey(browser, &login, &attestation, None).await {
+            Step::RecoveryCodes { login: Some(_), codes, .. } => codes,
+            step => panic!("{step:?}"),
+        };
+        let to = redirected(self.factor(browser, FactorStep::Seen { login }).await);
+        self.enter(browser, &to).await;
+        (device, codes)
+    }
+}
+
+fn options(step: &Step) -> Options {
+    match step {
+        Step::SecondFactor { passkeys, .. } | Step::Factor { passkeys, .. } => passkeys.clone(),
+        step => panic!("{step:?}"),
+    }
+}
+
+fn code_of_failure(gate: &Gate) -> String {
+    let last = gate.recorded("factor.failed").pop().unwrap().to_string();
+    let known = ["passkey-not-asked", "passkey-counter", "passkey-origin", "passkey-unknown", "code-wrong"];
+    known.into_iter().find(|code| last.contains(code)).unwrap_or_else(|| panic!("{last}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_passkey_is_set_up_at_the_first_demand_and_proved_at_the_next() {
+    let gate = gate();
+    let mut browser = Browser::default();
+    let (mut device, codes) = gate.enrol_passkey(&mut browser).await;
+    assert_eq!(codes.len(), 10);
+    let session = session_of(gate.check(&mut browser, "/").await);
+    assert_eq!(session.identity.acr.as_deref(), Some(SECOND_FACTOR));
+    assert_eq!(session.identity.amr, ["pwd", "pop", "user", "mfa"]);
+    let mut other = Browser::default();
+    let (login, step) = gate.first(&mut other).await;
+    assert!(matches!(&step, Step::SecondFactor { is_set_up: true, enrolment: None, is_passkey_wanted: false, .. }));
+    assert_eq!(options(&step).creation, None, "the first factor alone adds nothing");
+    device.counter += 1;
+    let answer = device.assert(&options(&step).request.unwrap());
+    // Not in another browser; there, nothing was asked.
+    let mut third = Browser::default();
+    assert_eq!(refused(gate.passkey(&mut third, &login, &answer).await).code, "login-unknown");
+    let copied = other.clone();
+    let to = redirected(gate.passkey(&mut other, &login, &answer).await);
+    gate.enter(&mut other, &to).await;
+    session_of(gate.check(&mut other, "/").await);
+    // The same answer, with the cookie from before: it was asked once.
+    let mut copied = copied;
+    let again = gate.passkey(&mut copied, &login, &answer).await;
+    assert!(matches!(again, Step::SecondFactor { error: Some(FormError::Passkey), .. }), "{again:?}");
+    assert_eq!(code_of_failure(&gate), "passkey-not-asked");
+    // Nor for another login of the same person.
+    let mut fourth = Browser::default();
+    let (mine, step) = gate.first(&mut fourth).await;
+    device.counter += 1;
+    let answer = device.assert(&options(&step).request.unwrap());
+    let mut fifth = Browser::default();
+    let (login, _) = gate.first(&mut fifth).await;
+    let step = gate.passkey(&mut fifth, &login, &answer).await;
+    assert!(matches!(step, Step::SecondFactor { error: Some(FormError::Passkey), .. }), "{step:?}");
+    redirected(gate.passkey(&mut fourth, &mine, &answer).await);
+    // The way back.
+    let mut last = Browser::default();
+    let (login, _) = gate.first(&mut last).await;
+    redirected(gate.code(&mut last, &login, codes[0].expose()).await);
+    assert_eq!(gate.recorded("factor.enrolled").len(), 1);
+    assert_eq!(gate.recorded("factor.recovery-code-used").len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_that_is_shown_again_asks_anew() {
+    let gate = gate();
+    let (mut device, _) = gate.enrol_passkey(&mut Browser::default()).await;
+    let mut browser = Browser::default();
+    let (login, step) = gate.first(&mut browser).await;
+    let old = options(&step).request.unwrap();
+    let new = options(&gate.ask(&mut browser, &login).await).request.unwrap();
+    assert_ne!(old, new);
+    device.counter += 1;
+    let step = gate.passkey(&mut browser, &login, &device.assert(&old)).await;
+    assert!(matches!(step, Step::SecondFactor { error: Some(FormError::Passkey), .. }), "{step:?}");
+    // A foreign page's answer, and a counter that went back.
+    device.origin = "https://evil.example".into();
+    let answer = device.assert(&options(&step).request.unwrap());
+    let step = gate.passkey(&mut browser, &login, &answer).await;
+    assert_eq!(code_of_failure(&gate), "passkey-origin");
+    device.origin = "https://gate.example.com".into();
+    device.counter = 1;
+    let answer = device.assert(&options(&step).request.unwrap());
+    let step = gate.passkey(&mut browser, &login, &answer).await;
+    assert_eq!(code_of_failure(&gate), "passkey-counter");
+    device.counter = 7;
+    // Too late.
+    gate.clock.advance(601);
+    let answer = device.assert(&options(&step).request.unwrap());
+    match gate.passkey(&mut browser, &login, &answer).await {
+        Step::SecondFactor { .. } => assert_eq!(code_of_failure(&gate), "passkey-not-asked"),
+        Step::Refused(refusal) => assert!(refusal.code.starts_with("login-"), "{refusal:?}"),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[tokio::test]
+async fn where_a_passkey_is_wanted_no_code_will_do_and_a_code_vouches_for_a_new_one() {
+    // Nobody is set up: a passkey is, and nothing else is offered.
+    let gate = Gate::with(&[to_with_acr("here", PHISHING_RESISTANT), allow()], SECTION);
+    let mut browser = Browser::default();
+    let (login, step) = gate.first(&mut browser).await;
+    assert!(matches!(&step, Step::SecondFactor { enrolment: None, is_set_up: false, is_passkey_wanted: true, .. }));
+    let step = gate.code(&mut browser, &login, "123456").await;
+    assert!(matches!(&step, Step::SecondFactor { error: Some(FormError::PasskeyWanted), .. }), "{step:?}");
+    let mut device = Authenticator::new(GATE);
+    let attestation = device.attest(&options(&step).creation.unwrap());
+    let codes = match gate.new_passkey(&mut browser, &login, &attestation, None).await {
+        Step::RecoveryCodes { codes, .. } => codes,
+        step => panic!("{step:?}"),
+    };
+    let to = redirected(gate.factor(&mut browser, FactorStep::Seen { login }).await);
+    gate.enter(&mut browser, &to).await;
+    let session = session_of(gate.check(&mut browser, "/").await);
+    assert_eq!(session.identity.acr.as_deref(), Some(PHISHING_RESISTANT));
+    // Set up: the passkey; a recovery code alone is not taken, nor used up.
+    let mut other = Browser::default();
+    let (login, _) = gate.first(&mut other).await;
+    let step = gate.code(&mut other, &login, codes[0].expose()).await;
+    assert!(matches!(&step, Step::SecondFactor { error: Some(FormError::PasskeyWanted), .. }), "{step:?}");
+    device.counter += 1;
+    let answer = device.assert(&options(&step).request.unwrap());
+    redirected(gate.passkey(&mut other, &login, &answer).await);
+    // Lost: another one, for which a recovery code vouches, and nothing less.
+    let mut third = Browser::default();
+    let (login, step) = gate.first(&mut third).await;
+    let new = Authenticator::new(GATE);
+    let attestation = new.attest(&options(&step).creation.unwrap());
+    let refused_step = gate.new_passkey(&mut third, &login, &attestation, None).await;
+    assert_eq!(refused(refused_step).code, "login-not-at-this-step");
+    let step = gate.ask(&mut third, &login).await;
+    let attestation = new.attest(&options(&step).creation.unwrap());
+    let step = gate.new_passkey(&mut third, &login, &attestation, Some("000000")).await;
+    assert!(matches!(&step, Step::SecondFactor { error: Some(FormError::Code), .. }), "{step:?}");
+    let attestation = new.attest(&options(&step).creation.unwrap());
+    let to = redirected(gate.new_passkey(&mut third, &login, &attestation, Some(codes[0].expose())).await);
+    gate.enter(&mut third, &to).await;
+    let session = session_of(gate.check(&mut third, "/").await);
+    assert_eq!(session.identity.acr.as_deref(), Some(PHISHING_RESISTANT));
+    assert_eq!(gate.recorded("factor.passkey-added").len(), 1);
+}
+
+#[tokio::test]
+async fn a_passkey_is_added_and_taken_away_by_whoever_proves_the_factor_in_the_same_form() {
+    let gate = gate();
+    let mut browser = Browser::default();
+    let (mut device, codes) = gate.enrol_passkey(&mut browser).await;
+    let step = gate.factor(&mut browser, FactorStep::Own).await;
+    let asked = options(&step);
+    let second = Authenticator::new(GATE);
+    let add = |options: &Options, device: &Authenticator| {
+        let attestation = Secret::new(device.attest(options.creation.as_ref().unwrap()).to_string());
+        FactorChange::AddPasskey(PasskeyForm { name: "key".into(), attestation })
+    };
+    // Without a proof that counts: nothing.
+    let proof = FactorProof::Code(Secret::new("000000".into()));
+    let step = gate.factor(&mut browser, FactorStep::Change { change: add(&asked, &second), proof }).await;
+    assert!(matches!(&step, Step::Factor { error: Some(FormError::Code), .. }), "{step:?}");
+    // With the passkey that there is.
+    let asked = options(&step);
+    device.counter += 1;
+    let proof = FactorProof::Passkey(Secret::new(device.assert(asked.request.as_ref().unwrap()).to_string()));
+    let step =
+        gate.factor(&mut browser, FactorStep::Change { change: add(&asked, &second), proof: proof.clone() }).await;
+    let known = match &step {
+        Step::Factor { enrolled: Some(enrolled), error: None, .. } => enrolled.passkeys.clone(),
+        step => panic!("{step:?}"),
+    };
+    assert_eq!(known.iter().map(|known| known.name.as_str()).collect::<Vec<_>>(), ["phone", "key"]);
+    // The same proof again.
+    let change = FactorChange::RemovePasskey(known[0].id.clone());
+    let step = gate.factor(&mut browser, FactorStep::Change { change: change.clone(), proof }).await;
+    assert!(matches!(&step, Step::Factor { error: Some(FormError::Passkey), .. }), "{step:?}");
+    let proof = FactorProof::Code(Secret::new(codes[0].expose().clone()));
+    let step = gate.factor(&mut browser, FactorStep::Change { change, proof }).await;
+    match step {
+        Step::Factor { enrolled: Some(enrolled), error: None, .. } => assert_eq!(enrolled.passkeys.len(), 1),
+        step => panic!("{step:?}"),
+    }
+    assert_eq!(gate.recorded("factor.passkey-added").len(), 1);
+    assert_eq!(gate.recorded("factor.passkey-removed").len(), 1);
 }

@@ -47,6 +47,23 @@ async fn asks_with_state_nonce_and_pkce() {
 }
 
 #[tokio::test]
+async fn what_the_upstream_is_to_ask_the_person_is_one_parameter() {
+    let world = World::new().await;
+    for (fresh, select_account, expected) in [
+        (false, false, None),
+        (true, false, Some("login")),
+        (false, true, Some("select_account")),
+        (true, true, Some("login select_account")),
+    ] {
+        let request = Request { fresh, select_account, ..World::request() };
+        let (url, _) = world.upstreams.begin(&world.upstream, &request).await.unwrap();
+        let prompts: Vec<_> = url.query_pairs().filter(|(name, _)| name == "prompt").collect();
+        assert_eq!(prompts.first().map(|(_, value)| &**value), expected);
+        assert!(prompts.len() <= 1);
+    }
+}
+
+#[tokio::test]
 async fn the_configuration_cannot_set_what_protects_the_login() {
     let mut world = World::new().await;
     for name in ["state", "nonce", "redirect_uri", "code_challenge", "response_mode", "request_uri"] {

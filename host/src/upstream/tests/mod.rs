@@ -110,6 +110,7 @@ impl World {
             acr_values: Vec::new(),
             max_age: None,
             fresh: false,
+            select_account: false,
         }
     }
 

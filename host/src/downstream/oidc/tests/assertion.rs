@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::{super::assertion::ASSERTION_TYPE, signer::Signer, *};
-use crate::{
-    config::{ClientMethod, HandOver, OidcClient},
-    jose::KeySet,
-};
+use crate::{config::ClientMethod, jose::KeySet};
 
 const ISSUER: &str = "https://login.example.com";
 
@@ -14,11 +11,6 @@ const ISSUER: &str = "https://login.example.com";
 struct Keyed {
     op: Op,
     key: Signer,
-}
-
-fn change(config: &mut Config, id: &str, change: impl FnOnce(&mut OidcClient)) {
-    let HandOver::Oidc(client) = &mut config.applications.get_mut(id).unwrap().hand_over else { panic!("{id}") };
-    change(client);
 }
 
 impl Keyed {
