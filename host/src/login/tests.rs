@@ -162,7 +162,7 @@ impl Gate {
                 let told = Arc::clone(&told);
                 Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
             },
-            ends_at: Arc::new(|_: &config::Config, application: &config::Application, url: &Url| {
+            ends_at: Arc::new(|_: &Config, application: &Application, url: &Url| {
                 application.id == "wiki" && url.as_str() == "https://since.example.org/bye"
             }),
         });
@@ -857,7 +857,7 @@ async fn whoever_is_to_choose_an_account_is_not_logged_in_by_the_one_that_is_rem
     assert!(matches!(again.step, Step::Admitted { .. }), "with single sign-on");
     let asked = gate.login.begin(&browser.visitor(GATE), wanted(true)).await;
     assert!(matches!(asked.step, Step::LocalForm { .. }), "{:?}", asked.step);
-    gate.login.logout(&browser.visitor(GATE), None, None).await;
+    gate.login.logout(&browser.visitor(GATE), None, None, None).await;
     assert!(!gate.login.holds(&browser.visitor(GATE), &origin.sid), "over");
 }
 

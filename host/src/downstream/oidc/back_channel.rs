@@ -67,7 +67,7 @@ impl Provider {
         participant: &Participant,
     ) -> Result<Option<(Url, Secret<String>)>, Untellable> {
         let Role::RelyingParty { client_id, subject, .. } = &participant.role else { return Ok(None) };
-        let Some(client) = self.still(config, participant) else { return Ok(None) };
+        let Some(client) = self.client_of(config, participant) else { return Ok(None) };
         let Some(to) = client.registration.backchannel_logout_uri.clone() else { return Ok(None) };
         let now = self.clock.now();
         // §2.4: `sid` and `sub`, and never a nonce.
@@ -85,14 +85,14 @@ impl Provider {
     /// Logout §3); none where it has none, or is no longer the relying party that it was.
     #[must_use]
     pub fn front_channel_logout(&self, config: &Config, participant: &Participant) -> Option<Url> {
-        let mut to = self.still(config, participant)?.registration.frontchannel_logout_uri.clone()?;
+        let mut to = self.client_of(config, participant)?.registration.frontchannel_logout_uri.clone()?;
         let (issuer, sid) = (issuer(config, &participant.tenant), &participant.origin.sid);
         to.query_pairs_mut().append_pair("iss", &issuer).append_pair("sid", sid);
         Some(to)
     }
 
     /// The relying party that a participant is, where it is still that one.
-    fn still<'c>(&self, config: &'c Config, participant: &Participant) -> Option<Client<'c>> {
+    fn client_of<'c>(&self, config: &'c Config, participant: &Participant) -> Option<Client<'c>> {
         let Role::RelyingParty { client_id, mark, .. } = &participant.role else { return None };
         self.find(config, &participant.tenant, client_id).filter(|client| client.mark == *mark)
     }

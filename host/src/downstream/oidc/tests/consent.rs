@@ -51,7 +51,7 @@ fn a_code_is_held_back_until_the_person_agreed_and_then_nobody_is_asked_again() 
     assert_eq!((question.person.as_deref(), question.origin.sid.as_str()), (Some("ann@example.com"), "sid-1"));
     assert_eq!(question.scopes, ["openid", "email", "groups"]);
     let Ok(Reply::Code { to, participant }) = op.says(&id, true) else { panic!("no code") };
-    assert_eq!(participant.unwrap().client_id, "web");
+    assert_eq!(participant.unwrap().name(), "web");
     assert_eq!(part(&to, "state").as_deref(), Some("s-1"));
     assert!(op.token(&part(&to, "code").unwrap(), &[]).is_ok());
     assert_eq!(op.says(&id, true).unwrap_err(), "consent-over", "an answer is given once");
