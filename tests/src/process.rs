@@ -159,7 +159,7 @@ impl Drop for Process {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;
             }
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

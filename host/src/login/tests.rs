@@ -162,7 +162,7 @@ impl Gate {
                 let told = Arc::clone(&told);
                 Arc::new(move |_: &str, gone: Vec<Participant>| told.lock().unwrap().extend(gone))
             },
-            ends_at: Arc::new(|_: &config::Config, application: &config::Application, url: &Url| {
+            ends_at: Arc::new(|_: &Config, application: &Application, url: &Url| {
                 application.id == "wiki" && url.as_str() == "https://since.example.org/bye"
             }),
         });

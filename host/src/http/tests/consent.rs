@@ -1,5 +1,7 @@
 //! The page that asks for consent: who sees it, and who may answer.
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::{
     decision::{Admission, Admitted, Difference},
@@ -8,13 +10,15 @@ use crate::{
 
 const EVIL: &str = "<script>alert(1)</script>\"><svg onload=alert(1)>{{ 77777 * 77777 }}";
 
-const MORE: &str = "[consent]\nfile = \"consents\"\n[applications.asks]\nupstreams = [\"main\"]\nchain = [\"domains\"]\n\
+const MORE: &str = "[applications.asks]\nupstreams = [\"main\"]\nchain = [\"domains\"]\n\
     url = \"https://asks.example.com/\"\ndisplay-name = '<Asks> & {{ 77777 * 77777 }}'\n[applications.asks.oidc]\n\
     redirect-uris = [\"https://asks.example.com/cb\"]\nclient-secret = \"another\"\nconsent = true\n";
 
 /// A login for the relying party that asks has just ended in yes; the address of the question.
-async fn asked() -> (Harness, String) {
-    let config = format!("{CONFIG}{MORE}");
+async fn asked() -> (Harness, String, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("consents");
+    let config = format!("{CONFIG}{MORE}[consent]\nfile = '{}'\n", file.display());
     let sealed = {
         let provider = Provider::new(Arc::clone(&KEYS), Arc::new(ManualClock::at(NOW)));
         let query = [
@@ -51,7 +55,7 @@ async fn asked() -> (Harness, String) {
     assert_eq!(read.status, StatusCode::SEE_OTHER);
     let to = read.header("location").unwrap().trim_start_matches("https://login.example.com").to_owned();
     assert!(to.starts_with("/oidc/consent?id="), "{to}");
-    (harness, to)
+    (harness, to, folder)
 }
 
 async fn look(harness: &Harness, to: &str, more: &[(&str, &str)]) -> Read {
@@ -70,7 +74,7 @@ const OURS: (&str, &str) = ("origin", "https://login.example.com");
 
 #[tokio::test]
 async fn a48_the_question_shows_what_came_from_outside_as_text() {
-    let (harness, to) = asked().await;
+    let (harness, to, _folder) = asked().await;
     let read = look(&harness, &to, &[HELD]).await;
     assert_eq!(read.status, StatusCode::OK);
     assert!(!read.body.contains("<script") && !read.body.contains("<svg onload") && !read.body.contains("<Asks>"));
@@ -84,7 +88,7 @@ async fn a48_the_question_shows_what_came_from_outside_as_text() {
 
 #[tokio::test]
 async fn only_the_browser_whose_session_it_is_sees_and_answers_the_question_with_a_form_of_ours() {
-    let (harness, to) = asked().await;
+    let (harness, to, _folder) = asked().await;
     let id = to.trim_start_matches("/oidc/consent?id=").to_owned();
     let yes = format!("id={id}&answer=yes");
     let refused = |read: &Read| read.status.is_client_error() && !read.body.contains("Tell and continue");
@@ -118,7 +122,7 @@ async fn only_the_browser_whose_session_it_is_sees_and_answers_the_question_with
 
 #[tokio::test]
 async fn a_no_brings_the_relying_party_an_error() {
-    let (harness, to) = asked().await;
+    let (harness, to, _folder) = asked().await;
     let body = format!("{}&answer=no", to.trim_start_matches("/oidc/consent?"));
     let read = say(&harness, &body, &[HELD, OURS]).await;
     assert!(read.header("location").unwrap().contains("error=access_denied"), "{read:?}");
