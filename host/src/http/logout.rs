@@ -56,7 +56,7 @@ async fn round(State(gateway): Shared, Extension(asked): Known, request: Request
     let config = &asked.settings.config;
     for _ in 0..TOLD_MAX {
         match gateway.flow.round(&visitor).await {
-            NextRound::Over(answer) => return respond(&gateway, &asked, Ok(answer)),
+            NextRound::Over(answer) => return respond(&gateway, &asked, Ok(*answer)),
             NextRound::Frames(participants) => {
                 let tell = |participant| gateway.provider.front_channel_logout(config, participant);
                 let frames: Vec<Url> = participants.iter().filter_map(tell).collect();

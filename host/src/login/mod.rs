@@ -375,7 +375,7 @@ impl Login {
 
     /// Gateway's host, `GET /logout/round`: which application is told next by way of this browser.
     pub async fn round(&self, visitor: &Visitor) -> NextRound {
-        self.do_round(visitor).await.unwrap_or_else(|refusal| NextRound::Over(Answer::from(refusal)))
+        self.do_round(visitor).await.unwrap_or_else(|refusal| NextRound::Over(Box::new(Answer::from(refusal))))
     }
 
     /// Gateway's host, `/saml/{app}/slo` and `GET /logout/skip`: the request `id` is answered, by `application`

@@ -34,7 +34,7 @@ pub enum NextRound {
         participant: Box<Participant>,
     },
     /// Nobody, and so on.
-    Over(Answer),
+    Over(Box<Answer>),
 }
 
 /// How a logout goes on once everybody is told.
@@ -95,7 +95,7 @@ impl Login {
         let turn = Turn::new(self, visitor);
         let Some(mut way) = opened(&turn)? else {
             let step = Step::LoggedOut { to: None, untold: Vec::new() };
-            return Ok(NextRound::Over(Answer::with(step, Vec::new())));
+            return Ok(NextRound::Over(Box::new(Answer::with(step, Vec::new()))));
         };
         loop {
             match self.rounds.next(&way.id, turn.now).map_err(|error| turn.unavailable(&error, None))? {
@@ -116,7 +116,7 @@ impl Login {
                 Round::Over => {
                     let left = self.rounds.end(&way.id, turn.now);
                     way.untold.extend(left.into_iter().map(|participant| participant.application));
-                    return Ok(NextRound::Over(self.go_on(&turn, way, Vec::new()).await));
+                    return Ok(NextRound::Over(Box::new(self.go_on(&turn, way, Vec::new()).await)));
                 }
             }
         }

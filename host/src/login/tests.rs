@@ -1112,7 +1112,7 @@ async fn asked_of(gate: &Gate, browser: &Browser) -> (String, String) {
 
 async fn end_of(gate: &Gate, browser: &mut Browser) -> Step {
     match gate.login.round(&browser.visitor(GATE)).await {
-        NextRound::Over(answer) => browser.keep(GATE, answer),
+        NextRound::Over(answer) => browser.keep(GATE, *answer),
         next => panic!("{next:?}"),
     }
 }

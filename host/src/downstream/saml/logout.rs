@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Addresses, IdentityProvider, Inbound, Message, Outbound, Party, Refused,
     authn_request::{check_header, hold_destination},
-    instant, limits, names, new_id, party, signature,
+    instant, limits,
+    logout_sent::Head,
+    names, new_id, party, signature,
     status::Status,
     xml::Tree,
 };
@@ -134,9 +136,9 @@ impl IdentityProvider {
             .ok_or(Refused::new("logout-not-configured", "the service provider has no logout-url"))?;
         let status = if partial { Status::PartialLogout } else { Status::Success };
         let in_response_to = [("InResponseTo", leaving.id.as_str())];
-        let draft = self.draft(config, party, "samlp:LogoutResponse", &new_id()?, to, &in_response_to, |writer| {
-            status.write(writer, None)
-        })?;
+        let id = new_id()?;
+        let head = Head { name: "samlp:LogoutResponse", id: &id, to, more: &in_response_to };
+        let draft = self.draft(config, party, &head, |writer| status.write(writer, None))?;
         self.send(party, Message::Response, to, draft, leaving.relay_state.as_deref())
     }
 }

@@ -45,6 +45,17 @@ pub(super) struct Draft {
     place: usize,
 }
 
+/// What a message begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'a> {
+    /// The root element's name.
+    pub(super) name: &'static str,
+    pub(super) id: &'a str,
+    pub(super) to: &'a Url,
+    /// Further attributes of the root.
+    pub(super) more: &'a [(&'static str, &'a str)],
+}
+
 impl IdentityProvider {
     /// Asks a participant to end its session. `id` is the message's, and travels as `RelayState`, too. None where it
     /// has no single logout service, or is no longer the service provider that it was.
@@ -66,7 +77,8 @@ impl IdentityProvider {
         let until = instant::format(self.clock.now().saturating_add(REQUEST_LIFETIME_S));
         // SAML Core §3.7.3: why, and until when it counts.
         let more = [("NotOnOrAfter", until.as_str()), ("Reason", "urn:oasis:names:tc:SAML:2.0:logout:user")];
-        let draft = self.draft(config, party, "samlp:LogoutRequest", id, to, &more, |writer| {
+        let head = Head { name: "samlp:LogoutRequest", id, to, more: &more };
+        let draft = self.draft(config, party, &head, |writer| {
             write_name_id(writer, name_id)?;
             writer.element("samlp:SessionIndex", &[], &participant.origin.sid)
         })?;
@@ -151,12 +163,10 @@ impl IdentityProvider {
         &self,
         config: &Config,
         party: Party<'_>,
-        name: &'static str,
-        id: &str,
-        to: &Url,
-        more: &[(&'static str, &str)],
+        head: &Head<'_>,
         inside: impl FnOnce(&mut Writer) -> Result<(), Unwritable>,
     ) -> Result<Draft, Refused> {
+        let Head { name, id, to, more } = *head;
         let issued = instant::format(self.clock.now());
         let mut attributes =
             vec![("ID", id), ("Version", "2.0"), ("IssueInstant", issued.as_str()), ("Destination", to.as_str())];

@@ -391,7 +391,7 @@ impl Flow for Arc<Script> {
     }
 
     fn round<'a>(&'a self, visitor: &'a Visitor) -> Eventually<'a, NextRound> {
-        Box::pin(async move { NextRound::Over(self.step(visitor, "round".to_owned())) })
+        Box::pin(async move { NextRound::Over(Box::new(self.step(visitor, "round".to_owned()))) })
     }
 
     fn told<'a>(
