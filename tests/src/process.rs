@@ -99,7 +99,7 @@ impl Process {
 
     /// Starts `command` and reads the first line that it prints.
     ///
-    /// A program that says nothing for [`FIRST_LINE_MAX`] is ended and started again: Node.js was seen to sleep for
+    /// A program that says nothing for `FIRST_LINE_MAX` is ended and started again: Node.js was seen to sleep for
     /// ever before its first line, once in some hundred starts, and that is nothing that a test here is about.
     ///
     /// # Panics
