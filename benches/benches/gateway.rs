@@ -4,25 +4,16 @@
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench, not the gateway")]
 
 use std::{
-    convert::Infallible,
     fs,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use http_body_util::Empty;
-use hyper::{Request, Response, body::Bytes, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
+use vestibule_benches::load::{self, Round, median, resident, trivial_backend};
 use vestibule_tests::{
     browser::Browser,
     gateway::Gateway,
     peers::{Nginx, port},
-    process::Process,
 };
 
 /// Connections that ask at the same time.
@@ -31,17 +22,12 @@ const CONNECTIONS: usize = 16;
 const REQUESTS: usize = 40_000;
 /// Rounds; the median counts.
 const ROUNDS: usize = 5;
-/// Before the port, as the first argument: this program is to be a trivial backend, which answers
-/// with the headers that the further arguments name and hold.
-const BACKEND: &str = "backend=";
-
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if let Some(port) = std::env::args().nth(1).and_then(|argument| argument.strip_prefix(BACKEND).map(str::to_owned)) {
-        let headers: Vec<String> = std::env::args().skip(2).collect();
-        runtime.block_on(backend(port.parse().expect("a port"), &headers));
-    }
-    runtime.block_on(run());
+    runtime.block_on(async {
+        load::be_a_backend().await;
+        run().await;
+    });
 }
 
 async fn run() {
@@ -51,7 +37,7 @@ async fn run() {
     starts_and_memory(&mut gateway);
 
     // The proxies, one for each way, all alike but for whom they ask.
-    let (bare, backend) = trivial_backend(&[]);
+    let (bare, backend) = trivial_backend("", &[]);
     let folders: Vec<TempDir> = (0..4).map(|_| TempDir::new().expect("a folder")).collect();
     let mut folder = folders.iter().map(TempDir::path);
     let mut proxy = |port: u16, backend: u16, ask: &str| {
@@ -62,7 +48,7 @@ async fn run() {
     let with_nginx = proxy(port(), bare, "return 204;");
 
     let cookie = log_in(site).await;
-    let (same, as_much) = trivial_backend(&identity(gateway.port, site, &cookie).await);
+    let (same, as_much) = trivial_backend("", &identity(gateway.port, site, &cookie).await);
     let with_as_much = proxy(port(), same, "proxy_pass http://asked/;");
     println!(
         "\na request through nginx with a session of {} bytes ({REQUESTS} requests on {CONNECTIONS} connections,",
@@ -86,8 +72,11 @@ async fn run() {
     let mut figures = Vec::new();
     for ((name, ..), rounds) in ways.iter().zip(&results) {
         let figure = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
-        let (rate, whole, asked) =
-            (figure(|round| round.rate), figure(|round| round.whole), figure(|round| round.asked));
+        let (rate, whole, asked) = (
+            figure(|round| round.rate),
+            figure(Round::whole),
+            figure(|round| round.cpu.get(1).copied().unwrap_or_default()),
+        );
         println!("  {name:<28} {rate:>10.0} {whole:>14.1} {asked:>14.1}");
         figures.push((whole, asked));
     }
@@ -219,69 +208,14 @@ async fn log_in(site: u16) -> String {
     session.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// What one round took.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    /// Requests each second.
-    rate: f64,
-    /// CPU microseconds a request: nginx and whom it asks.
-    whole: f64,
-    /// CPU microseconds a request: whom nginx asks.
-    asked: f64,
-}
-
-/// [`REQUESTS`] requests on [`CONNECTIONS`] connections.
+/// [`REQUESTS`] requests on [`CONNECTIONS`] connections: nginx, and whom it asks.
 async fn round(proxy: &Nginx, asked: Option<u32>, cookie: &str) -> Round {
     let request = format!(
         "GET /board HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nuser-agent: bench\r\naccept: text/html\r\ncookie: {cookie}\r\n\r\n",
         proxy.port
     );
-    let cpu = |of: u32| cpu_of(of) + children(of).into_iter().map(cpu_of).sum::<f64>();
-    let (proxy_before, asked_before) = (cpu(proxy.id()), asked.map_or(0.0, cpu));
-    let began = Instant::now();
-    let workers: Vec<_> =
-        (0..CONNECTIONS).map(|_| tokio::spawn(ask(proxy.port, request.clone(), REQUESTS / CONNECTIONS))).collect();
-    for worker in workers {
-        worker.await.expect("every request passes");
-    }
-    let took = began.elapsed();
-    let (proxy, asked) = (cpu(proxy.id()) - proxy_before, asked.map_or(0.0, cpu) - asked_before);
-    let each = |seconds: f64| seconds * 1e6 / REQUESTS as f64;
-    Round { rate: REQUESTS as f64 / took.as_secs_f64(), whole: each(proxy + asked), asked: each(asked) }
-}
-
-/// One connection that asks `count` times, one request after the other.
-async fn ask(port: u16, request: String, count: usize) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-    stream.set_nodelay(true).expect("a socket");
-    let mut buffer = vec![0; 4096];
-    for _ in 0..count {
-        stream.write_all(request.as_bytes()).await.expect("a request");
-        let mut length = 0;
-        loop {
-            let read = stream.read(buffer.get_mut(length..).unwrap_or_default()).await.expect("an answer");
-            assert!(read > 0, "the connection ended");
-            length += read;
-            let answer = buffer.get(..length).unwrap_or_default();
-            if answer.ends_with(b"\r\n\r\nin") {
-                assert!(answer.starts_with(b"HTTP/1.1 200 "), "refused");
-                break;
-            }
-            assert!(!answer.starts_with(b"HTTP/1.1 4") && !answer.starts_with(b"HTTP/1.1 5"), "refused");
-        }
-    }
-}
-
-/// Starts a trivial backend that answers with `headers`, each as `name: value`; and its port.
-fn trivial_backend(headers: &[String]) -> (u16, Process) {
-    let port = port();
-    let own = std::env::current_exe().expect("this program");
-    let mut backend = Process::start(
-        "the trivial backend",
-        Command::new(own).arg(format!("{BACKEND}{port}")).args(headers).stdout(Stdio::null()),
-    );
-    backend.wait_for_port(port);
-    (port, backend)
+    let programs: Vec<u32> = [proxy.id()].into_iter().chain(asked).collect();
+    load::round(proxy.port, &vec![request; CONNECTIONS], REQUESTS, "\r\n\r\nin", &programs).await
 }
 
 /// What the gateway answers about a request of this session.
@@ -300,57 +234,4 @@ async fn identity(gateway: u16, site: u16, cookie: &str) -> Vec<String> {
     let own = |name: &&hyper::header::HeaderName| !["date", "content-length"].contains(&name.as_str());
     let names = answer.headers.keys().filter(own);
     names.map(|name| format!("{name}: {}", answer.header(name.as_str()))).collect()
-}
-
-/// A trivial backend: says yes, and nothing that it would have to find out.
-async fn backend(port: u16, headers: &[String]) {
-    let headers: hyper::HeaderMap = headers
-        .iter()
-        .map(|line| {
-            let (name, value) = line.split_once(": ").expect("a header");
-            let name = hyper::header::HeaderName::try_from(name).expect("a name");
-            (name, hyper::header::HeaderValue::try_from(value).expect("a value"))
-        })
-        .collect();
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
-    while let Ok((stream, _)) = listener.accept().await {
-        let _ = stream.set_nodelay(true);
-        let headers = headers.clone();
-        let service = service_fn(move |_: Request<hyper::body::Incoming>| {
-            let mut response = Response::new(Empty::<Bytes>::new());
-            *response.headers_mut() = headers.clone();
-            async { Ok::<_, Infallible>(response) }
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
-}
-
-/// Processor seconds of a process so far, user's and system's.
-fn cpu_of(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
-    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).expect("a number");
-    #[expect(unsafe_code, reason = "the standard library has no sysconf")]
-    // SAFETY: reads a constant of the system.
-    let each_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    (ticks(11) + ticks(12)) / each_second as f64
-}
-
-/// The processes that a process started.
-fn children(process: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
-}
-
-/// Resident memory, in MiB.
-fn resident(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number");
-    kib / 1024.0
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -17,7 +17,7 @@ pub const MODULES: &str = "/usr/lib/apache2/modules";
 /// Apache: `/` answers `the page` and a line end, `/out.html` answers `out` and a line end.
 #[derive(Debug)]
 pub struct Apache {
-    _process: Process,
+    process: Process,
     folder: TempDir,
     /// Its own address, without a slash at the end.
     pub site: String,
@@ -63,7 +63,13 @@ impl Apache {
         command.arg("-f").arg(path.join("apache.conf")).args(["-D", "FOREGROUND"]);
         let mut process = Process::start("apache2", &mut command);
         process.wait_for_port(port);
-        Self { _process: process, folder, site }
+        Self { process, folder, site }
+    }
+
+    /// The id of its first process, the parent of those that serve.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it and its helpers logged.

@@ -22,7 +22,7 @@ use crate::process::{Process, free_port, installed, node, root, vestibule};
 /// npm `oidc-provider`.
 #[derive(Debug)]
 pub struct OpenIdProvider {
-    _process: Process,
+    process: Process,
     _output: std::io::BufReader<std::process::ChildStdout>,
     /// Its issuer.
     pub issuer: String,
@@ -41,7 +41,13 @@ impl OpenIdProvider {
         let (process, line, output) = Process::start_with_line("oidc-provider", &mut command);
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
         let issuer = ready["issuer"].as_str().expect("an issuer").to_owned();
-        Self { _process: process, _output: output, issuer }
+        Self { process, _output: output, issuer }
+    }
+
+    /// The program's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 

@@ -61,6 +61,7 @@ pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
 pub use round::NextRound;
 pub use step::{Answer, Check, Choice, Class, Enrolment, FormError, Refusal, Step};
+pub use target::read as read_target;
 
 use crate::{
     audit::{Audit, Event},

@@ -26,7 +26,17 @@ pub(super) fn is_allowed(application: &Application, url: &Url) -> bool {
 
 /// An address that a browser goes to, with nothing in it that could deceive.
 fn is_plain(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && url.has_host()
+    let is_web = matches!(url.scheme(), "http" | "https");
+    is_web && url.username().is_empty() && url.password().is_none() && url.host().is_some_and(is_plain_host)
+}
+
+/// Browsers take names that RFC 3986 §3.2.2 has not (`https://a`b.example/`, `https://a!b.example/`), and other programs
+/// read them differently: a name is letters, digits, `-`, `_` and dots.
+fn is_plain_host(host: Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+        Host::Ipv4(_) | Host::Ipv6(_) => true,
+    }
 }
 
 /// Scheme, host and port are the same (RFC 6454 §5). No other scheme than http and https has an
@@ -50,7 +60,8 @@ fn is_listed(application: &Application, list: &[String], url: &Url) -> bool {
 
 /// Reads a target that came in with a request; `base` is the origin on which a path alone
 /// is meant. None for everything that is not plainly an allowed target.
-pub(super) fn read(application: &Application, base: &Url, text: &str) -> Option<Url> {
+#[must_use]
+pub fn read(application: &Application, base: &Url, text: &str) -> Option<Url> {
     let url = parse(base, text)?;
     is_allowed(application, &url).then_some(url)
 }
@@ -258,6 +269,17 @@ mod tests {
             "//\tevil.com",
         ] {
             assert_eq!(target(&[], text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a03_refuses_names_that_only_browsers_take() {
+        for name in ["`", "a!b", "a,b", "$", "a'b", "a(b)", "a&b", "a=b", "a;b", "a+b", "*", "a~b", "{x}", "\"q\""] {
+            let text = format!("https://{name}.example.net/x");
+            assert_eq!(target(&[".example.net"], &text), None, "{text}");
+        }
+        for name in ["a", "a-b", "_dmarc", "xn--bcher-kva", "B\u{fc}cher"] {
+            assert!(target(&[".example.net"], &format!("https://{name}.example.net/x")).is_some(), "{name}");
         }
     }
 
