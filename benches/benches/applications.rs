@@ -52,7 +52,7 @@ async fn run() {
     assert_eq!(code, 0, "{errors}");
     let (checked, proxied) = (port(), port());
     let apache = Apache::start(|_, _, site| mod_auth_openidc(&gateway.url(), site));
-    let (backend, application) = trivial_backend("in", &[]);
+    let (backend, _application) = trivial_backend("in", &[]);
     configure(&gateway, checked, proxied, backend, &apache.site);
     gateway.start();
     let folders = [TempDir::new().expect("a folder"), TempDir::new().expect("a folder")];
@@ -69,7 +69,7 @@ async fn run() {
     let own = gateway.id().expect("a program");
 
     checks(&gateway, &apache, &with_files, own).await;
-    proxies(&gateway, &with_backend, own, application.id()).await;
+    proxies(&gateway, &with_backend, own).await;
     providers(&gateway, own).await;
     responses(&gateway, own).await;
 }
@@ -103,7 +103,7 @@ async fn checks(gateway: &Gateway, apache: &Apache, nginx: &Nginx, own: u32) {
 }
 
 /// The reverse proxy of our own beside nginx that asks the gateway.
-async fn proxies(gateway: &Gateway, nginx: &Nginx, own: u32, application: u32) {
+async fn proxies(gateway: &Gateway, nginx: &Nginx, own: u32) {
     let mut browser = Browser::new();
     let page = log_in(&mut browser, &format!("http://localhost:{}/", gateway.port)).await;
     assert_eq!((page.status.as_u16(), page.body.as_str()), (200, "in"), "{}", gateway.log());
@@ -119,7 +119,6 @@ async fn proxies(gateway: &Gateway, nginx: &Nginx, own: u32, application: u32) {
     let through = vec![request(nginx.port, "127.0.0.1", &cookies(&browser, "vestibule-app-proxied")); CONNECTIONS];
     println!("\na request to an application that answers 2 bytes (as above; the application's own CPU is not in it)");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let _ = application;
     for _ in 0..ROUNDS {
         ours.push(load::round(gateway.port, &direct, REQUESTS, "in", &[own]).await);
         theirs.push(load::round(nginx.port, &through, REQUESTS, "in", &[nginx.id(), own]).await);
@@ -172,7 +171,10 @@ impl Party {
     async fn of(issuer: &str) -> Self {
         let mut browser = Browser::new();
         let told = browser.get(&format!("{issuer}/.well-known/openid-configuration")).await.json();
-        let endpoint = |name: &str| Url::parse(told[name].as_str().expect("an address")).expect("an address");
+        let endpoint = |name: &str| {
+            let address = told.get(name).and_then(serde_json::Value::as_str).expect("an address");
+            Url::parse(address).expect("an address")
+        };
         let mut authorize = endpoint("authorization_endpoint");
         authorize.query_pairs_mut().extend_pairs([
             ("client_id", "party"),

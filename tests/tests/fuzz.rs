@@ -17,6 +17,7 @@ const TAKEN: &[(&str, &[&str])] = &[
 
 const ROUNDS: usize = 20_000;
 
+#[expect(clippy::disallowed_methods, reason = "a test is told by its environment how long it may take")]
 fn rounds() -> usize {
     std::env::var("VESTIBULE_FUZZ_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
 }

@@ -76,12 +76,19 @@ impl Target for Paths {
             Url::parse("https://app.example.com/").and_then(|base| base.join(&format!(".{}", path.received())));
         if let Ok(browser) = browser
             && !path.received().contains("//")
+            && !path.received().split('/').any(is_drive)
         {
             let decoded = decode(browser.path());
             assert_eq!(decoded, decode(canonical), "two readings of {text:?}");
         }
         true
     }
+}
+
+/// The `url` crate takes `a:` for the drive of a file system, from which no `..` leads away, whatever the scheme; browsers
+/// do so for `file:` alone (WHATWG URL, *shorten a URL's path*).
+fn is_drive(segment: &str) -> bool {
+    matches!(segment.as_bytes(), [letter, b':' | b'|'] if letter.is_ascii_alphabetic())
 }
 
 fn decode(path: &str) -> Option<String> {
