@@ -212,7 +212,11 @@ impl Pages {
 
     /// Says that the person is logged out, which applications did not confirm it, and where to go on.
     pub(super) fn logged_out(&self, asked: &Asked, to: Option<&Url>, untold: &[String]) -> Response {
-        let untold: Vec<Value> = untold.iter().map(|id| Value::from(display_name(asked, id))).collect();
+        let told = |id: &String| {
+            let url = asked.settings.config.applications.get(id).map(|application| application.url.as_str());
+            context! { name => display_name(asked, id), url }
+        };
+        let untold: Vec<Value> = untold.iter().map(told).collect();
         self.page(asked, "logged_out.html", context! { to => to.map(Url::as_str), untold })
     }
 
