@@ -4,8 +4,10 @@
 mod attacks;
 mod bad_input;
 mod browser;
+mod https_backend;
 mod login;
 mod logout;
+mod logout_everywhere;
 mod logout_sent;
 mod oauth2_proxy;
 mod provider;
@@ -14,6 +16,7 @@ mod registration;
 mod reverse_proxy;
 mod saml;
 mod saml_apache;
+mod saml_logout;
 mod scene;
 mod second_factor;
 mod swap;
