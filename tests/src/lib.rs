@@ -7,3 +7,4 @@ pub mod gateway;
 pub mod guests;
 pub mod peers;
 pub mod process;
+pub mod simplesamlphp;

@@ -17,6 +17,7 @@ mod reverse_proxy;
 mod saml;
 mod saml_apache;
 mod saml_logout;
+mod saml_php;
 mod scene;
 mod second_factor;
 mod swap;

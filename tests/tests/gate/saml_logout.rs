@@ -76,7 +76,12 @@ async fn whose_session_is_another_one_by_now_says_no_and_is_named() {
     let page = bring(&mut browser, &page, "SAMLRequest").await;
     let page = bring(&mut browser, &page, "SAMLResponse").await;
     let page = confirm(&federation, &mut browser, page).await;
-    assert!(page.body.contains(">Guard</a></li>") && page.body.contains("logged out here"), "{} {}", page.url, page.body);
+    assert!(
+        page.body.contains(">Guard</a></li>") && page.body.contains("logged out here"),
+        "{} {}",
+        page.url,
+        page.body
+    );
     let given_up = federation.gateway.events("logout.given-up");
     assert_eq!((given_up.len(), &given_up[0]["outcome"]["failed"]), (1, &json!("logout-refused")), "{given_up:?}");
     // Ours has ended all the same.
