@@ -9,7 +9,11 @@ use crate::{
     audit::{Audit, AuditError, Event, Kind},
     clock::{Clock, SystemClock},
     config::{self, Config},
-    downstream::{Passports, oidc::Provider, saml::IdentityProvider},
+    downstream::{
+        Passports,
+        oidc::{AgreedError, Provider},
+        saml::IdentityProvider,
+    },
     factor::{FactorError, Factors},
     http,
     keys::{KeyError, KeyRing},
@@ -43,6 +47,9 @@ pub enum AppError {
     /// The folder of compiled components.
     #[error("failed to open the cache of compiled components")]
     Cache(#[from] CacheError),
+    /// What people agreed to share.
+    #[error("failed to open what people agreed to")]
+    Consents(#[from] AgreedError),
     /// The sandbox.
     #[error("failed to make the sandbox")]
     Engine(#[from] EngineError),
@@ -92,6 +99,8 @@ impl App {
             Ok::<_, FactorError>(Arc::new(factors))
         };
         let factors = config.second_factor.as_ref().map(open_factors).transpose()?;
+        let provider = Arc::new(Provider::new(Arc::clone(&keys), Arc::clone(&clock)));
+        provider.open_consents(&config)?;
         let pseudonym = {
             let keys = Arc::clone(&keys);
             Arc::new(move |value: &str| keys.pseudonym(value))
@@ -109,7 +118,6 @@ impl App {
         };
         let generations = Arc::new(Generations::open(config, engine, Arc::clone(&clock), listener));
         let watch = Watch::start(Arc::clone(&generations))?;
-        let provider = Arc::new(Provider::new(Arc::clone(&keys), Arc::clone(&clock)));
         let farewells = Arc::new(Farewells::new(logout::Parts {
             config: {
                 let generations = Arc::clone(&generations);

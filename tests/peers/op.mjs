@@ -4,8 +4,9 @@
 //
 // Prints one JSON line, {"issuer":…}, when it is ready. With `login_hint=auto:NAME` it signs
 // NAME in without a page; otherwise it shows its own sign-in page, where any password does.
-// An account's `acr` is how strongly it authenticates. POST /_test/accounts with a JSON object
-// replaces the accounts. GET /_test/logouts tells the logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
+// An account's `acr` is how strongly it authenticates. `prompts` is what its discovery document says of them. POST /_test/accounts with a JSON object
+// replaces the accounts. GET /logout?client_id=…&logout_uri=… is AWS Cognito's way to log out: it asks nothing, and
+// goes to a registered `logout_uri` without a `state`. GET /_test/logouts tells the logout tokens that it sent, GET /_test/sids the sessions' ids by subject.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import Provider, { interactionPolicy } from 'oidc-provider';
@@ -65,6 +66,7 @@ const provider = new Provider(issuer, {
     return grant;
   },
   interactions: { policy: prompts },
+  discovery: settings.prompts ? { prompt_values_supported: settings.prompts } : {},
   features: {
     backchannelLogout: { enabled: true },
     devInteractions: { enabled: true },
@@ -100,6 +102,15 @@ provider.on('authorization.success', ({ oidc: { client, session } }) => {
   sids[session.accountId] = session.sidFor(client.clientId);
 });
 
+// Like Cognito: the session's cookies go, and the address comes back as it was registered, or nothing does.
+const cognitosLogout = (url, response) => {
+  const { client_id: id, logout_uri: to } = Object.fromEntries(url.searchParams);
+  const client = (settings.clients ?? []).find((known) => known.client_id === id);
+  if (!client?.post_logout_redirect_uris?.includes(to)) return void response.writeHead(400).end('redirect_mismatch');
+  const gone = ['_session', '_session.sig'].map((name) => `${name}=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT`);
+  response.writeHead(302, { location: to, 'set-cookie': gone }).end();
+};
+
 const handle = provider.callback();
 server.on('request', (request, response) => {
   if (request.method === 'POST' && request.url === '/_test/accounts') {
@@ -111,6 +122,7 @@ server.on('request', (request, response) => {
     });
     return;
   }
+  if (request.url.startsWith('/logout?')) return cognitosLogout(new URL(request.url, issuer), response);
   if (request.url === '/_test/logouts') return void response.end(JSON.stringify(logouts));
   if (request.url === '/_test/sids') return void response.end(JSON.stringify(sids));
   handle(request, response);

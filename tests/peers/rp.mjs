@@ -8,6 +8,9 @@
 // came of the code, of refreshing, of asking about the tokens and of taking them back. GET /logout
 // ends the session at the provider. POST /backchannel takes a logout token, which npm `jose` verifies; the
 // first `failures` of them it answers with 503. GET /sessions says which sessions live, and what was told.
+//
+// A browser has a session by its cookie: GET /me says whose. GET /frontchannel, in a frame, ends the one that the
+// frame's cookie names, if it is the one that the address names (OpenID Connect Front-Channel Logout 1.0 §3).
 import http from 'node:http';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import * as client from 'openid-client';
@@ -35,6 +38,10 @@ let last;
 let failures = settings.failures ?? 0;
 let keys;
 const sessions = new Set();
+// Cookies do not tell ports apart.
+const cookie = `rp-${settings.port}`;
+const ofCookie = (request) =>
+  (request.headers.cookie ?? '').split('; ').find((pair) => pair.startsWith(`${cookie}=`))?.slice(cookie.length + 1);
 const told = [];
 
 const failure = async (what) => {
@@ -140,13 +147,27 @@ const loggedOut = async (request) => {
   return sessions.delete(payload.sid) ? 200 : 400;
 };
 
+const framed = (url, request) => {
+  const { iss, sid } = Object.fromEntries(url.searchParams);
+  const ended = iss === config?.serverMetadata().issuer && sid === ofCookie(request) && sessions.delete(sid);
+  told.push({ iss, sid, site: request.headers['sec-fetch-site'], frame: request.headers['sec-fetch-dest'], ended });
+};
+
 const server = http.createServer(async (request, response) => {
   const url = new URL(request.url, own);
   try {
     if (url.pathname === '/login') {
       response.writeHead(303, { location: (await begin(Object.fromEntries(url.searchParams))).href }).end();
     } else if (url.pathname === '/cb') {
-      response.end(JSON.stringify(await complete(url)));
+      const report = await complete(url);
+      response.setHeader('set-cookie', `${cookie}=${report.claims.sid}; Path=/; HttpOnly; SameSite=Lax`);
+      response.end(JSON.stringify(report));
+    } else if (url.pathname === '/me') {
+      const sid = ofCookie(request);
+      response.end(JSON.stringify({ session: sessions.has(sid) ? sid : null }));
+    } else if (url.pathname === '/frontchannel') {
+      framed(url, request);
+      response.writeHead(200, { 'cache-control': 'no-store', 'content-type': 'text/html' }).end('<!doctype html>');
     } else if (url.pathname === '/backchannel' && request.method === 'POST') {
       response.writeHead(await loggedOut(request), { 'cache-control': 'no-store' }).end();
     } else if (url.pathname === '/sessions') {

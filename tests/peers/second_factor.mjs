@@ -99,6 +99,19 @@ const passkey = async () => {
   assert.match(await page.locator('[data-failure]').innerText(), /has a passkey for you already/);
   await shot('passkey-own');
 
+  // An app beside it, for which the passkey vouches. Enter in a field changes nothing.
+  await page.goto(new URL(process.env.GATEWAY + '/second-factor').href);
+  await page.click('summary');
+  const secret = (await page.locator('#secret').innerText()).replaceAll(' ', '');
+  await shot('passkey-and-app');
+  await page.fill('input[name=app-code]', execFileSync('oathtool', ['--totp', '--base32', secret], { encoding: 'utf8' }).trim());
+  await page.press('input[name=app-code]', 'Enter');
+  assert.match(await page.locator('main').innerText(), /Add an authenticator app/);
+  await page.click('text=Add the app');
+  await page.waitForSelector('text=with an authenticator app');
+  assert.equal(await page.locator('details').count(), 0);
+  assert.equal(await page.locator('.rows li').count(), 1);
+
   // It is lost: the way back.
   await devices.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId });
   await first();

@@ -2,16 +2,19 @@
 
 SP_SETTINGS is JSON: kind (`python3-saml` or `pysaml2`), port, folder (with `sp.key` and
 `sp.crt`), idp (the URL of the identity provider's metadata), `security`, which python3-saml
-takes as it is, `unsolicited`, for pysaml2, and `host`, by which it calls itself. Prints one line when it is ready.
+takes as it is, `unsolicited`, `slo` and `delay`, in seconds before a logout is answered, for pysaml2, and `host`, by which it calls itself. With `slo` = `post` its
+logout messages come by forms, and answers to `/slo-answer`. Prints one line when it is ready.
 
 /metadata            its own metadata
 /login?binding=post  begins a login; `force=1`, `passive=1`, `relay=…`
 /acs                 takes a response, and says in JSON what came of it
 /logout              begins a logout; `binding=post`, with pysaml2
-/slo                 takes the answer to it, and says in JSON what came of it
+/slo                 takes the answer to it, and says in JSON what came of it; with pysaml2 it takes a request, too,
+                     ends the browser's session, and answers
+/me                  with pysaml2: who is logged in, by the browser's cookie
 """
 
-import json, os, pathlib, urllib.request
+import json, os, pathlib, secrets, time, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +25,8 @@ BASE = f"http://{HOST}"
 EMAIL = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+# Cookies do not tell ports apart.
+COOKIE = f"sp-{PORT}"
 
 
 def idp_metadata():
@@ -124,11 +129,18 @@ class PySaml2:
 
     def __init__(self):
         self.outstanding, self.answered = {}, None
+        # By the value of the browser's cookie.
+        self.sessions = {}
 
     def config(self, with_idp=True):
         from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
         from saml2.config import SPConfig
 
+        slo = [(f"{BASE}/slo", BINDING_HTTP_REDIRECT)]
+        if SETTINGS.get("slo") == "post":
+            slo = [(f"{BASE}/slo", BINDING_HTTP_POST), (f"{BASE}/slo-answer", BINDING_HTTP_POST)]
+            if not with_idp:
+                slo = [{"location": slo[0][0], "binding": BINDING_HTTP_POST, "response_location": slo[1][0]}]
         own = {
             "entityid": f"{BASE}/metadata",
             "xmlsec_binary": "/usr/bin/xmlsec1",
@@ -141,7 +153,7 @@ class PySaml2:
                 "sp": {
                     "endpoints": {
                         "assertion_consumer_service": [(f"{BASE}/acs", BINDING_HTTP_POST)],
-                        "single_logout_service": [(f"{BASE}/slo", BINDING_HTTP_REDIRECT)],
+                        "single_logout_service": slo,
                     },
                     "name_id_format": [EMAIL],
                     "allow_unsolicited": SETTINGS.get("unsolicited", False),
@@ -194,7 +206,10 @@ class PySaml2:
             return {"authenticated": False, "error": f"{type(error).__name__}: {error}"}
         # Its memory has the session.
         self.answered = client, answer
+        cookie = secrets.token_urlsafe()
+        self.sessions[cookie] = client, answer
         return {
+            "cookie": cookie,
             "authenticated": True,
             "name_id": answer.name_id.text,
             "format": answer.name_id.format,
@@ -224,9 +239,46 @@ class PySaml2:
     def slo(self, path, query):
         from saml2 import BINDING_HTTP_REDIRECT
 
-        text = parse_qs(query)["SAMLResponse"][0]
-        answer = self.answered[0].parse_logout_request_response(text, BINDING_HTTP_REDIRECT)
+        return self.slo_answer(parse_qs(query)["SAMLResponse"][0], BINDING_HTTP_REDIRECT)
+
+    def slo_answer(self, text, binding):
+        answer = self.answered[0].parse_logout_request_response(text, binding)
         return {"logged_out": answer.status_ok(), "error": None}
+
+    def slo_form(self, path, form, cookie):
+        from saml2 import BINDING_HTTP_POST
+
+        if path == "/slo-answer":
+            return None, self.slo_answer(form["SAMLResponse"], BINDING_HTTP_POST)
+        return self.asked_to_log_out(form, cookie, BINDING_HTTP_POST)["data"], None
+
+    def slo_visit(self, query, cookie):
+        from saml2 import BINDING_HTTP_REDIRECT
+
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        return dict(self.asked_to_log_out(asked, cookie, BINDING_HTTP_REDIRECT)["headers"])["Location"]
+
+    def asked_to_log_out(self, asked, cookie, binding):
+        time.sleep(SETTINGS.get("delay", 0))
+        # Of a browser that has no session here there is nothing to end.
+        client, answer = self.sessions.get(cookie) or (self.client(), None)
+        info = client.handle_logout_request(
+            asked["SAMLRequest"],
+            answer and answer.name_id,
+            binding,
+            sign=True,
+            sign_alg=RSA_SHA256,
+            digest_alg=SHA256,
+            relay_state=asked.get("RelayState"),
+            sigalg=asked.get("SigAlg"),
+            signature=asked.get("Signature"),
+        )
+        self.sessions.pop(cookie, None)
+        return info
+
+    def me(self, cookie):
+        session = self.sessions.get(cookie)
+        return {"name_id": session and session[1].name_id.text}
 
 
 PARTY = {"python3-saml": OneLogin, "pysaml2": PySaml2}[SETTINGS["kind"]]()
@@ -246,8 +298,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def json(self, value):
-        self.answer(200, "application/json", json.dumps(value, default=str))
+    def json(self, value, **headers):
+        self.answer(200, "application/json", json.dumps(value, default=str), **headers)
+
+    def cookie(self):
+        pairs = (self.headers["cookie"] or "").split("; ")
+        return next((pair[len(COOKIE) + 1 :] for pair in pairs if pair.startswith(f"{COOKIE}=")), None)
 
     def leave(self, to):
         self.answer(302, "text/plain", "", location=to)
@@ -263,6 +319,10 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/logout":
             to, page = PARTY.logout(url.path, url.query)
             self.answer(200, "text/html", page) if page else self.leave(to)
+        elif url.path == "/me":
+            self.json(PARTY.me(self.cookie()))
+        elif url.path == "/slo" and "SAMLRequest" in asked:
+            self.leave(PARTY.slo_visit(url.query, self.cookie()))
         elif url.path == "/slo":
             self.json(PARTY.slo(url.path, url.query))
         else:
@@ -271,8 +331,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         form = {name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()}
-        result = PARTY.acs(urlsplit(self.path).path, form)
-        self.json({**result, "relay_state": form.get("RelayState"), "response": form.get("SAMLResponse")})
+        path = urlsplit(self.path).path
+        if path.startswith("/slo"):
+            page, told = PARTY.slo_form(path, form, self.cookie())
+            return self.answer(200, "text/html", "".join(page)) if page else self.json(told)
+        result = PARTY.acs(path, form)
+        cookie = result.pop("cookie", None)
+        headers = {"set-cookie": f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Lax"} if cookie else {}
+        told = {**result, "relay_state": form.get("RelayState"), "response": form.get("SAMLResponse")}
+        self.json(told, **headers)
 
 
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)

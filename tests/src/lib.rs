@@ -8,3 +8,4 @@ pub mod gateway;
 pub mod guests;
 pub mod peers;
 pub mod process;
+pub mod simplesamlphp;

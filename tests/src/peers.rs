@@ -32,11 +32,17 @@ impl OpenIdProvider {
     /// Starts it with `clients` and `accounts`.
     #[must_use]
     pub fn start(clients: &Value, accounts: &Value) -> Self {
+        Self::start_with(&json!({ "clients": clients, "accounts": accounts }))
+    }
+
+    /// Starts it with these settings, which `tests/peers/op.mjs` names.
+    #[must_use]
+    pub fn start_with(settings: &Value) -> Self {
         let mut command = Command::new(node());
         command
             .arg(root().join("tests/peers/op.mjs"))
             .env("NODE_NO_WARNINGS", "1")
-            .env("OP_SETTINGS", json!({ "clients": clients, "accounts": accounts }).to_string())
+            .env("OP_SETTINGS", settings.to_string())
             .stderr(std::process::Stdio::null());
         let (process, line, output) = Process::start_with_line("oidc-provider", &mut command);
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");

@@ -30,7 +30,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("wasmparser", &["policy"]),
     ("wit_component", &["policy"]),
     ("openidconnect", &["upstream"]),
-    ("hyper_rustls", &["upstream"]),
+    ("hyper_rustls", &["http", "upstream"]),
     ("chacha20poly1305", &["keys"]),
     ("argon2", &["factor", "upstream"]),
     ("minijinja", &["http"]),

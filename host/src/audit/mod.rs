@@ -68,6 +68,9 @@ pub enum Kind {
     /// A second factor was proved.
     #[serde(rename = "factor.passed")]
     FactorPassed,
+    /// An authenticator app was added to a second factor.
+    #[serde(rename = "factor.app-added")]
+    FactorAppAdded,
     /// A passkey was added to a second factor.
     #[serde(rename = "factor.passkey-added")]
     FactorPasskeyAdded,

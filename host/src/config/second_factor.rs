@@ -12,7 +12,7 @@ use super::check::Check;
 pub struct SecondFactor {
     /// `file`: who has one.
     pub file: PathBuf,
-    /// `name`: what authenticator apps call this gateway; default its host.
+    /// `name`: what authenticator apps and passkeys call this gateway; default its host.
     pub name: Option<String>,
     /// `codes-per-minute`: codes tried from one address; default 10.
     pub codes_per_minute: u32,
@@ -25,7 +25,7 @@ pub(super) struct RawSecondFactor {
     /// The file that keeps who has one; made when the first is set up.
     #[schemars(extend("x-required" = true))]
     file: Option<String>,
-    /// What authenticator apps call this gateway; default its host.
+    /// What authenticator apps, and what keeps passkeys, call this gateway; default its host.
     name: Option<String>,
     /// Codes tried from one address.
     #[schemars(range(min = 1))]

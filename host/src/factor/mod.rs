@@ -184,6 +184,33 @@ impl Factors {
         })
     }
 
+    /// Adds an authenticator app to a factor that has none, if `typed` shows that it has `secret`. Whoever calls had
+    /// the factor proved.
+    ///
+    /// # Errors
+    ///
+    /// As [`FactorError`] says.
+    pub fn add_app(
+        &self,
+        whose: Whose<'_>,
+        secret: &TotpSecret,
+        typed: &str,
+        now: u64,
+    ) -> Result<Outcome, FactorError> {
+        let Some(step) = totp_code(typed).and_then(|code| secret.step_of(&code, now)) else {
+            return Ok(Outcome::Wrong);
+        };
+        let sealed = self.seal(whose, secret)?;
+        self.change(|state| {
+            let Some(entry) = state.entries.get_mut(&whose.name()) else { return Ok((Outcome::NotEnrolled, false)) };
+            if entry.secret.is_some() {
+                return Ok((Outcome::Used, false));
+            }
+            (entry.secret, entry.step, entry.failures, entry.locked_until) = (Some(sealed), step, 0, 0);
+            Ok((Outcome::Passed(Method::Totp), true))
+        })
+    }
+
     /// Tries a code of the authenticator, or a recovery code.
     ///
     /// # Errors

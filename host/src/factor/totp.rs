@@ -54,6 +54,12 @@ impl TotpSecret {
         format!("{number:0DIGITS$}")
     }
 
+    /// Does `typed` show that an app has the secret? The code is not used up by that.
+    #[must_use]
+    pub fn is_shown(&self, typed: &str, now: u64) -> bool {
+        super::totp_code(typed).is_some_and(|code| self.step_of(&code, now).is_some())
+    }
+
     /// What the app shows at `now`.
     #[cfg(test)]
     pub(crate) fn shown(&self, now: u64) -> String {

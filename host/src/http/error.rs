@@ -29,6 +29,8 @@ pub(super) enum Failure {
     BackendBroken,
     /// The application did not answer in time.
     BackendTimedOut,
+    /// The application did not prove that it is the one that is meant: its certificate, or the TLS handshake.
+    BackendUnproved,
     /// The application cannot be reached.
     BackendUnreachable,
     /// The request makes no sense; with the code.
@@ -70,6 +72,7 @@ impl Failure {
             Self::BadRequest(code) | Self::Unavailable(code) => code,
             Self::BackendBroken => "backend-broken",
             Self::BackendTimedOut => "backend-timed-out",
+            Self::BackendUnproved => "backend-unproved",
             Self::BackendUnreachable => "backend-unreachable",
             Self::BodyTooLarge => "body-too-large",
             Self::Crashed => "internal-error",
@@ -89,7 +92,7 @@ impl Failure {
 
     pub(super) const fn status(&self) -> StatusCode {
         match self {
-            Self::BackendBroken | Self::BackendUnreachable => StatusCode::BAD_GATEWAY,
+            Self::BackendBroken | Self::BackendUnproved | Self::BackendUnreachable => StatusCode::BAD_GATEWAY,
             Self::BackendTimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -118,6 +121,7 @@ impl Failure {
             Self::MethodNotAllowed | Self::NotFound | Self::UnknownApplication => "not-found",
             Self::BackendBroken
             | Self::BackendTimedOut
+            | Self::BackendUnproved
             | Self::BackendUnreachable
             | Self::Crashed
             | Self::TimedOut

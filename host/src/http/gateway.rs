@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, header, request};
 use url::Url;
 
 use super::{
+    backend::Backend,
     error::Failure,
     flow::Flow,
     origin::{self, KnownOrigins},
     pages::Pages,
     peer::Reach,
     proxied::Proxied,
-    reverse_proxy::Backend,
 };
 use crate::{
     config::{Config, ForwardAuth, HandOver},
@@ -122,7 +122,12 @@ impl Settings {
                 Ok(names) => {
                     let names = if forward_auth.oauth2_proxy { names.and_oauth2_proxys() } else { names };
                     let start = application.url.join(&format!("/vestibule/start/{id}")).ok();
-                    let backend = forward_auth.proxy.as_ref().map(Backend::new);
+                    let backend = forward_auth.proxy.as_ref().map(Backend::new).transpose();
+                    // Without a backend none of its requests passes.
+                    let backend = backend.unwrap_or_else(|error| {
+                        tracing::error!(application = %id, %error, "the application has no backend");
+                        None
+                    });
                     let forward_auth = forward_auth.clone();
                     let origins = KnownOrigins::of(application);
                     let blank = names.blank();

@@ -311,7 +311,9 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         Step::LocalForm { login, application, username, error } => {
             pages.local(asked, &Form { login: &login, application: &application, error }, &username)
         }
-        Step::Factor { enrolled, passkeys, error } => pages.factor(asked, enrolled.as_deref(), &passkeys, error),
+        Step::Factor { enrolled, enrolment, passkeys, error } => {
+            pages.factor(asked, enrolled.as_deref(), enrolment.as_ref(), &passkeys, error)
+        }
         Step::RecoveryCodes { login, application, codes } => {
             pages.recovery_codes(asked, login.as_deref(), &application, &codes)
         }

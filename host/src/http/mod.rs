@@ -6,6 +6,7 @@
 //! page. `router` has every route on one page; `error` is the only file that picks a
 //! status for a refusal.
 
+mod backend;
 mod clients;
 mod consent;
 mod ended;

@@ -4,6 +4,8 @@
 //! Words for reasons come from `pages/words.toml` alone. What a guest, an upstream or a
 //! browser said is never shown; of a reason there is the code, which is checked to be one.
 
+mod factor;
+
 use std::collections::{BTreeSet, HashMap};
 
 use axum::{
@@ -16,15 +18,17 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Deserialize;
 use url::Url;
 
-use super::{gateway::Asked, qr};
+use super::gateway::Asked;
 use crate::{
     downstream::{
         oidc::Question,
         saml::{Delivery, Outbound},
     },
-    login::{Choice, Enrolled, Enrolment, FormError, KnownPasskey, Options},
-    secret::{Secret, random_bytes},
+    login::{Choice, FormError},
+    secret::random_bytes,
 };
+
+pub(super) use factor::SecondFactor;
 
 /// The templates, by name; `.html` are escaped.
 const TEMPLATES: [(&str, &str); 21] = [
@@ -68,18 +72,6 @@ pub(super) struct Form<'a> {
     pub(super) application: &'a str,
     /// What was wrong before.
     pub(super) error: Option<FormError>,
-}
-
-/// What the page of a second factor offers.
-pub(super) struct SecondFactor<'a> {
-    /// Is there a factor to prove?
-    pub(super) is_set_up: bool,
-    /// What an authenticator app must know, where one may be set up.
-    pub(super) enrolment: Option<&'a Enrolment>,
-    /// What the browser is asked.
-    pub(super) passkeys: &'a Options,
-    /// Will a passkey alone do?
-    pub(super) is_passkey_wanted: bool,
 }
 
 /// `pages/words.toml`
@@ -140,50 +132,6 @@ impl Pages {
         self.page(asked, "sign_in.html", context! { application => name, to })
     }
 
-    /// Asks for the second factor, or says how to set one up.
-    pub(super) fn second_factor(&self, asked: &Asked, form: &Form<'_>, wanted: &SecondFactor<'_>) -> Response {
-        let SecondFactor { is_set_up, enrolment, passkeys, is_passkey_wanted } = *wanted;
-        let (request, creation) = (passkeys.request.as_deref(), passkeys.creation.as_deref());
-        let secret = enrolment.map(|enrolment| spaced(enrolment.secret.expose()));
-        let uri = enrolment.map(|enrolment| enrolment.uri.expose().as_str());
-        let qr = uri.and_then(qr::svg).map(Value::from_safe_string);
-        let passkeys = context! { is_set_up, is_passkey_wanted, request, creation };
-        let values = context! { secret, uri, qr, ..passkeys };
-        self.page(asked, "second_factor.html", context! { ..values, ..self.form(asked, form, "/second-factor") })
-    }
-
-    /// Shows recovery codes, and leads on to the login that waits, if one does.
-    pub(super) fn recovery_codes(
-        &self,
-        asked: &Asked,
-        login: Option<&str>,
-        application: &str,
-        codes: &[Secret<String>],
-    ) -> Response {
-        let codes: Vec<Value> = codes.iter().map(|code| Value::from(code.expose().as_str())).collect();
-        let action = format!("/login/{application}/second-factor");
-        self.page(asked, "recovery_codes.html", context! { login, action, codes })
-    }
-
-    /// A person's own second factor.
-    pub(super) fn factor(
-        &self,
-        asked: &Asked,
-        enrolled: Option<&Enrolled>,
-        options: &Options,
-        error: Option<FormError>,
-    ) -> Response {
-        let error = error.map(|error| self.form_words(error));
-        let recovery_codes = enrolled.map(|enrolled| enrolled.recovery_codes);
-        let totp = enrolled.is_some_and(|enrolled| enrolled.totp);
-        let named = |known: &KnownPasskey| context! { name => &known.name, id => &known.id };
-        let passkeys: Vec<Value> =
-            enrolled.map_or(&[][..], |enrolled| enrolled.passkeys.as_slice()).iter().map(named).collect();
-        let (request, creation) = (options.request.as_deref(), options.creation.as_deref());
-        let values = context! { recovery_codes, totp, passkeys, request, creation, error };
-        self.page(asked, "factor.html", values)
-    }
-
     /// Asks whether a relying party may be told who somebody is.
     pub(super) fn consent(&self, asked: &Asked, action: &str, id: &str, question: &Question) -> Response {
         let Question { name, site, person, .. } = question;
@@ -212,7 +160,11 @@ impl Pages {
 
     /// Says that the person is logged out, which applications did not confirm it, and where to go on.
     pub(super) fn logged_out(&self, asked: &Asked, to: Option<&Url>, untold: &[String]) -> Response {
-        let untold: Vec<Value> = untold.iter().map(|id| Value::from(display_name(asked, id))).collect();
+        let told = |id: &String| {
+            let url = asked.settings.config.applications.get(id).map(|application| application.url.as_str());
+            context! { name => display_name(asked, id), url }
+        };
+        let untold: Vec<Value> = untold.iter().map(told).collect();
         self.page(asked, "logged_out.html", context! { to => to.map(Url::as_str), untold })
     }
 
@@ -255,6 +207,7 @@ impl Pages {
 
     fn form_words(&self, error: FormError) -> &str {
         let key = match error {
+            FormError::AppCode => "app-code",
             FormError::Code => "code",
             FormError::CodeLocked => "code-locked",
             FormError::CodeUsed => "code-used",
@@ -333,12 +286,6 @@ fn policy(page: &str, nonce: &str, secure: bool, frames: &BTreeSet<String>) -> S
     )
 }
 
-/// A long text in groups of four, for typing.
-fn spaced(text: &str) -> String {
-    let letters: Vec<char> = text.chars().collect();
-    letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
-}
-
 /// Kebab-case and short: what may stand on a page as a code.
 fn is_code(text: &str) -> bool {
     !text.is_empty()
@@ -356,9 +303,17 @@ mod tests {
         for class in ["bad-request", "denied", "expired", "not-found", "too-often", "unavailable", "upstream"] {
             assert!(words.class.contains_key(class), "{class}");
         }
-        for error in
-            ["code", "code-locked", "code-used", "credentials", "identifier", "passkey", "passkey-wanted", "upstream"]
-        {
+        for error in [
+            "app-code",
+            "code",
+            "code-locked",
+            "code-used",
+            "credentials",
+            "identifier",
+            "passkey",
+            "passkey-wanted",
+            "upstream",
+        ] {
             assert!(words.form.contains_key(error), "{error}");
         }
         for scope in crate::downstream::oidc::SCOPES {

@@ -4,7 +4,7 @@
 //! other proxy. What differs is who sends the bytes. They are the ones that were decided
 //! about: the canonical path goes to the application, never the one that came in.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
 use axum::{
     body::Body,
@@ -14,13 +14,11 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use http_body_util::{BodyExt as _, Limited};
+use hyper_util::rt::TokioIo;
 
 use super::{
+    backend::Backend,
     error::Failure,
     forward_auth::{self, Verdict},
     gateway::{Asked, Behind, Gateway},
@@ -30,29 +28,8 @@ use super::{
     proxied_body::Idle,
     proxied_headers, tunnel,
 };
-use crate::config::ReverseProxy;
-
 /// The part of an application's host that is ours.
 const OURS: &str = "/vestibule/";
-
-/// An application's backend, and the connections to it.
-pub(super) struct Backend {
-    settings: ReverseProxy,
-    client: Client<HttpConnector, Body>,
-}
-
-impl Backend {
-    pub(super) fn new(settings: &ReverseProxy) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
-        Self { settings: settings.clone(), client }
-    }
-}
 
 /// The application whose host this is, unless the path is ours.
 pub(super) fn application(asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Option<String> {
@@ -206,12 +183,7 @@ where
     if upgrade.is_some() {
         tunnel::ask(sent.headers_mut());
     }
-    let answered = tokio::time::timeout(settings.response_timeout, backend.client.request(sent)).await;
-    let mut response = match answered {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(failure(&error)),
-        Err(_) => return Err(Failure::BackendTimedOut),
-    };
+    let mut response = backend.send(sent).await?;
     let headers = proxied_headers::response(response.headers(), &asked.settings.config.session.cookie_name);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it: there is no telling what would follow.
@@ -241,17 +213,4 @@ where
 fn body_is_longer(headers: &HeaderMap, limit: u64) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit)
-}
-
-fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(known) = cause {
-        if known.is::<LengthLimitError>() {
-            return Failure::BodyTooLarge;
-        }
-        cause = known.source();
-    }
-    // The error may hold an address of the house, and nothing that must not be logged.
-    tracing::error!(%error, "the application did not answer");
-    if error.is_connect() { Failure::BackendUnreachable } else { Failure::BackendBroken }
 }

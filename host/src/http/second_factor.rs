@@ -70,7 +70,7 @@ async fn own(State(gateway): Shared, Extension(asked): Known, request: Request) 
 }
 
 /// `POST /second-factor` with `change`, and `code` or `assertion`; where a passkey is added,
-/// `attestation` and `name`, too.
+/// `attestation` and `name`, too, and where an app is, `app-code`.
 async fn change(State(gateway): Shared, Extension(asked): Known, request: Request) -> Response {
     let nobody = Ok(Path(String::new()));
     submit(&gateway, &asked, nobody, request, Site::Gateway, async |visitor, _, fields| {
@@ -79,6 +79,10 @@ async fn change(State(gateway): Shared, Extension(asked): Known, request: Reques
             "add-passkey" => {
                 let attestation = answer(fields, "attestation").ok_or_else(incomplete)?;
                 FactorChange::AddPasskey(passkey(fields, attestation))
+            }
+            "add-app" => {
+                let code = fields.owned("app-code").map(Secret::new).ok_or_else(incomplete)?;
+                FactorChange::AddApp(code)
             }
             "recovery-codes" => FactorChange::RecoveryCodes,
             "remove" => FactorChange::Remove,

@@ -2,16 +2,18 @@
 //! or no factor any more. Each change is made with a proof in the same form: a browser that somebody
 //! left alone changes nothing.
 
+use std::sync::PoisonError;
+
 use super::{
-    Answer, Class, FormError, Login, Refusal, Step, Visitor,
-    passkeys::relying_party,
-    second_factor::{passed, whose},
+    Answer, Class, Enrolment, FormError, Login, Refusal, Step, Visitor,
+    passkeys::{CEREMONY_S, relying_party},
+    second_factor::{account, name, passed, whose},
     turn::Turn,
 };
 use crate::{
     audit::{Event, Kind},
     decision::{Denial, DenyCode, Reason},
-    factor::{Ceremonies, NewPasskey, Options, Outcome, PasskeyForm, Refused},
+    factor::{Ceremonies, Factors, NewPasskey, Options, Outcome, PasskeyForm, Refused, TotpSecret},
     identity::Identity,
     secret::Secret,
     session::Sso,
@@ -20,6 +22,8 @@ use crate::{
 /// What is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FactorChange {
+    /// An authenticator app, beside the passkeys that there are; with a code that it shows.
+    AddApp(Secret<String>),
     /// Another passkey.
     AddPasskey(PasskeyForm),
     /// One passkey less, by its ID. With the last means of proof the factor goes.
@@ -107,8 +111,12 @@ impl Login {
         }
         let party = relying_party(&turn);
         let asked = self.take_ceremonies(&turn, &kept_for(&sso));
-        // A new passkey is looked at before the proof is used up, and kept after it.
+        // What is new is looked at before the proof is used up, and kept after it.
         let (asked, change) = match (change, &party) {
+            (FactorChange::AddApp(code), _) => match self.new_app(&turn, &sso) {
+                Some(secret) if secret.is_shown(code.expose(), turn.now) => (asked, Change::AddApp(secret, code)),
+                _ => return self.app_not_shown(&turn, &sso).await,
+            },
             (FactorChange::AddPasskey(form), Some(party)) => {
                 let (request, creation) = Ceremonies::split(asked);
                 match party.made(creation, &form) {
@@ -151,10 +159,20 @@ impl Login {
             Outcome::Locked { .. } => (FormError::CodeLocked, "locked"),
             Outcome::Refused(refused) => (FormError::Passkey, refused.name()),
         };
+        self.note_failure(turn, sso, code).await;
+        self.factor_page(turn, sso, Some(error)).await
+    }
+
+    /// The app that is to be added shows something else, or it took too long.
+    async fn app_not_shown(&self, turn: &Turn<'_>, sso: &Sso) -> Result<Answer, Refusal> {
+        self.note_failure(turn, sso, "code-wrong").await;
+        self.factor_page(turn, sso, Some(FormError::AppCode)).await
+    }
+
+    async fn note_failure(&self, turn: &Turn<'_>, sso: &Sso, code: &str) {
         let denial = Denial { code: DenyCode::StepUpUnmet, reason: Reason::new(code, ""), policy: None, hook: None };
         let event = event(turn, sso.identity(), Kind::FactorFailed);
         let _ = turn.record(Event { granted: false, denial: Some(denial), ..event }).await;
-        self.factor_page(turn, sso, Some(error)).await
     }
 
     async fn carry_out(&self, turn: &Turn<'_>, sso: &Sso, change: Change) -> Result<Answer, Refusal> {
@@ -169,6 +187,14 @@ impl Login {
                     Step::RecoveryCodes { login: None, application: String::new(), codes },
                     vec![],
                 ));
+            }
+            Change::AddApp(secret, code) => {
+                let add = move |factors: &Factors| factors.add_app(whose(&who), &secret, code.expose(), now);
+                let added = self.with_factors(turn, None, add).await?;
+                self.new_apps.lock().unwrap_or_else(PoisonError::into_inner).take(&kept_for(sso), turn.now);
+                if !matches!(added, Outcome::Passed(_)) {
+                    return self.not_proved(turn, sso, added).await;
+                }
             }
             Change::Remove => {
                 self.with_factors(turn, None, move |factors| factors.remove(whose(&who))).await?;
@@ -195,12 +221,37 @@ impl Login {
             Some(_) => self.ask_passkeys(turn, None, kept_for(sso), sso.identity(), true).await?,
             None => Options::default(),
         };
-        Ok(Answer::with(Step::Factor { enrolled, passkeys, error }, Vec::new()))
+        let enrolment = match &enrolled {
+            Some(enrolled) if !enrolled.totp => {
+                let secret = self.show_new_app(turn, sso)?;
+                Some(Enrolment::new(name(turn), account(sso.identity()), &secret))
+            }
+            _ => None,
+        };
+        Ok(Answer::with(Step::Factor { enrolled, enrolment, passkeys, error }, Vec::new()))
+    }
+
+    /// The secret that this person's page shows.
+    fn new_app(&self, turn: &Turn<'_>, sso: &Sso) -> Option<TotpSecret> {
+        self.new_apps.lock().unwrap_or_else(PoisonError::into_inner).get(&kept_for(sso), turn.now).cloned()
+    }
+
+    /// The same, made where there is none yet: a page that is shown again after a slip shows the same one, for an app
+    /// that has it already.
+    fn show_new_app(&self, turn: &Turn<'_>, sso: &Sso) -> Result<TotpSecret, Refusal> {
+        let secret = match self.new_app(turn, sso) {
+            Some(secret) => secret,
+            None => TotpSecret::generate().map_err(|error| turn.unavailable(&error, None))?,
+        };
+        let mut kept = self.new_apps.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert_or_displace(kept_for(sso), secret.clone(), turn.now + CEREMONY_S, turn.now);
+        Ok(secret)
     }
 }
 
 /// What is to be done, looked at.
 enum Change {
+    AddApp(TotpSecret, Secret<String>),
     AddPasskey(Box<NewPasskey>),
     RemovePasskey(String),
     RecoveryCodes,
@@ -210,6 +261,7 @@ enum Change {
 impl Change {
     const fn kind(&self) -> Kind {
         match self {
+            Self::AddApp(..) => Kind::FactorAppAdded,
             Self::AddPasskey(_) => Kind::FactorPasskeyAdded,
             Self::RemovePasskey(_) => Kind::FactorPasskeyRemoved,
             Self::RecoveryCodes => Kind::FactorRecoveryCodesRenewed,

@@ -68,7 +68,7 @@ use crate::{
     clock::Clock,
     config::{Application, Config},
     decision::AccessRequest,
-    factor::{Ceremonies, Factors},
+    factor::{Ceremonies, Factors, TotpSecret},
     keys::KeyRing,
     policy::Generations,
     secret::Secret,
@@ -235,6 +235,8 @@ pub struct Login {
     factor_uses: Arc<Semaphore>,
     /// What browsers are being asked, by whom it was asked.
     ceremonies: Mutex<Expiring<String, Ceremonies>>,
+    /// What authenticator apps that are being added must know, by whose page shows it.
+    new_apps: Mutex<Expiring<String, TotpSecret>>,
     opened: Opened,
     participants: Participants,
     revoked: Revoked,
@@ -257,6 +259,7 @@ impl Login {
             id_tokens: Mutex::new(Expiring::new(ID_TOKENS_MAX)),
             factor_uses: Arc::new(Semaphore::new(FACTOR_USES_MAX)),
             ceremonies: Mutex::new(Expiring::new(CEREMONIES_MAX)),
+            new_apps: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
             participants: Participants::default(),
             revoked: Revoked::default(),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a browser was asked is good for so many seconds.
-const CEREMONY_S: u64 = 600;
+pub(super) const CEREMONY_S: u64 = 600;
 
 impl Login {
     /// What the browser is to be asked, under this key: for a passkey that there is, and for a new one

@@ -17,7 +17,7 @@ use crate::{
     identity::Protocol,
     policy::Run,
     session::{Entry, Proven, SetCookie, Sso, Ticket},
-    upstream::{Request, UpstreamError},
+    upstream::{ACCOUNT_SELECTION_UNSUPPORTED, Request, UpstreamError},
 };
 
 impl Login {
@@ -181,6 +181,11 @@ impl Login {
         };
         let (to, exchange) = match self.parts.upstreams.begin(upstream, &request).await {
             Ok(begun) => begun,
+            // Not for a policy to go around: it is the person who was to choose (OIDC Core §3.1.2.6).
+            Err(error) if error.code == ACCOUNT_SELECTION_UNSUPPORTED => {
+                tracing::info!(request = %turn.visitor.request, upstream = upstream.id, %error, "no account to choose");
+                return Err(turn.refusal(Class::Denied, error.code, Some(pending)));
+            }
             Err(error) => {
                 tracing::warn!(request = %turn.visitor.request, upstream = upstream.id, %error, "an upstream failed");
                 return Ok(Err(error));

@@ -89,6 +89,8 @@ pub enum Step {
     Factor {
         /// The factor; none where there is none.
         enrolled: Option<Box<Enrolled>>,
+        /// What an authenticator app must know, where one may be added.
+        enrolment: Option<Enrolment>,
         /// What the browser is asked where there are passkeys, or where one is added.
         passkeys: Options,
         /// What was wrong before.
@@ -162,6 +164,8 @@ pub enum FormError {
     Identifier,
     /// The username or the password is wrong; it is never said which.
     Credentials,
+    /// The code of an authenticator app that is being added is wrong.
+    AppCode,
     /// The code of the second factor is wrong.
     Code,
     /// The code of the second factor was right, and was used before.

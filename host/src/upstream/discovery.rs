@@ -39,23 +39,37 @@ pub(super) struct Provider {
     pub(super) jwks: Option<Url>,
     /// It always sends `iss` in the callback (RFC 9207 §3).
     pub(super) sends_iss: bool,
+    /// What it can be asked to ask the person (OpenID Connect Initiating User Registration 1.0 §4); none where it does
+    /// not say.
+    pub(super) prompts: Option<Vec<String>>,
+}
+
+impl Provider {
+    /// Does it let the person choose an account? One that lists nothing is taken to.
+    pub(super) fn lets_choose_an_account(&self) -> bool {
+        self.prompts.as_ref().is_none_or(|prompts| prompts.iter().any(|prompt| prompt == "select_account"))
+    }
 }
 
 /// The documents, by URL.
 pub(super) type Documents = Cache<Metadata>;
 
-/// RFC 9207 §3.
+/// What later specifications added to the document.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct MixUpDefence {
+pub(super) struct Added {
+    /// RFC 9207 §3.
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    /// OpenID Connect Initiating User Registration 1.0 §4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompt_values_supported: Option<Vec<String>>,
 }
 
-impl AdditionalProviderMetadata for MixUpDefence {}
+impl AdditionalProviderMetadata for Added {}
 
 /// A discovery document. Its issuer is not yet compared with anything.
 pub(super) type Metadata = ProviderMetadata<
-    LogoutProviderMetadata<MixUpDefence>,
+    LogoutProviderMetadata<Added>,
     CoreAuthDisplay,
     CoreClientAuthMethod,
     CoreClaimName,
@@ -128,6 +142,7 @@ pub(super) async fn provider(
         jwks,
         sends_iss: additional
             .is_some_and(|more| more.additional_metadata.authorization_response_iss_parameter_supported),
+        prompts: additional.and_then(|more| more.additional_metadata.prompt_values_supported.clone()),
     })
 }
 

@@ -24,6 +24,7 @@
 //! | code | cause |
 //! |---|---|
 //! | `account-disabled` | right password, but the local account is disabled |
+//! | `account-selection-unsupported` | the upstream says that it lets nobody choose an account |
 //! | `accounts-malformed` | the accounts file is not as documented |
 //! | `accounts-unreadable` | the accounts file cannot be read |
 //! | `acr-not-met` | `acr` is none of the `acr_values` that were asked for |
@@ -172,6 +173,9 @@ use crate::{
     secret::Secret,
 };
 
+/// The code where somebody is to choose an account, and the upstream says that it lets nobody.
+pub const ACCOUNT_SELECTION_UNSUPPORTED: &str = "account-selection-unsupported";
+
 /// Passwords that are hashed at one time; others wait. Each takes some 20 MiB.
 const HASHES_MAX: usize = 4;
 
@@ -192,7 +196,8 @@ pub struct Request {
     /// An `auth_time` that comes back must be newer than the request; where none comes,
     /// nothing is proved: add `max_age` for that.
     pub fresh: bool,
-    /// Let the person choose an account (`prompt=select_account`): a wish.
+    /// Let the person choose an account (`prompt=select_account`): refused where the upstream says that it knows no such
+    /// thing; whether it was done, no answer proves.
     pub select_account: bool,
 }
 
@@ -274,7 +279,7 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// Where discovery fails.
+    /// Where discovery fails; [`ACCOUNT_SELECTION_UNSUPPORTED`].
     pub async fn begin(&self, upstream: &Upstream, request: &Request) -> Result<(Url, Exchange), UpstreamError> {
         match &upstream.kind {
             UpstreamKind::Local => Err(is_local()),

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{
-    Exchange, Proof, Request, UnverifiedCallback, Upstreams,
+    ACCOUNT_SELECTION_UNSUPPORTED, Exchange, Proof, Request, UnverifiedCallback, Upstreams,
     authorize::{self, Terms},
     callback,
     discovery::{self, Provider},
@@ -30,7 +30,7 @@ pub(super) async fn provider(upstreams: &Upstreams, oidc: &Oidc) -> Result<Provi
 ///
 /// # Errors
 ///
-/// Where discovery fails.
+/// Where discovery fails; `account-selection-unsupported`.
 pub(super) async fn begin(
     upstreams: &Upstreams,
     upstream: &Upstream,
@@ -38,6 +38,11 @@ pub(super) async fn begin(
     request: &Request,
 ) -> Result<(Url, Exchange), UpstreamError> {
     let provider = provider(upstreams, oidc).await?;
+    // OIDC Core §3.1.2.1: without a choice there is an error, and not whoever happens to be logged in there.
+    if request.select_account && !provider.lets_choose_an_account() {
+        let detail = "prompt_values_supported of this upstream has no select_account";
+        return Err(refuse(ACCOUNT_SELECTION_UNSUPPORTED, detail));
+    }
     let exchange = authorize::exchange(upstream, request, upstreams.clock.now())?;
     let terms = Terms {
         endpoint: &provider.authorization,

@@ -23,6 +23,13 @@ fn application(id: &str, port: u16, told_at: &str) -> String {
     )
 }
 
+/// The same, for which nobody is told behind the browser's back.
+fn hears_nothing(id: &str, port: u16) -> String {
+    let table = application(id, port, "");
+    let lines = table.lines().filter(|line| !line.starts_with("backchannel-"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn hears(id: &str, port: u16) -> String {
     application(id, port, &format!("http://127.0.0.1:{port}/backchannel"))
 }
@@ -115,6 +122,62 @@ async fn a_logout_at_one_relying_party_is_told_to_all_even_to_one_that_is_down_f
     assert_eq!(told["sessions"].as_array().map(Vec::len), Some(1), "another browser's session: {told}");
     let log = scene.gateway.log();
     assert!(tokens.iter().all(|token| !log.contains(token["token"].as_str().expect("a token"))), "a token in the log");
+}
+
+/// Where the frames of a page lead.
+fn frames(page: &Page) -> Vec<String> {
+    let tags = page.body.split("<iframe src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    tags.map(|text| text.replace("&#x2f;", "/").replace("&amp;", "&")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relying_party_is_told_in_a_frame_of_its_own_origin() {
+    let ports = [port(), port()];
+    let more = ports.map(|port| {
+        let hears = format!("\nfrontchannel-logout-uri = \"http://127.0.0.1:{port}/frontchannel?from=gate\"\n");
+        let id = if port == ports[0] { "framed" } else { "unused" };
+        hears_nothing(id, port).trim_end().to_owned() + &hears + "frontchannel-logout-session-required = true\n"
+    });
+    let scene = Scene::start_with(With::Nginx, &more.concat()).await;
+    let metadata = format!("{}/.well-known/openid-configuration", scene.gateway.url());
+    let metadata = Browser::new().peek(&metadata).await.json();
+    assert_eq!(metadata["frontchannel_logout_supported"], true);
+    assert_eq!(metadata["frontchannel_logout_session_supported"], true);
+    let rp = relying_party(&scene, "framed", ports[0], 0);
+    let (mut browser, mut elsewhere) = (Browser::new(), Browser::new());
+    let other = log_in(&scene, &mut elsewhere, &rp).await;
+    let claims = log_in(&scene, &mut browser, &rp).await;
+
+    let page = browser.get(&format!("{}/logout", rp.url)).await;
+    assert_eq!(page.url.path(), "/logout/round", "{}", page.body);
+    // Whoever took no part is shown nothing, and the page shows nobody else's frames.
+    let expected = {
+        let mut url = url::Url::parse(&format!("{}/frontchannel?from=gate", rp.url)).expect("an address");
+        let sid = claims["sid"].as_str().expect("a session");
+        url.query_pairs_mut().append_pair("iss", &scene.gateway.url()).append_pair("sid", sid);
+        url.to_string()
+    };
+    assert_eq!(frames(&page), [expected.as_str()]);
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains(&format!("frame-src http://127.0.0.1:{};", ports[0])), "{policy}");
+    assert!(
+        page.header("referrer-policy").contains("no-referrer") || page.body.contains("referrerpolicy=\"no-referrer\"")
+    );
+    assert_ne!(browser.peek(&format!("{}/", scene.site)).await.status, 200, "ended before anybody is told");
+    assert_eq!(state(&rp).await["sessions"].as_array().map(Vec::len), Some(2));
+
+    assert_eq!(browser.peek(&expected).await.status, 200);
+    let told = state(&rp).await;
+    assert_eq!((&told["sessions"], &told["told"][0]["ended"]), (&json!([other["sid"]]), &json!(true)), "{told}");
+    let asked = outcome(&scene, "logout.asked", "framed").await;
+    assert_eq!(asked["input"]["method"], "front-channel-logout");
+    // On to the upstream, and back to where it was to end.
+    let page = browser.get(&format!("{}/logout/round", scene.gateway.url())).await;
+    let page = confirm(&scene, &mut browser, page).await;
+    assert!(page.url.as_str().starts_with(&format!("{}/bye", rp.url)), "{} {}", page.url, page.body);
+    // Once: neither Back nor another visit shows the frames again.
+    assert!(frames(&browser.get(&format!("{}/logout/round", scene.gateway.url())).await).is_empty());
+    assert_eq!(scene.gateway.events("logout.asked").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

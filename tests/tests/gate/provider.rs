@@ -224,6 +224,24 @@ async fn openid_client_proves_a_key_and_a_thief_of_its_tokens_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_to_choose_an_account_is_not_logged_in_where_the_upstream_lets_nobody() {
+    let port = port();
+    let more = application("web", "default", port, &format!("client-secret = \"{SECRET}\""));
+    let scene = Scene::start_where_prompts_are(&["none", "login", "consent"], &more).await;
+    let rp = RelyingParty::start(port, settings(&scene.gateway.url(), "web", json!({})));
+    let mut browser = Browser::new();
+    assert_eq!(log_in(&scene, &mut browser, &rp, "alice").await.status, 200);
+    let page = browser.get(&format!("{}/login?prompt=select_account", rp.url)).await;
+    let url = page.url.as_str();
+    assert!(url.starts_with(&rp.url) && url.contains("error=account_selection_required"), "{url} {}", page.body);
+    assert!(browser.trail.iter().all(|page| !page.url.as_str().starts_with(&scene.op.issuer)), "went upstream");
+    // What it does know is passed on, and without a wish there is single sign-on.
+    let page = browser.get(&format!("{}/login?prompt=login", rp.url)).await;
+    assert!(page.url.as_str().starts_with(&scene.op.issuer), "{}", page.url);
+    assert_eq!(browser.get(&format!("{}/login", rp.url)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn authlib_logs_in_renews_and_takes_back_with_a_secret_and_with_a_key() {
     let ports = [port(), port()];
     let (key, public_key) = client_key("ES256");

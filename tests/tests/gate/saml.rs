@@ -22,10 +22,10 @@ use crate::scene::{CHAIN, people, policies, settings};
 
 /// A gateway that is an identity provider, a service provider that has taken its metadata, and
 /// the upstream.
-struct Federation {
-    gateway: Gateway,
+pub(crate) struct Federation {
+    pub(crate) gateway: Gateway,
     provider: ServiceProvider,
-    op: OpenIdProvider,
+    pub(crate) op: OpenIdProvider,
     folder: TempDir,
 }
 
@@ -37,13 +37,19 @@ impl Federation {
 
     /// With the service provider at another name of this machine: another site.
     async fn start_at(host: &str, kind: &str, more: &str) -> Self {
+        Self::start_of(&json!({ "kind": kind, "unsolicited": true, "host": host }), more).await
+    }
+
+    /// With a service provider of these settings (`tests/peers/sp.py`).
+    pub(crate) async fn start_of(settings_of_it: &Value, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let folder = TempDir::new().expect("a folder");
         // Rings of tests that ran before there was SAML have no certificate.
         let (code, _, errors) = gateway.run(&["keys", "certificate", "add", "--directory", "keys"]);
         assert_eq!(code, 0, "{errors}");
         let idp = format!("{}/saml/guard/metadata", gateway.url());
-        let settings_of_it = json!({ "kind": kind, "idp": idp, "unsolicited": true, "host": host });
+        let mut settings_of_it = settings_of_it.clone();
+        settings_of_it["idp"] = json!(idp);
         let provider = ServiceProvider::start(folder.path(), &settings_of_it);
         let metadata = Browser::new().get(&format!("{}/metadata", provider.base)).await;
         gateway.write("sp.xml", &metadata.body);
@@ -74,7 +80,7 @@ impl Federation {
         Self { gateway, provider, op, folder }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.provider.base)
     }
 
@@ -99,7 +105,7 @@ impl Federation {
         browser.submit(&form).await.json()
     }
 
-    async fn log_in(&self, browser: &mut Browser, name: &str) -> Value {
+    pub(crate) async fn log_in(&self, browser: &mut Browser, name: &str) -> Value {
         let page = browser.get(&self.url("/login?relay=back")).await;
         self.sign_in(browser, page, name).await
     }

@@ -83,20 +83,30 @@ impl Scene {
     }
 
     pub(crate) async fn start_with(with: With, more: &str) -> Self {
+        Self::start_before(with, &json!({}), more).await
+    }
+
+    /// With a provider whose discovery document lists these values of `prompt`.
+    pub(crate) async fn start_where_prompts_are(listed: &[&str], more: &str) -> Self {
+        Self::start_before(With::Nginx, &json!({ "prompts": listed }), more).await
+    }
+
+    /// With further settings of the provider's.
+    async fn start_before(with: With, of_the_op: &Value, more: &str) -> Self {
         let mut gateway = Gateway::new();
         let application = Application::start().await;
         let port = port();
         let site = format!("http://127.0.0.1:{port}");
-        let op = OpenIdProvider::start(
-            &json!([{
-                "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
-                "redirect_uris": [format!("{}/callback/op", gateway.url())],
-                "post_logout_redirect_uris": [format!("{}/logged-out", gateway.url())],
-                "backchannel_logout_uri": format!("{}/backchannel-logout/op", gateway.url()),
-                "backchannel_logout_session_required": true,
-            }]),
-            &people(),
-        );
+        let mut of_the_op = of_the_op.clone();
+        of_the_op["accounts"] = people();
+        of_the_op["clients"] = json!([{
+            "client_id": "gate", "client_secret": "a-secret-of-the-test-which-is-long",
+            "redirect_uris": [format!("{}/callback/op", gateway.url())],
+            "post_logout_redirect_uris": [format!("{}/logged-out", gateway.url())],
+            "backchannel_logout_uri": format!("{}/backchannel-logout/op", gateway.url()),
+            "backchannel_logout_session_required": true,
+        }]);
+        let op = OpenIdProvider::start_with(&of_the_op);
         settings(&gateway);
         configure(&gateway, &op.issuer, &site, more);
         gateway.start();
@@ -184,9 +194,9 @@ pub(crate) fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str)
 
 /// What `vestibule snippet` prints for an operator: the text of `docs/forward-auth.md`, with our
 /// addresses. File after file.
-fn snippet(gateway: &Gateway, proxy: &str, application: u16) -> Vec<String> {
+fn snippet(gateway: &Gateway, proxy: &str, id: &str, application: u16) -> Vec<String> {
     let backend = format!("127.0.0.1:{application}");
-    let (code, printed, errors) = gateway.run(&["snippet", proxy, "--app", "app", "--backend", &backend, "--json"]);
+    let (code, printed, errors) = gateway.run(&["snippet", proxy, "--app", id, "--backend", &backend, "--json"]);
     assert_eq!(code, 0, "{printed}{errors}");
     let printed: Value = serde_json::from_str(&printed).expect("JSON");
     let text = |file: &Value| file["text"].as_str().expect("a text").to_owned();
@@ -194,38 +204,48 @@ fn snippet(gateway: &Gateway, proxy: &str, application: u16) -> Vec<String> {
 }
 
 pub(crate) fn nginx(gateway: &Gateway, port: u16, application: u16) -> String {
+    nginx_for("app", gateway, port, application)
+}
+
+fn nginx_for(id: &str, gateway: &Gateway, port: u16, application: u16) -> String {
     let listen = format!("server {{\n    listen 127.0.0.1:{port};\n");
-    snippet(gateway, "nginx", application).concat().replace("server {\n", &listen)
+    snippet(gateway, "nginx", id, application).concat().replace("server {\n", &listen)
 }
 
 impl Running {
     /// Starts it on `port`, as the documentation says.
     pub(crate) fn start(with: With, gateway: &Gateway, port: u16, application: u16) -> Self {
+        Self::start_for("app", with, gateway, port, application)
+    }
+
+    /// The same before the application `id`.
+    pub(crate) fn start_for(id: &str, with: With, gateway: &Gateway, port: u16, application: u16) -> Self {
         let _folder = TempDir::new().expect("a folder");
         let folder = _folder.path();
         match with {
             With::Nginx => {
-                let http = nginx(gateway, port, application);
+                let http = nginx_for(id, gateway, port, application);
                 Self::Nginx { _nginx: Nginx::start(folder, port, &http), _folder }
             }
             With::Traefik => {
                 // Whatever host a test asks for.
-                let dynamic = snippet(gateway, "traefik", application).concat();
+                let dynamic = snippet(gateway, "traefik", id, application).concat();
                 let dynamic = dynamic.replace("Host(`127.0.0.1`)", "PathPrefix(`/`)");
                 Self::Traefik { _traefik: Traefik::start(folder, port, &dynamic), _folder }
             }
             With::Caddy => {
-                let sites = snippet(gateway, "caddy", application).concat().replacen(" {", " {\n\tbind 127.0.0.1", 1);
+                let sites =
+                    snippet(gateway, "caddy", id, application).concat().replacen(" {", " {\n\tbind 127.0.0.1", 1);
                 Self::Caddy { _caddy: Caddy::start(folder, port, &sites), _folder }
             }
             With::Envoy => {
                 let listen = format!("address: 127.0.0.1, port_value: {port}");
-                let yaml = snippet(gateway, "envoy", application).concat();
+                let yaml = snippet(gateway, "envoy", id, application).concat();
                 let yaml = yaml.replace("address: 0.0.0.0, port_value: 8443", &listen);
                 Self::Envoy { _envoy: Envoy::start(folder, port, &yaml), _folder }
             }
             With::HaProxy => {
-                let files = snippet(gateway, "haproxy", application);
+                let files = snippet(gateway, "haproxy", id, application);
                 let [configuration, script] = &files[..] else { panic!("{files:?}") };
                 let configuration = configuration.replace("bind :8443", &format!("bind 127.0.0.1:{port}"));
                 Self::HaProxy { _haproxy: HaProxy::start(folder, port, &configuration, script), _folder }

@@ -59,7 +59,14 @@ async fn cognito_to_jira() {
     );
     let (_, rest) = from_files.split_once("[upstreams.cognito]\n").expect("the upstream");
     let preset = Regex::new(r#"preset = "cognito"\n"#).expect("a pattern");
-    let here = format!("issuer = \"{}\"\ngroups-claim = \"cognito:groups\"\n", op.issuer);
+    // The preset's logout, as the page has it.
+    let page = std::fs::read_to_string(root().join("docs/cognito-jira.md")).expect("the documentation");
+    let logout = Regex::new(r"`https://DOMAIN(/logout\?[^`]*)`").expect("a pattern");
+    let logout = &logout.captures(&page).expect("how to log out at Cognito")[1];
+    let here = format!(
+        "issuer = \"{issuer}\"\ngroups-claim = \"cognito:groups\"\nlogout-url = \"{issuer}{logout}\"\n",
+        issuer = op.issuer
+    );
     let upstream = preset.replace(rest, here.as_str());
     let upstream = Regex::new("(?m)^(domain|region|pool) = .*\n").expect("a pattern").replace_all(&upstream, "");
     let upstream = upstream
@@ -120,4 +127,25 @@ async fn cognito_to_jira() {
     let back = dev.trail.iter().find_map(|page| page.location().filter(|url| url.path().ends_with("/oidc/callback")));
     let back = back.unwrap_or_else(|| panic!("no code came back:\n{}", gateway.log()));
     assert!(back.query_pairs().any(|(name, _)| name == "code"), "{back}");
+
+    // Out: here, at Cognito, which brings no `state` back, and on to where it was to end.
+    let end = format!("{site}/servicedesk/customer/portal/1");
+    let ended = gateway.events("session.ended").len();
+    let rd = url::form_urlencoded::byte_serialize(end.as_bytes()).collect::<String>();
+    let page = dev.get(&format!("{site}/vestibule/logout/jira-pages?rd={rd}")).await;
+    assert_eq!((page.url.as_str(), page.status.as_u16()), (end.as_str(), 200), "{}\n{}", page.body, gateway.log());
+    let way: Vec<&str> = dev.trail.iter().map(|page| page.url.as_str()).collect();
+    let sign_out = format!("{}/logged-out", gateway.url());
+    let logout_uri = url::form_urlencoded::byte_serialize(sign_out.as_bytes()).collect::<String>();
+    let at_cognito = format!("{}/logout?client_id=abcdefghijklmnopqrstuvwxyz&logout_uri={logout_uri}", op.issuer);
+    assert!(way.windows(2).any(|pair| pair == [at_cognito.as_str(), sign_out.as_str()]), "{way:#?}");
+    assert_eq!(gateway.events("session.ended").len() - ended, 2, "Jira's pages, and the gateway's own");
+    // Nobody is logged in any more, here or there.
+    let page = dev.get(&format!("{site}/browse/KEY-1")).await;
+    assert!(page.url.as_str().starts_with(&op.issuer) && !page.forms().is_empty(), "{} {}", page.url, page.body);
+    // An end that is on no list is none: the person sees the gateway's own page.
+    let mut operator = Browser::new();
+    assert_eq!(log_in(&mut operator, "operator", "/rest/plugins/1.0/").await.status, 200);
+    let page = operator.get(&format!("{site}/vestibule/logout/jira-pages?rd=https%3A%2F%2Fevil.test%2F")).await;
+    assert!(page.url.as_str() == sign_out && page.body.contains("You are logged out"), "{} {}", page.url, page.body);
 }

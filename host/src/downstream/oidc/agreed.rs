@@ -1,5 +1,5 @@
 //! What people agreed to share, and the file that remembers it: a line for each answer, of which the last one
-//! counts. A person is in it as the relying party knows them, by `sub`.
+//! counts. Whoever reads it first leaves out the others. A person is in it as the relying party knows them, by `sub`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{registration::hex, sha256};
+use super::{file, registration::hex, sha256};
 
 /// Answers of different people to different relying parties; whoever comes past that is asked each time.
 const ANSWERS_MAX: usize = 1_000_000;
@@ -54,7 +54,7 @@ impl Line {
 
 /// The file could not be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AgreedError {
+pub enum AgreedError {
     /// Not as this version writes it; never what stands there.
     #[error("{path}, line {line}, is not an answer of somebody", path = path.display())]
     Malformed {
@@ -80,7 +80,12 @@ type Answers = HashMap<[u8; 32], Vec<String>>;
 pub(super) struct Agreed(Mutex<BTreeMap<PathBuf, Answers>>);
 
 impl Agreed {
-    /// Did this person agree to share all of `scopes`? The first question reads the file.
+    /// Reads the file, and writes it anew where it holds more than what counts. Once; the first question does it, too.
+    pub(super) fn open(&self, path: &Path) -> Result<(), AgreedError> {
+        of(&mut self.lock(), path).map(drop)
+    }
+
+    /// Did this person agree to share all of `scopes`?
     pub(super) fn covers(&self, path: &Path, whose: &Whose<'_>, scopes: &[String]) -> Result<bool, AgreedError> {
         let key = line(whose, Vec::new(), 0).key();
         let mut files = self.lock();
@@ -138,14 +143,26 @@ fn of<'a>(files: &'a mut BTreeMap<PathBuf, Answers>, path: &Path) -> Result<&'a 
         std::collections::btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
         std::collections::btree_map::Entry::Vacant(entry) => entry,
     };
-    Ok(entry.insert(read(path)?))
+    let lines = read(path)?;
+    let counting = counting(&lines);
+    if counting.len() < lines.len() {
+        write(path, &counting)?;
+    }
+    Ok(entry.insert(counting.into_iter().map(|line| (line.key(), line.scopes.clone())).collect()))
 }
 
-fn read(path: &Path) -> Result<Answers, AgreedError> {
+/// The last answer of each, in the order of the file. A no is as good as no answer.
+fn counting(lines: &[Line]) -> Vec<&Line> {
+    let last: HashMap<[u8; 32], usize> = lines.iter().enumerate().map(|(index, line)| (line.key(), index)).collect();
+    let counts = |(index, line): &(usize, &Line)| !line.scopes.is_empty() && last.get(&line.key()) == Some(index);
+    lines.iter().enumerate().filter(counts).map(|(_, line)| line).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<Line>, AgreedError> {
     let failed = |source| AgreedError::File { path: path.to_owned(), source };
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Answers::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(failed(source)),
     };
     // What a crash left of a line was nobody's answer yet.
@@ -154,13 +171,21 @@ fn read(path: &Path) -> Result<Answers, AgreedError> {
         let file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
         file.set_len(u64::try_from(whole).unwrap_or(u64::MAX)).map_err(failed)?;
     }
-    let mut answers = Answers::new();
-    for (index, text) in text.get(..whole).unwrap_or_default().lines().enumerate() {
-        let malformed = |_| AgreedError::Malformed { path: path.to_owned(), line: index + 1 };
-        let line: Line = serde_json::from_str(text).map_err(malformed)?;
-        answers.insert(line.key(), line.scopes);
+    let lines = text.get(..whole).unwrap_or_default().lines().enumerate();
+    let read = lines.map(|(index, text)| {
+        serde_json::from_str(text).map_err(|_| AgreedError::Malformed { path: path.to_owned(), line: index + 1 })
+    });
+    read.collect()
+}
+
+fn write(path: &Path, lines: &[&Line]) -> Result<(), AgreedError> {
+    let failed = |source| AgreedError::File { path: path.to_owned(), source };
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
     }
-    Ok(answers)
+    file::replace(path, &text).map_err(failed)
 }
 
 fn append(path: &Path, line: &Line) -> Result<(), AgreedError> {
@@ -221,6 +246,37 @@ mod tests {
         for agreed in [agreed, Agreed::default()] {
             assert!(!agreed.covers(&path, &ANN, &scopes("openid")).unwrap());
         }
+    }
+
+    #[test]
+    fn what_counts_no_more_is_left_out_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("consents");
+        let (bob, eve) = (Whose { subject: "bob", ..ANN }, Whose { subject: "eve", ..ANN });
+        let agreed = Agreed::default();
+        agreed.open(&path).unwrap();
+        assert!(!path.exists(), "nobody answered yet");
+        agreed.answer(&path, &ANN, Some(&scopes("openid")), 1).unwrap();
+        agreed.answer(&path, &bob, Some(&scopes("openid")), 2).unwrap();
+        agreed.answer(&path, &ANN, Some(&scopes("email")), 3).unwrap();
+        agreed.answer(&path, &eve, Some(&scopes("openid")), 4).unwrap();
+        agreed.answer(&path, &eve, None, 5).unwrap();
+        let lines = || fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines().len(), 5, "while it runs, a line for each answer");
+        let again = Agreed::default();
+        again.open(&path).unwrap();
+        let kept = lines();
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        assert!(kept[0].contains("bob") && kept[1].contains("\"ann\"") && kept[1].contains("\"at\":3"), "{kept:?}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for (whose, asked, expected) in [(&ANN, "openid email", true), (&bob, "openid", true), (&eve, "openid", false)]
+        {
+            assert_eq!(again.covers(&path, whose, &scopes(asked)).unwrap(), expected, "{whose:?}");
+        }
+        // Nothing to leave out: the file stays the one that it is.
+        let before = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        Agreed::default().open(&path).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap()), before);
     }
 
     #[test]

@@ -227,6 +227,7 @@ impl Provider {
     pub fn refuse(&self, config: &Config, sealed: &str, code: &str) -> Result<Url, Refused> {
         let request = self.unseal(sealed)?;
         let error = match code {
+            "account-selection-unsupported" => "account_selection_required",
             "interaction-required" => "interaction_required",
             "login-required" => "login_required",
             // OpenID Connect Core Error Code unmet_authentication_requirements 1.0, §2.

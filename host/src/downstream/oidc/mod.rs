@@ -32,6 +32,7 @@ mod client;
 mod consent;
 mod discovery;
 mod dpop;
+mod file;
 mod grants;
 mod guesses;
 mod logout;
@@ -51,6 +52,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 pub use crate::jose::ALGORITHMS as SIGNING_ALGORITHMS;
+pub use agreed::AgreedError;
 pub use authorize::{Asked, AuthorizeRequest, Refused};
 pub use back_channel::Untellable;
 pub use client::{Known, known};
@@ -124,6 +126,15 @@ impl Provider {
             registered: Registered::default(),
             used: UsedIds::default(),
         }
+    }
+
+    /// Reads what people agreed to, where that is kept, and leaves out of the file what counts no more. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`AgreedError`]: nobody whose answer cannot be read could log in where people are asked.
+    pub fn open_consents(&self, config: &Config) -> Result<(), AgreedError> {
+        config.consent.as_ref().map_or(Ok(()), |consent| self.agreed.open(&consent.file))
     }
 
     /// `/oidc/jwks.json`: the public keys (RFC 7517 §5).

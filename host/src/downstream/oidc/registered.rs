@@ -5,17 +5,15 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use io::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::sha256;
+use super::{file, sha256};
 
 /// One registered relying party, as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,24 +160,12 @@ fn read(path: &Path) -> Result<BTreeMap<String, Registration>, ClientsError> {
     Ok(document.clients.into_iter().map(|client| (client.client_id.clone(), client)).collect())
 }
 
-/// Beside the file, then in its place: whoever reads finds the old one or the new one.
 fn write(path: &Path, clients: &BTreeMap<String, Registration>) -> Result<(), ClientsError> {
     let failed = |source| ClientsError::File { path: path.to_owned(), source };
     let document = Document { version: 1, clients: clients.values().cloned().collect() };
     let mut text = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    // One that a crash left, with whatever mode it had, or a link that somebody put there.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)?;
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    file::replace(path, &text).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,2 +1,2 @@
-// Brings the response at once. Without JavaScript the button does.
-document.getElementById("deliver").submit();
+// Brings the response once the page is there. Without JavaScript the button does.
+addEventListener("DOMContentLoaded", () => document.getElementById("deliver").submit());

@@ -53,6 +53,9 @@ async fn a_change_of_ones_own_factor_is_sent_by_our_own_page_alone() {
         ("change=remove-passkey:AB&code=1", "https://login.example.com", Some("change RemovePasskey(\"AB\") 1")),
         ("change=remove&code=1&assertion=%7B%7D", "https://login.example.com", None),
         ("change=remove&code=&assertion=", "https://login.example.com", None),
+        ("change=add-app&app-code=123456&code=1", "https://login.example.com", Some("AddApp")),
+        ("change=add-app&code=1", "https://login.example.com", None),
+        ("change=add-app&app-code=123456", "https://login.example.com", None),
         ("change=add-passkey&code=1&attestation=", "https://login.example.com", None),
         ("change=add-passkey&code=1&attestation=x", "https://login.example.com", Some("AddPasskey")),
     ] {

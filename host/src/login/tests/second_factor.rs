@@ -577,3 +577,64 @@ async fn a_passkey_is_added_and_taken_away_by_whoever_proves_the_factor_in_the_s
     assert_eq!(gate.recorded("factor.passkey-added").len(), 1);
     assert_eq!(gate.recorded("factor.passkey-removed").len(), 1);
 }
+
+#[tokio::test]
+async fn an_app_is_added_to_passkeys_alone_by_whoever_proves_the_factor_in_the_same_form() {
+    let gate = gate();
+    let mut browser = Browser::default();
+    let (_, codes) = gate.enrol_passkey(&mut browser).await;
+    let shown = |step: &Step| match step {
+        Step::Factor { enrolment: Some(enrolment), .. } => TotpSecret::read(enrolment.secret.expose()).unwrap(),
+        step => panic!("{step:?}"),
+    };
+    let add = |code: &str, proof: &str| {
+        let change = FactorChange::AddApp(Secret::new(code.to_owned()));
+        FactorStep::Change { change, proof: FactorProof::Code(Secret::new(proof.to_owned())) }
+    };
+    let secret = shown(&gate.factor(&mut browser, FactorStep::Own).await);
+    let code = secret.shown(gate.clock.now());
+    // A slip in the app's code: the same key is shown, and the proof is not used up.
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let step = gate.factor(&mut browser, add(wrong, codes[0].expose())).await;
+    assert!(matches!(&step, Step::Factor { error: Some(FormError::AppCode), .. }), "{step:?}");
+    assert_eq!(shown(&step), secret);
+    // The app's own code proves nothing: the app is nobody's yet.
+    let step = gate.factor(&mut browser, add(&code, &code)).await;
+    assert!(matches!(&step, Step::Factor { error: Some(FormError::Code), .. }), "{step:?}");
+    assert_eq!(shown(&step), secret);
+    // A recovery code does.
+    let step = gate.factor(&mut browser, add(&code, codes[0].expose())).await;
+    match &step {
+        Step::Factor { enrolled: Some(enrolled), enrolment: None, error: None, .. } => assert!(enrolled.totp),
+        step => panic!("{step:?}"),
+    }
+    assert_eq!(gate.recorded("factor.app-added").len(), 1);
+    // There is one now: no second one takes its place.
+    let step = gate.factor(&mut browser, add(&code, codes[1].expose())).await;
+    assert!(matches!(&step, Step::Factor { error: Some(FormError::AppCode), .. }), "{step:?}");
+    // It proves the factor from now on; the code that showed it is used up.
+    let mut other = Browser::default();
+    let (login, _) = gate.first(&mut other).await;
+    let step = gate.code(&mut other, &login, &code).await;
+    assert_eq!(error_of(step), Some(FormError::CodeUsed));
+    gate.clock.advance(30);
+    redirected(gate.code(&mut other, &login, &secret.shown(gate.clock.now())).await);
+}
+
+#[tokio::test]
+async fn a_key_that_was_shown_too_long_ago_is_added_to_nothing() {
+    let gate = gate();
+    let mut browser = Browser::default();
+    let (_, codes) = gate.enrol_passkey(&mut browser).await;
+    let Step::Factor { enrolment: Some(enrolment), .. } = gate.factor(&mut browser, FactorStep::Own).await else {
+        panic!("no app may be added")
+    };
+    let secret = TotpSecret::read(enrolment.secret.expose()).unwrap();
+    gate.clock.advance(601);
+    let change = FactorChange::AddApp(Secret::new(secret.shown(gate.clock.now())));
+    let proof = FactorProof::Code(Secret::new(codes[0].expose().clone()));
+    match gate.factor(&mut browser, FactorStep::Change { change, proof }).await {
+        Step::Factor { enrolment: Some(again), error: Some(FormError::AppCode), .. } => assert_ne!(again, enrolment),
+        step => panic!("{step:?}"),
+    }
+}

@@ -34,7 +34,7 @@ fn every_code_has_a_row_and_every_row_a_code() {
             .flat_map(|source| pattern.captures_iter(source).map(|found| found[1].to_owned()).collect::<Vec<_>>())
             .collect::<BTreeSet<String>>()
     };
-    let named = find(r#"(?:refuse\(\s*|=> )"([a-z0-9]+(?:-[a-z0-9]+)+)"[,\n]"#);
+    let named = find(r#"(?:refuse\(\s*|=> |_UNSUPPORTED: &str = )"([a-z0-9]+(?:-[a-z0-9]+)+)"[,;\n]"#);
     let documented = find(r"//! \| `([a-z0-9-]+)` \|");
     assert_eq!(named, documented);
     assert!(named.len() > 80);

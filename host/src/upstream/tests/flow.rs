@@ -64,6 +64,32 @@ async fn what_the_upstream_is_to_ask_the_person_is_one_parameter() {
 }
 
 #[tokio::test]
+async fn whoever_is_to_choose_an_account_is_not_sent_where_nobody_can() {
+    let world = World::new().await;
+    let request = Request { select_account: true, ..World::request() };
+    for (listed, expected) in [
+        (json!(null), None),
+        (json!(["none", "login", "select_account"]), None),
+        (json!(["none", "login", "consent"]), Some("account-selection-unsupported")),
+        (json!([]), Some("account-selection-unsupported")),
+        (json!("select_account"), Some("discovery-malformed")),
+    ] {
+        let mut metadata = world.op.metadata();
+        if !listed.is_null() {
+            metadata["prompt_values_supported"] = listed.clone();
+        }
+        world.op.reply("/.well-known/openid-configuration", Reply::json(&metadata));
+        world.clock.advance(100_000);
+        let begun = world.upstreams.begin(&world.upstream, &request).await;
+        assert_eq!(begun.err().map(|error| error.code), expected, "{listed}");
+        // Whoever is not to choose is sent there in any case.
+        if expected != Some("discovery-malformed") {
+            assert!(world.upstreams.begin(&world.upstream, &World::request()).await.is_ok(), "{listed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_configuration_cannot_set_what_protects_the_login() {
     let mut world = World::new().await;
     for name in ["state", "nonce", "redirect_uri", "code_challenge", "response_mode", "request_uri"] {
