@@ -9,35 +9,36 @@ use std::{
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 use vestibule_tests::process::{root, vestibule};
 
 /// Every project here is compiled into one target folder, one after the other.
 static TARGET: Mutex<()> = Mutex::new(());
 
-/// A folder in which projects share what was compiled before.
+/// A folder for a project called `mine`. It is always the same one: what a project is compiled of
+/// names its folder, so that in another one nothing would be compiled already.
 struct Desk {
-    folder: TempDir,
+    folder: PathBuf,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Desk {
     fn new() -> Self {
         let turn = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = TempDir::new().expect("a folder");
-        fs::create_dir(folder.path().join(".cargo")).expect("a folder");
+        let folder = root().join("policies/target/projects/desk");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join(".cargo")).expect("a folder");
         let config = format!("[build]\ntarget-dir = {:?}\n", root().join("policies/target/projects"));
-        fs::write(folder.path().join(".cargo/config.toml"), config).expect("a file");
+        fs::write(folder.join(".cargo/config.toml"), config).expect("a file");
         Self { folder, _turn: turn }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(vestibule());
-        command.arg("--json").arg("policy").args(arguments).current_dir(self.folder.path());
+        command.arg("--json").arg("policy").args(arguments).current_dir(&self.folder);
         if ["build", "test", "call", "bench", "diff"].contains(&arguments[0]) {
             command.arg("--std-cache").arg(root().join("policies/target/toolchain"));
         }
@@ -122,16 +123,16 @@ fn a_new_project_with_every_hook_builds_and_passes_its_own_tests() {
 #[test]
 fn a_property_that_does_not_hold_comes_with_a_case_that_fails_until_it_does() {
     let desk = Desk::new();
-    desk.run(&["new", "leaky", "--lang", "rust", "--hooks", "groups"]);
-    let source = desk.path("leaky/src/groups.rs");
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "groups"]);
+    let source = desk.path("mine/src/groups.rs");
     // A slip that no case shows: whoever reports a group with a certain name gets more.
     let slip = "        if identity.groups.listed().is_some_and(|g| g.iter().any(|g| g.starts_with(\"staff\"))) {\n            \
                 plan.grant(\"jira-administrators\", Reason::new(\"staff\", \"\"));\n        }\n        Ok(plan)\n";
     change(&source, "        Ok(plan)\n", slip);
     change(&source, "        _: &Identity,\n", "        identity: &Identity,\n");
-    let manifest = desk.path("leaky/policy.toml");
+    let manifest = desk.path("mine/policy.toml");
     change(&manifest, "reads-groups = []", "reads-groups = [\"reported\"]\nmay-grant = [\"*\"]");
-    let (code, tested) = desk.run(&["test", "leaky"]);
+    let (code, tested) = desk.run(&["test", "mine"]);
     assert_eq!(code, Some(1), "{tested:#}");
     let properties = tested["policies"][0]["properties"].as_array().expect("properties");
     let broken: Vec<&Value> = properties.iter().filter(|property| !property["counterexample"].is_null()).collect();
@@ -141,45 +142,45 @@ fn a_property_that_does_not_hold_comes_with_a_case_that_fails_until_it_does() {
     assert!(case.contains("groups = [\"staff\"]"), "{case}");
     assert!(!case.contains("context") && !case.contains("account"), "{case}");
     // Another run finds the same.
-    let (_, again) = desk.run(&["test", "leaky"]);
+    let (_, again) = desk.run(&["test", "mine"]);
     assert_eq!(again["policies"][0]["properties"], tested["policies"][0]["properties"]);
 
     // Pasted, it fails; with the slip repaired, it passes.
-    fs::write(desk.path("leaky/cases/found.toml"), case).expect("a file");
-    let (code, tested) = desk.run(&["test", "leaky", "--inputs", "0"]);
+    fs::write(desk.path("mine/cases/found.toml"), case).expect("a file");
+    let (code, tested) = desk.run(&["test", "mine", "--inputs", "0"]);
     let failed = tested["policies"][0]["cases"].as_array().expect("cases").iter();
     let failed: Vec<&Value> = failed.filter(|case| case["differences"] != serde_json::json!([])).collect();
     assert_eq!((code, failed.len()), (Some(1), 1), "{tested:#}");
-    let before = desk.path("leaky-before.wasm");
+    let before = desk.path("before.wasm");
     fs::copy(tested["policies"][0]["component"].as_str().expect("a path"), &before).expect("a copy");
     change(&source, slip, "        Ok(plan)\n");
-    let (code, tested) = desk.run(&["test", "leaky"]);
+    let (code, tested) = desk.run(&["test", "mine"]);
     assert_eq!(code, Some(0), "{tested:#}");
 
     // What the repair changed, and nothing else.
-    let (code, differs) = desk.run(&["diff", "leaky-before.wasm", "leaky"]);
+    let (code, differs) = desk.run(&["diff", "before.wasm", "mine"]);
     assert_eq!((code, differs["differences"].as_array().map(Vec::len)), (Some(1), Some(1)), "{differs:#}");
     let difference = &differs["differences"][0];
     assert!(difference["old"].as_str().expect("words").contains("jira-administrators"), "{difference}");
     assert!(difference["case"].as_str().expect("a case").contains("groups = [\"staff\"]"), "{difference}");
-    let (code, differs) = desk.run(&["diff", "leaky", "leaky"]);
+    let (code, differs) = desk.run(&["diff", "mine", "mine"]);
     assert_eq!((code, &differs["ok"]), (Some(0), &true.into()), "{differs}");
 }
 
 #[test]
 fn watching_builds_and_tests_again_when_a_case_changes() {
     let desk = Desk::new();
-    desk.run(&["new", "watched", "--lang", "rust", "--hooks", "session"]);
-    let mut command = desk.command(&["build", "watched", "--watch"]);
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "session"]);
+    let mut command = desk.command(&["build", "mine", "--watch"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a program");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("JSON") };
     let first = next();
     assert_eq!((&first["ok"], &first["test"]["failed"]), (&true.into(), &0.into()), "{first:#}");
-    change(&desk.path("watched/cases/session.toml"), "idle = 3600,", "idle = 7200,");
+    change(&desk.path("mine/cases/session.toml"), "idle = 3600,", "idle = 7200,");
     let second = next();
     assert_eq!((&second["ok"], &second["test"]["failed"]), (&false.into(), &1.into()), "{second:#}");
-    change(&desk.path("watched/policy.toml"), "hooks = ", "hoks = ");
+    change(&desk.path("mine/policy.toml"), "hooks = ", "hoks = ");
     let third = next();
     assert!(third["error"].as_str().is_some_and(|error| error.contains("policy.toml")), "{third}");
     child.kill().expect("it ends");

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::{
-    pool::Pool,
+    pool::{Named, Pool},
     random::Random,
     shape::{self, Field, Shape, Topic},
 };
@@ -55,7 +55,14 @@ fn value(field: &Field, pool: &Pool, random: &mut Random) -> Value {
         Shape::Flag => Value::Boolean(random.percent(50)),
         Shape::Moment => Value::Integer(pool.moment(random)),
         Shape::Seconds => Value::Integer(pool.seconds(random)),
-        Shape::Claims => Value::Table(pool.claims(field.name == "facts", random)),
+        Shape::Claims => {
+            let of = match field.name {
+                "facts" => Named::Facts,
+                "attributes" => Named::Attributes,
+                _ => Named::Claims,
+            };
+            Value::Table(pool.claims(of, random))
+        }
         Shape::Reported => match random.below(10) {
             0 => Value::String("absent".to_owned()),
             1 => Value::String("overage".to_owned()),

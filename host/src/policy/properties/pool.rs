@@ -10,6 +10,7 @@ use super::{
     random::Random,
     shape::{Field, Shape, Topic},
 };
+use crate::policy::contract;
 
 /// The values that occur.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,14 @@ pub(super) struct Pool {
     numbers: Vec<i64>,
     claims: BTreeMap<String, Vec<Value>>,
     facts: Vec<String>,
+}
+
+/// What names stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Attributes,
+    Claims,
+    Facts,
 }
 
 /// What a pool is filled from.
@@ -194,8 +203,14 @@ impl Pool {
     }
 
     /// Claims, or facts: each with a value that it has somewhere, or with any other.
-    pub(super) fn claims(&self, are_facts: bool, random: &mut Random) -> Table {
-        let names: Vec<&String> = if are_facts { self.facts.iter().collect() } else { self.claims.keys().collect() };
+    pub(super) fn claims(&self, of: Named, random: &mut Random) -> Table {
+        let are_facts = of == Named::Facts;
+        let names: Vec<&String> = match of {
+            Named::Facts => self.facts.iter().collect(),
+            Named::Claims => self.claims.keys().collect(),
+            // Of what the host lets no policy set, no account has an attribute.
+            Named::Attributes => self.claims.keys().filter(|name| contract::attribute_name(name).is_ok()).collect(),
+        };
         let mut claims = Table::new();
         for name in names {
             if random.percent(50) {

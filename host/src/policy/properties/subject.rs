@@ -11,7 +11,7 @@ use crate::{
     policy::{
         CaseError, Cases, Component, Engine, LoadError, LoadedPolicy,
         cases::{self, Input, InputForm, Outcome},
-        manifest,
+        contract, manifest,
     },
 };
 
@@ -48,10 +48,11 @@ impl Subject {
         Ok(Self { settings: settings.clone(), policy })
     }
 
-    /// Asks; none where no case could have the input.
+    /// Asks; none where no login could have the input.
     pub(super) fn ask(&self, hook: Hook, input: &Table) -> Option<Asked> {
         let form: InputForm = Value::Table(input.clone()).try_into().ok()?;
         let input = form.build(hook).ok()?;
+        left_by_policies(&input).ok()?;
         let (outcome, _) = cases::ask_in_time(&self.policy, hook, &input);
         let shown = match &outcome {
             Outcome::Answered(answered) => {
@@ -89,6 +90,14 @@ impl Asked {
             }
         }
     }
+}
+
+/// What earlier policies left was held to the contract: nothing else ever comes in.
+fn left_by_policies(input: &Input) -> Result<(), contract::Broken> {
+    contract::profile(&input.profile)?;
+    contract::profile(&input.profile_so_far)?;
+    contract::plan(&input.plan, &input.plan, |_| true)?;
+    contract::plan(&input.plan_so_far, &input.plan_so_far, |_| true)
 }
 
 /// What the cases ask, in their order.
