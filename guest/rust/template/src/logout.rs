@@ -19,7 +19,9 @@ impl Rule {
 
 impl Logout for Rules {
     fn end(&self, _: &Context, _: &Identity, requested: Option<&str>) -> Result<Option<Ending>, Fault> {
-        // The host follows only targets that the configuration allows.
-        Ok(Some(Ending { at_upstream: self.logout.at_upstream, target: requested.map(str::to_owned) }))
+        // The host follows only targets that the configuration allows; one that no header could hold
+        // would be an error.
+        let target = requested.filter(|target| vestibule_policy::names::problem(target).is_none());
+        Ok(Some(Ending { at_upstream: self.logout.at_upstream, target: target.map(str::to_owned) }))
     }
 }
