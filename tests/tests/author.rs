@@ -209,3 +209,51 @@ fn refuses_what_it_cannot_do_and_says_why() {
     let (code, json) = desk.run(&["new", "there", "--lang", "rust"]);
     assert_eq!(code, Some(74), "{json}");
 }
+
+/// The blocks of a page: what stands behind the backticks, and the text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let pattern = regex::Regex::new(r"(?ms)^```(\S[^\n]*)\n(.*?)^```$").expect("a pattern");
+    pattern.captures_iter(page).map(|block| (block[1].to_owned(), block[2].to_owned())).collect()
+}
+
+#[test]
+fn every_step_of_the_tutorial_does_what_it_says() {
+    let desk = Desk::new();
+    // Where the program looks for what it compiles with, and for itself.
+    let toolchain = root().join("policies/target/toolchain");
+    fs::create_dir_all(&toolchain).expect("a folder");
+    fs::create_dir(desk.path(".cache")).expect("a folder");
+    std::os::unix::fs::symlink(&toolchain, desk.path(".cache/vestibule")).expect("a link");
+    let programs = vestibule().parent().expect("a folder").to_owned();
+    let path = std::env::var("PATH").expect("a path");
+    let page = fs::read_to_string(root().join("docs/writing-a-policy.md")).expect("the page");
+    let (mut files, mut commands) = (0, 0);
+    for (kind, text) in blocks(&page) {
+        if let Some((_, file)) = kind.split_once("file=") {
+            files += 1;
+            fs::write(desk.path(file), text).expect("a file");
+        }
+        for line in text.lines().filter(|_| kind == "sh") {
+            commands += 1;
+            let expected = i32::from(line.ends_with("# exits with 1"));
+            let output = Command::new("sh")
+                .args(["-ec", line])
+                .current_dir(&desk.folder)
+                .env("PATH", format!("{}:{path}", programs.display()))
+                .env("XDG_CACHE_HOME", desk.path(".cache"))
+                .env_remove("CARGO_TARGET_DIR")
+                .output()
+                .expect("a shell");
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(expected), "{line}\n{out}\n{err}");
+            // The counterexample and the difference are those that the page tells of.
+            if expected == 1 {
+                assert!(out.contains("contractors"), "{line}\n{out}");
+            }
+            if line.contains("policy call") {
+                assert!(out.contains("outside-office-hours"), "{line}\n{out}");
+            }
+        }
+    }
+    assert!(files >= 8 && commands >= 10, "{files} files, {commands} commands");
+}

@@ -84,8 +84,8 @@ pub fn bench(
     let hooks = component.manifest().hooks.iter().copied();
     hooks
         .map(|hook| {
-            progress(&format!("measuring {name} at {hook}"));
-            bench_hook(engine, component, hook, &cases, rounds.max(1))
+            let progress = |step: &str| progress(&format!("measuring {name} at {hook}{step}"));
+            bench_hook(engine, component, hook, &cases, rounds.max(1), &progress)
         })
         .collect()
 }
@@ -96,13 +96,17 @@ fn bench_hook(
     hook: Hook,
     cases: &[Case],
     rounds: usize,
+    progress: &dyn Fn(&str),
 ) -> Result<Bench, BenchError> {
     let default = Input::default_of(hook).map_err(|message| {
         let file = component.manifest().name.clone();
         BenchError::Cases(CaseError { file, line: None, message })
     })?;
     let mut measured = Measured::default();
-    for group in groups(hook, cases) {
+    let groups = groups(hook, cases);
+    let many = groups.len();
+    for (index, group) in groups.into_iter().enumerate() {
+        progress(&format!(", settings {} of {many}", index + 1));
         // A case about settings that are refused measures nothing.
         if let Ok(chain) = load(engine, component, &group.settings) {
             measured.cases += group.inputs.len();
@@ -111,6 +115,7 @@ fn bench_hook(
         }
     }
     if measured.samples.is_empty() {
+        progress(" with the default input");
         let settings = Json::Object(Map::new());
         let chain = load(engine, component, &settings)
             .map_err(|source| BenchError::NoInput { hook: hook.name().to_owned(), source })?;

@@ -139,9 +139,7 @@ impl Call {
             Called { hook: self.hook.name().to_owned(), answer: None, failed: None, fuel, log: Vec::new() };
         match outcome {
             Outcome::Answered(answered) => {
-                let mut answer = compare::shown(self.hook, &answered);
-                answer.remove("log");
-                called.answer = Some(answer);
+                called.answer = Some(compare::answer(self.hook, &answered));
                 called.log = answered.log;
             }
             Outcome::Failed(failed) => {

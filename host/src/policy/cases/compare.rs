@@ -147,8 +147,15 @@ const fn keys_of(hook: Hook) -> &'static [&'static str] {
     }
 }
 
-/// The answer under the keys that cases use.
-pub(in crate::policy) fn shown(hook: Hook, answered: &Answered) -> Map<String, Json> {
+/// The answer under the keys that a case's `expect` can have.
+pub(in crate::policy) fn answer(hook: Hook, answered: &Answered) -> Map<String, Json> {
+    let mut shown = shown(hook, answered);
+    shown.retain(|key, _| keys_of(hook).contains(&key.as_str()));
+    shown
+}
+
+/// The answer under the keys that cases use, and others that it has.
+fn shown(hook: Hook, answered: &Answered) -> Map<String, Json> {
     let answer = kebab(&answered.answer);
     let mut shown = match hook {
         Hook::Access | Hook::Admit => {

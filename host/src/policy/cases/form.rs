@@ -118,7 +118,7 @@ fn build(file: &str, line: usize, shared: Option<&Json>, form: CaseForm) -> Resu
 }
 
 /// The file's settings with the case's keys on top.
-fn overlay(shared: Option<&Json>, own: Option<Json>) -> Option<Json> {
+pub(in crate::policy) fn overlay(shared: Option<&Json>, own: Option<Json>) -> Option<Json> {
     match (shared, own) {
         (Some(Json::Object(shared)), Some(Json::Object(own))) => {
             let mut merged = shared.clone();

@@ -104,6 +104,7 @@ pub fn check(
     for property in &parsed {
         property.kind.words().iter().for_each(|word| filling.word(word));
         property.when.iter().chain(&property.unless).for_each(|condition| condition.fill(&mut filling));
+        property.settings.iter().for_each(|settings| filling.json(settings));
     }
     let checker = Checker {
         engine,
@@ -142,32 +143,46 @@ impl Checker<'_> {
         };
         let has = &self.component.manifest().hooks;
         let hooks: Vec<Hook> = property.hooks.iter().copied().filter(|hook| has.contains(hook)).collect();
+        let own = property.settings.as_ref().map(|settings| Subject::load(self.engine, self.component, settings));
         if hooks.is_empty() {
             let names: Vec<&str> = property.hooks.iter().map(|hook| hook.name()).collect();
             result.problem = Some(format!("the policy has no hook that it is about ({})", names.join(", ")));
-        } else if self.subjects.is_empty() {
-            result.problem = Some("the policy takes neither its default settings nor those of any case".to_owned());
         } else {
-            self.search(index, property, &hooks, &mut result);
-            if result.applied == 0 {
-                result.problem = Some(format!("none of {} inputs is one that it says anything about", result.inputs));
+            match &own {
+                Some(Err(error)) => {
+                    result.problem = Some(format!("the policy does not take the property's settings: {error}"));
+                }
+                Some(Ok(own)) => self.search(index, property, &hooks, std::slice::from_ref(own), &mut result),
+                None => self.search(index, property, &hooks, &self.subjects, &mut result),
             }
         }
         result
     }
 
-    fn search(&self, index: usize, property: &Property, hooks: &[Hook], result: &mut PropertyResult) {
+    fn search(
+        &self,
+        index: usize,
+        property: &Property,
+        hooks: &[Hook],
+        subjects: &[Subject],
+        result: &mut PropertyResult,
+    ) {
+        if subjects.is_empty() {
+            result.problem = Some("the policy takes neither its default settings nor those of any case".to_owned());
+            return;
+        }
         // First what somebody thought of, then what nobody did.
         let written = self.written.iter().filter_map(|case| {
             let hook = case.hook.filter(|hook| hooks.contains(hook))?;
-            let subject = self.subjects.iter().find(|subject| subject.settings == case.settings)?;
+            let own = |subject: &&Subject| subject.settings == case.settings || property.settings.is_some();
+            let subject = subjects.iter().find(own)?;
             Some((hook, subject, case.input.clone(), None))
         });
         let generated = (0..self.search.inputs).filter_map(|number| {
             let stream = u64::try_from(index * self.search.inputs + number).unwrap_or_default();
             let mut random = Random::new(self.search.seed, stream);
             let hook = *hooks.get(number % hooks.len())?;
-            let subject = self.subjects.get((number / hooks.len()) % self.subjects.len())?;
+            let subject = subjects.get((number / hooks.len()) % subjects.len())?;
             let of_hook = |case: &&Written| case.hook == Some(hook);
             let cases: Vec<&Table> = self.written.iter().filter(of_hook).map(|case| &case.input).collect();
             let input = generate::input(hook, &self.pool, &cases, &mut random);
@@ -186,6 +201,9 @@ impl Checker<'_> {
                     return;
                 }
             }
+        }
+        if result.applied == 0 {
+            result.problem = Some(format!("none of {} inputs is one that it says anything about", result.inputs));
         }
     }
 

@@ -75,6 +75,16 @@ fn a_condition_is_reached_by_the_values_that_it_names() {
 }
 
 #[test]
+fn a_property_may_name_the_settings_with_which_it_holds() {
+    let result = one(&["deny-all"], "never-denies = true\nsettings.mark = \"yes\"");
+    assert!(result.passed() && result.applied == 61, "{result:?}");
+    let shared = "settings.mark = \"yes\"\n[[property]]\nname = \"n\"\nnever-denies = true\n";
+    assert!(results(&["deny-all"], shared)[0].passed());
+    let result = one(&["yes"], "never-denies = true\nsettings.mark = \"x-refused\"");
+    assert!(result.problem.as_ref().is_some_and(|problem| problem.contains("does not take")), "{result:?}");
+}
+
+#[test]
 fn the_same_seed_asks_the_same() {
     let of = |inputs: &[PropertyResult]| serde_json::to_string(inputs).unwrap();
     let property = "[[property]]\nname = \"n\"\nnever-admits = true\nunless.email-verified = false\n";

@@ -4,11 +4,12 @@
 use std::{fs, io, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::condition::Condition;
 use crate::{
     decision::Hook,
-    policy::{CaseError, locate, manifest::GrantPatterns},
+    policy::{CaseError, cases, locate, manifest::GrantPatterns},
 };
 
 /// The custom section's name. Its content is the text of `properties.toml`.
@@ -30,6 +31,8 @@ pub(super) struct Property {
     pub(super) hooks: Vec<Hook>,
     pub(super) when: Option<Condition>,
     pub(super) unless: Option<Condition>,
+    /// The settings with which it must hold; none stands for all that occur.
+    pub(super) settings: Option<Json>,
 }
 
 /// What must hold: a closed set.
@@ -81,6 +84,7 @@ impl Kind {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct FileForm {
+    settings: Option<toml::Table>,
     #[serde(default, rename = "property")]
     properties: Vec<toml::Spanned<PropertyForm>>,
 }
@@ -89,6 +93,7 @@ struct FileForm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct PropertyForm {
     name: String,
+    settings: Option<toml::Table>,
     hooks: Option<Vec<Hook>>,
     when: Option<Condition>,
     unless: Option<Condition>,
@@ -135,7 +140,7 @@ impl Properties {
     ///
     /// Where the section is not what `policy build` writes.
     pub fn embedded(component: &[u8]) -> Result<Self, CaseError> {
-        let Some(section) = crate::policy::cases::custom_section(component, PROPERTIES_SECTION) else {
+        let Some(section) = cases::custom_section(component, PROPERTIES_SECTION) else {
             return Ok(Self::default());
         };
         let text = std::str::from_utf8(section).map_err(|error| CaseError {
@@ -177,17 +182,21 @@ impl Properties {
             let malformed = locate::malformed_toml(&self.text, &error);
             refuse(malformed.position.map(|position| position.line), malformed.message)
         })?;
+        let json = |settings| locate::json_of(&toml::Value::Table(settings));
+        let shared = form.settings.map(json);
         form.properties
             .into_iter()
             .map(|form| {
                 let line = self.text.get(..form.span().start).unwrap_or_default().matches('\n').count() + 1;
-                property(line, form.into_inner()).map_err(|message| refuse(Some(line), message))
+                let mut form = form.into_inner();
+                let settings = cases::overlay(shared.as_ref(), form.settings.take().map(json));
+                property(line, form, settings).map_err(|message| refuse(Some(line), message))
             })
             .collect()
     }
 }
 
-fn property(line: usize, form: PropertyForm) -> Result<Property, String> {
+fn property(line: usize, form: PropertyForm, settings: Option<Json>) -> Result<Property, String> {
     let named = |message: String| format!("property `{}`: {message}", form.name);
     let kind = kind(&form).map_err(&named)?;
     for (key, condition) in [("when", &form.when), ("unless", &form.unless)] {
@@ -205,7 +214,7 @@ fn property(line: usize, form: PropertyForm) -> Result<Property, String> {
             hooks.clone()
         }
     };
-    Ok(Property { line, kind, hooks, when: form.when, unless: form.unless, name: form.name })
+    Ok(Property { line, kind, hooks, when: form.when, unless: form.unless, name: form.name, settings })
 }
 
 fn kind(form: &PropertyForm) -> Result<Kind, String> {

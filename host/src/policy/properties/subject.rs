@@ -55,11 +55,7 @@ impl Subject {
         left_by_policies(&input).ok()?;
         let (outcome, _) = cases::ask_in_time(&self.policy, hook, &input);
         let shown = match &outcome {
-            Outcome::Answered(answered) => {
-                let mut shown = cases::shown(hook, answered);
-                shown.remove("log");
-                shown
-            }
+            Outcome::Answered(answered) => cases::answer(hook, answered),
             _ => Map::new(),
         };
         Some(Asked { input, outcome, shown })
