@@ -1,5 +1,12 @@
 //! `vestibule policy`
 
+mod bench;
+mod call;
+mod diff;
+mod new;
+mod test;
+mod watch;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -12,7 +19,7 @@ use serde_json::{Value, json};
 use super::output::{Exit, Failure, Output, table};
 use crate::{
     config::Limits,
-    policy::{self, BuildError, BuildOptions, Built, CaseResult, Cases, Component, Engine},
+    policy::{self, BuildError, BuildOptions, Built, Cases, Component, Engine, Properties, Search},
 };
 
 /// For one component, on a machine that is busy with other builds.
@@ -20,6 +27,11 @@ const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Measure what policies cost, hook by hook, on the inputs of their cases.
+    ///
+    /// COLD is from the component's bytes to the answer to its first question. WARM and P99 are
+    /// one question, its sandbox made and dropped.
+    Bench(bench::Arguments),
     /// Compile policies from their source, and embed manifest and cases.
     ///
     /// Needs a Rust compiler. Its target wasm32-unknown-unknown is installed with rustup
@@ -28,26 +40,30 @@ pub(super) enum Command {
         /// Folders of policies: Cargo.toml, policy.toml, src/, cases/.
         #[arg(required = true, value_name = "DIR")]
         directories: Vec<PathBuf>,
+        /// Stay, and build and test again whenever a file of these folders changes.
+        #[arg(long)]
+        watch: bool,
         #[command(flatten)]
         build: BuildArguments,
     },
+    /// Ask a policy one question, and print what it answers.
+    Call(call::Arguments),
+    /// Search for an input on which two versions of a policy answer differently.
+    ///
+    /// Ends with 1 where there is one.
+    Diff(diff::Arguments),
     /// Show what a component is: hooks, what it reads and may grant, imports, settings.
     Inspect {
         /// The component.
         file: PathBuf,
     },
-    /// Run the cases of policies through the sandbox.
-    Test {
-        /// Components (.wasm) with embedded cases or a folder NAME.cases beside them, or
-        /// folders of policies, which are built first.
-        #[arg(required = true, value_name = "DIR|FILE")]
-        policies: Vec<PathBuf>,
-        /// Show only the cases that fail.
-        #[arg(long)]
-        quiet: bool,
-        #[command(flatten)]
-        build: BuildArguments,
-    },
+    /// Make a project for a new policy, which builds and tests as it is.
+    New(new::Arguments),
+    /// Run the cases of policies through the sandbox, and check their properties.
+    ///
+    /// Properties (properties.toml) are checked on inputs that are generated, the same ones for
+    /// the same seed.
+    Test(test::Arguments),
 }
 
 #[derive(Args, Debug)]
@@ -64,18 +80,49 @@ pub(super) struct BuildArguments {
     stack_bytes: u32,
 }
 
+/// How far to search for inputs.
+#[derive(Args, Debug)]
+struct SearchArguments {
+    /// How many inputs are generated: for each property, or for each hook of two policies.
+    #[arg(long, value_name = "N", default_value_t = INPUTS)]
+    inputs: u32,
+    /// Where the generator begins: the same seed, the same inputs.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// So many are asked about in about the time that a build takes.
+const INPUTS: u32 = 1000;
+
+impl Default for SearchArguments {
+    fn default() -> Self {
+        Self { inputs: INPUTS, seed: 0 }
+    }
+}
+
+impl SearchArguments {
+    fn search(&self) -> Search {
+        Search { seed: self.seed, inputs: usize::try_from(self.inputs).unwrap_or(usize::MAX) }
+    }
+}
+
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     // A gateway that does not get to compile must go on serving; here somebody waits for it.
     let limits = Limits { compile_timeout: COMPILE_TIMEOUT, ..Limits::default() };
     let engine = Engine::new(&limits, None).map_err(|error| Failure::new(Exit::Internal, &error))?;
     match command {
-        Command::Build { directories, build: arguments } => {
+        Command::Build { directories, watch: true, build } => watch::run(&engine, directories, build, output),
+        Command::Build { directories, watch: false, build: arguments } => {
             let built = build(&engine, directories, arguments, output)?;
             output.result(built_in_words(&built), &json!({ "ok": true, "policies": built }));
             Ok(Exit::Done)
         }
         Command::Inspect { file } => inspect(&engine, file, output),
-        Command::Test { policies, quiet, build } => test(&engine, policies, *quiet, build, output),
+        Command::Bench(arguments) => bench::run(&engine, arguments, output),
+        Command::Call(arguments) => call::run(&engine, arguments, output),
+        Command::Diff(arguments) => diff::run(&engine, arguments, output),
+        Command::New(arguments) => new::run(arguments, output),
+        Command::Test(arguments) => test::run(&engine, arguments, output),
     }
 }
 
@@ -124,12 +171,9 @@ fn built_in_words(built: &[Built]) -> String {
 }
 
 fn inspect(engine: &Engine, file: &Path, output: &Output) -> Result<Exit, Failure> {
-    let bytes = read(file)?;
-    let component = Component::check(engine, &bytes)
-        .map_err(|error| Failure::text(Exit::Failed, format!("{}: {}", file.display(), with_causes(&error))))?;
-    let cases = Cases::embedded(&bytes)
-        .and_then(|cases| cases.count())
-        .map_err(|error| Failure::text(Exit::Failed, format!("{}: {error}", file.display())))?;
+    let (component, bytes) = open(engine, file)?;
+    let cases = Cases::embedded(&bytes).and_then(|cases| cases.count()).map_err(|error| about(file, &error))?;
+    let limits = engine.limits();
     let manifest = serde_json::to_value(component.manifest()).unwrap_or_default();
     let json = json!({
         "ok": true,
@@ -139,6 +183,15 @@ fn inspect(engine: &Engine, file: &Path, output: &Output) -> Result<Exit, Failur
         "imports": component.imports(),
         "exports": component.exports(),
         "cases": cases,
+        "properties": Properties::embedded(&bytes).map_err(|error| about(file, &error))?.count(),
+        "limits": {
+            "fuel": component.manifest().fuel.unwrap_or(u64::MAX).min(limits.fuel),
+            "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
+            "memory-bytes-max": limits.memory_bytes_max,
+            "stack-bytes-max": limits.stack_bytes_max,
+            "output-bytes-max": limits.output_bytes_max,
+            "log-lines-max": limits.log_lines_max,
+        },
         "manifest": manifest,
     });
     output.result(inspected_in_words(&json, &manifest), &json);
@@ -158,7 +211,9 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
         Some(other) => other.to_string(),
     };
     let mut rows = Vec::new();
-    for key in ["name", "version", "description", "hooks", "reads", "facts", "may-grant", "access-paths"] {
+    for key in
+        ["name", "version", "description", "hooks", "reads", "reads-groups", "facts", "may-grant", "access-paths"]
+    {
         // What the settings name comes on top: JSON pointers to where they name it.
         let from = format!("{key}-from-settings");
         let named = manifest.get(&from).and_then(Value::as_array).filter(|pointers| !pointers.is_empty());
@@ -169,7 +224,12 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
     }
     let fuel = manifest.get("fuel").filter(|fuel| !fuel.is_null());
     rows.push(vec!["fuel".to_owned(), fuel.map_or_else(|| "the operator's limit".to_owned(), |fuel| text(Some(fuel)))]);
-    for key in ["imports", "exports", "cases", "bytes", "digest"] {
+    // What holds where the operator's configuration says nothing else; fuel is above.
+    let limits = json.get("limits").and_then(Value::as_object).into_iter().flatten();
+    let limits: Vec<String> =
+        limits.filter(|(key, _)| *key != "fuel").map(|(key, limit)| format!("{key} {limit}")).collect();
+    rows.push(vec!["limits".to_owned(), limits.join(", ")]);
+    for key in ["imports", "exports", "cases", "properties", "bytes", "digest"] {
         rows.push(vec![key.to_owned(), text(json.get(key))]);
     }
     let pretty = |key: &str| format!("{:#}", manifest.get(key).unwrap_or(&Value::Null));
@@ -181,64 +241,35 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
     )
 }
 
-fn test(
+/// The components of `policies`: those that are files, and those that folders are built to.
+fn components(
     engine: &Engine,
     policies: &[PathBuf],
-    quiet: bool,
     arguments: &BuildArguments,
     output: &Output,
-) -> Result<Exit, Failure> {
+) -> Result<Vec<PathBuf>, Failure> {
     let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) = policies.iter().cloned().partition(|path| path.is_dir());
     if !folders.is_empty() {
         files.extend(build(engine, &folders, arguments, output)?.into_iter().map(|built| built.component));
     }
-    let mut reports = Vec::new();
-    let mut texts = Vec::new();
-    let (mut passed, mut failed) = (0, 0);
-    for file in files {
-        output.progress(&format!("testing {}", file.display()));
-        let results = test_one(engine, &file)?;
-        passed += results.iter().filter(|result| result.passed()).count();
-        failed += results.iter().filter(|result| !result.passed()).count();
-        texts.push(tested_in_words(&file, &results, quiet));
-        reports.push(json!({ "component": file, "ok": results.iter().all(CaseResult::passed), "cases": results }));
-    }
-    texts.push(format!("{passed} cases passed, {failed} failed"));
-    output.result(
-        texts.join("\n\n"),
-        &json!({ "ok": failed == 0, "passed": passed, "failed": failed, "policies": reports }),
-    );
-    // A policy without a single case has shown nothing.
-    Ok(if failed == 0 && passed > 0 { Exit::Done } else { Exit::Failed })
+    Ok(files)
 }
 
-fn test_one(engine: &Engine, file: &Path) -> Result<Vec<CaseResult>, Failure> {
-    let refuse = |message: String| Failure::text(Exit::Failed, format!("{}: {message}", file.display()));
+/// A component and its bytes.
+fn open(engine: &Engine, file: &Path) -> Result<(Component, Vec<u8>), Failure> {
     let bytes = read(file)?;
-    let component = Component::check(engine, &bytes).map_err(|error| refuse(with_causes(&error)))?;
-    let cases = Cases::of(&bytes, file).map_err(|error| refuse(error.to_string()))?;
-    policy::test(engine, &component, &cases).map_err(|error| refuse(error.to_string()))
+    let component = Component::check(engine, &bytes).map_err(|error| about(file, &error))?;
+    Ok((component, bytes))
 }
 
-fn tested_in_words(file: &Path, results: &[CaseResult], quiet: bool) -> String {
-    let mut text = file.display().to_string();
-    if results.is_empty() {
-        text.push_str("\n  no cases");
-    }
-    for result in results.iter().filter(|result| !(quiet && result.passed())) {
-        let mark = if result.passed() { "ok    " } else { "FAILED" };
-        text.push_str(&format!("\n  {mark}  {:9}  {}", result.hook, result.name));
-        if !result.passed() {
-            text.push_str(&format!("  ({}:{})", result.file, result.line));
-            for difference in &result.differences {
-                text.push_str(&format!("\n            {difference}"));
-            }
-            if !result.answer.is_null() {
-                text.push_str(&format!("\n            the answer was {}", result.answer));
-            }
-        }
-    }
-    text
+/// A failure of what was done with `file`.
+fn about(file: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::text(Exit::Failed, format!("{}: {}", file.display(), with_causes(error)))
+}
+
+fn read_text(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file)
+        .map_err(|error| Failure::text(Exit::File, format!("failed to read {}: {error}", file.display())))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

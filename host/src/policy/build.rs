@@ -17,7 +17,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{CaseError, Component, Engine, LoadError, ManifestError, cache::sha256};
+use super::{CaseError, Component, Engine, LoadError, ManifestError, PROPERTIES_SECTION, cache::sha256};
 pub(in crate::policy) use encode::component;
 pub use source::Source;
 pub use toolchain::ToolchainError;
@@ -61,6 +61,9 @@ pub enum BuildError {
     /// A case is malformed.
     #[error("failed to read the cases")]
     Cases(#[source] CaseError),
+    /// A property is malformed.
+    #[error("failed to read the properties")]
+    Properties(#[source] CaseError),
     /// cargo could not be started.
     #[error("failed to run cargo")]
     CargoMissing(#[source] io::Error),
@@ -171,8 +174,11 @@ pub fn build(
 fn finish(engine: &Engine, source: &Source, module: &Path, out: &Path) -> Result<Built, BuildError> {
     let module = fs::read(module).map_err(|error| BuildError::File { path: module.to_owned(), source: error })?;
     let name = &source.manifest.name;
-    let bytes = component(&module, &source.manifest, &source.cases)
+    let mut bytes = component(&module, &source.manifest, &source.cases)
         .map_err(|message| BuildError::Encode { policy: name.clone(), message })?;
+    if !source.properties.is_empty() {
+        encode::append(&mut bytes, PROPERTIES_SECTION, source.properties.text().as_bytes());
+    }
     Component::check(engine, &bytes).map_err(|source| BuildError::Refused { policy: name.clone(), source })?;
     let component = out.join(format!("{name}.wasm"));
     write(&component, &bytes).map_err(|source| BuildError::File { path: component.clone(), source })?;

@@ -6,16 +6,24 @@
 
 use super::{Component, Engine};
 
+mod ask;
+mod bench;
+mod call;
 mod compare;
 mod form;
 mod run;
 mod source;
 
+pub(super) use ask::ask_in_time;
+pub use bench::{Bench, BenchError, bench};
+pub use call::{Call, CallFailed, Called, read_settings};
+pub(super) use compare::{Outcome, answer};
 pub use form::CaseError;
+pub(super) use form::{Input, InputForm, overlay, parse};
 pub use run::CaseResult;
 pub(super) use run::run;
 pub use source::{CASES_SECTION, Cases};
-pub(super) use source::{files, folders_to_watch};
+pub(super) use source::{custom_section, files, folders_to_watch};
 
 /// Runs `cases` against `component`, in their order.
 ///

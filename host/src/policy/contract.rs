@@ -171,7 +171,8 @@ fn is_reserved(name: &str) -> bool {
     })
 }
 
-fn attribute_name(name: &str) -> Result<String, Broken> {
+/// The name of an attribute, folded: it is fit for a header, and none of the host's own.
+pub(crate) fn attribute_name(name: &str) -> Result<String, Broken> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/#~".contains(&byte);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_safe) {
         let detail = format!("`{}` cannot be an attribute's name", shown(name));

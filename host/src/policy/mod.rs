@@ -24,6 +24,8 @@ mod limits;
 mod locate;
 mod manifest;
 mod paths;
+mod project;
+mod properties;
 mod run;
 mod schema;
 mod settings;
@@ -34,7 +36,10 @@ mod worker;
 pub use artifact::Component;
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
-pub use cases::{CASES_SECTION, CaseError, CaseResult, Cases, test};
+pub use cases::{
+    Bench, BenchError, CASES_SECTION, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, read_settings,
+    test,
+};
 pub use chain::Chain;
 pub use engine::Engine;
 use error::NO_WASI;
@@ -43,6 +48,10 @@ pub use event::{Cause, GenerationEvent, Outcome, PolicyProblem};
 pub use generation::{Generation, Generations, Listener, problems};
 pub use instance::LoadedPolicy;
 pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
+pub use project::{Language, ProjectError, new_project};
+pub use properties::{
+    Counterexample, DiffError, Difference, PROPERTIES_SECTION, Properties, PropertyResult, Search, Side, check, diff,
+};
 pub use run::Run;
 pub use watch::{Watch, WatchError};
 

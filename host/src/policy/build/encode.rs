@@ -14,12 +14,14 @@ pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &C
         // A module for WASI asks for it by a name that no component has.
         if error.contains("wasi") { format!("{error}. {}", crate::policy::NO_WASI) } else { error }
     })?;
-    let mut append = |name: &str, data: Vec<u8>| {
-        CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut component);
-    };
-    append(MANIFEST_SECTION, manifest.to_json());
+    append(&mut component, MANIFEST_SECTION, &manifest.to_json());
     if !cases.is_empty() {
-        append(CASES_SECTION, cases.to_json());
+        append(&mut component, CASES_SECTION, &cases.to_json());
     }
     Ok(component)
+}
+
+/// Adds a custom section to a component.
+pub(super) fn append(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+    CustomSection { name: name.into(), data: data.into() }.append_to_component(component);
 }

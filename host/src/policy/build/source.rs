@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::BuildError;
-use crate::policy::{Cases, Manifest};
+use crate::policy::{Cases, Manifest, Properties};
 
 /// What a policy's folder says of it, but for its code.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Source {
     pub manifest: Manifest,
     /// `cases/`, under their bare names.
     pub cases: Cases,
+    /// `properties.toml`.
+    pub properties: Properties,
 }
 
 impl Source {
@@ -42,7 +44,8 @@ impl Source {
         let cases = Cases::folder(&directory.join("cases")).map_err(BuildError::Cases)?;
         // A malformed case is better found before minutes of compiling than after.
         cases.count().map_err(BuildError::Cases)?;
-        Ok(Self { directory, manifest, cases: cases.with_bare_names() })
+        let properties = Properties::folder(&directory).map_err(BuildError::Properties)?;
+        Ok(Self { directory, manifest, cases: cases.with_bare_names(), properties })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::decision::{Difference, Hook};
 
 /// What came of a case's question.
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub(in crate::policy) enum Outcome {
     /// `configure` accepted the settings.
     Configured,
     /// The settings were refused: the pointers, and the problems in words.
@@ -25,24 +25,24 @@ pub(super) enum Outcome {
 
 /// An answer, as the trace has it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answered {
-    pub(super) answer: Json,
-    pub(super) log: Vec<String>,
-    pub(super) dropped: Vec<String>,
+pub(in crate::policy) struct Answered {
+    pub(in crate::policy) answer: Json,
+    pub(in crate::policy) log: Vec<String>,
+    pub(in crate::policy) dropped: Vec<String>,
     /// What changes in the application; for `groups` only.
-    pub(super) difference: Option<Difference>,
+    pub(in crate::policy) difference: Option<Difference>,
 }
 
 /// A failure, as the trace has it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failed {
+pub(in crate::policy) struct Failed {
     /// The host's code.
-    pub(super) code: String,
+    pub(in crate::policy) code: String,
     /// What the host says of it.
-    pub(super) detail: String,
+    pub(in crate::policy) detail: String,
     /// The fault's kind, where the policy returned one.
-    pub(super) fault: Option<String>,
-    pub(super) log: Vec<String>,
+    pub(in crate::policy) fault: Option<String>,
+    pub(in crate::policy) log: Vec<String>,
 }
 
 /// Refuses expectations that the question's answer does not have, and the empty one.
@@ -75,13 +75,15 @@ pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outco
             Map::from_iter([("configured".to_owned(), Json::Bool(false)), ("problems".to_owned(), json!(pointers))])
         }
         (Question::Hook(hook, _), Outcome::Answered(answered)) => {
-            if let Some(expected) = expect.get("fault").or_else(|| expect.get("failed")) {
+            let failure = expect.get("fault").or_else(|| expect.get("failed"));
+            if let Some(expected) = failure.filter(|expected| **expected != Json::Bool(false)) {
                 return vec![format!("expected the failure {expected}, the policy answered {}", answered.answer)];
             }
             shown(*hook, answered)
         }
         (Question::Hook(..), Outcome::Failed(failed)) => {
-            if !expect.contains_key("fault") && !expect.contains_key("failed") {
+            let is_expected = |key| expect.get(key).is_some_and(|expected| *expected != Json::Bool(false));
+            if !is_expected("fault") && !is_expected("failed") {
                 let failure = format!("expected an answer, the hook failed: {} ({})", failed.code, failed.detail);
                 // A panic's words are there, and nowhere else.
                 let logged = failed.log.iter().map(|line| format!("it logged: {line}"));
@@ -145,7 +147,14 @@ const fn keys_of(hook: Hook) -> &'static [&'static str] {
     }
 }
 
-/// The answer under the keys that cases use.
+/// The answer under the keys that a case's `expect` can have.
+pub(in crate::policy) fn answer(hook: Hook, answered: &Answered) -> Map<String, Json> {
+    let mut shown = shown(hook, answered);
+    shown.retain(|key, _| keys_of(hook).contains(&key.as_str()));
+    shown
+}
+
+/// The answer under the keys that cases use, and others that it has.
 fn shown(hook: Hook, answered: &Answered) -> Map<String, Json> {
     let answer = kebab(&answered.answer);
     let mut shown = match hook {
@@ -396,6 +405,17 @@ mod tests {
         let text = "[[case]]\nname = \"n\"\nhook = \"session\"\nexpect.fault = \"bad-claim\"\n";
         let case = form::parse("c.toml", text).unwrap().remove(0);
         assert_eq!(differences(&case.question, &case.expect, &failed).len(), 1);
+    }
+
+    #[test]
+    fn an_expected_failure_of_false_asks_for_any_answer() {
+        assert_eq!(diff("groups", "failed = false", answer(json!({}))), [""; 0]);
+        assert_eq!(diff("groups", "fault = false\nleave = true", answer(json!({"leave": false}))).len(), 1);
+        let text = "[[case]]\nname = \"n\"\nhook = \"groups\"\nexpect.failed = false\n";
+        let case = form::parse("c.toml", text).unwrap().remove(0);
+        let failed = Outcome::Failed(Failed { code: "policy-trapped".into(), ..Failed::default() });
+        let found = differences(&case.question, &case.expect, &failed);
+        assert!(found.len() == 1 && found[0].contains("policy-trapped"), "{found:?}");
     }
 
     #[test]

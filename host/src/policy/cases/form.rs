@@ -118,7 +118,7 @@ fn build(file: &str, line: usize, shared: Option<&Json>, form: CaseForm) -> Resu
 }
 
 /// The file's settings with the case's keys on top.
-fn overlay(shared: Option<&Json>, own: Option<Json>) -> Option<Json> {
+pub(in crate::policy) fn overlay(shared: Option<&Json>, own: Option<Json>) -> Option<Json> {
     match (shared, own) {
         (Some(Json::Object(shared)), Some(Json::Object(own))) => {
             let mut merged = shared.clone();
@@ -147,9 +147,10 @@ struct CaseForm {
     expect: toml::Table,
 }
 
+/// A question's input, as it is written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct InputForm {
+pub(in crate::policy) struct InputForm {
     #[serde(default)]
     context: ContextForm,
     #[serde(default)]
@@ -322,8 +323,16 @@ impl Default for RequestForm {
     }
 }
 
+impl Input {
+    /// What `hook` is asked where a case says nothing.
+    pub(super) fn default_of(hook: Hook) -> Result<Self, String> {
+        InputForm::default().build(hook)
+    }
+}
+
 impl InputForm {
-    fn build(self, hook: Hook) -> Result<Input, String> {
+    /// What a hook is asked.
+    pub(in crate::policy) fn build(self, hook: Hook) -> Result<Input, String> {
         self.refuse_what_the_hook_does_not_get(hook)?;
         let so_far = self.so_far.unwrap_or_default();
         let (profile_so_far, plan_so_far, terms_so_far) = match hook {

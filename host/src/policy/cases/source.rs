@@ -113,6 +113,11 @@ impl Cases {
         self.parse().map(|cases| cases.len())
     }
 
+    /// The files, by name and text.
+    pub(in crate::policy) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(file, text)| (file.as_str(), text.as_str()))
+    }
+
     /// The cases themselves.
     pub(in crate::policy) fn parse(&self) -> Result<Vec<Case>, CaseError> {
         let mut cases = Vec::new();
@@ -169,7 +174,7 @@ pub(in crate::policy) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The component's own custom section of that name: sections of modules inside it do not
 /// count.
-fn custom_section<'a>(component: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(in crate::policy) fn custom_section<'a>(component: &'a [u8], name: &str) -> Option<&'a [u8]> {
     use wasmparser::Payload;
     let mut depth = 0_usize;
     for payload in wasmparser::Parser::new(0).parse_all(component) {

@@ -1,0 +1,226 @@
+//! One question that somebody wrote down, without an expectation: `vestibule policy call`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::{
+    ask::ask_in_time,
+    compare::{self, Outcome},
+    form::{self, CaseError, Input, InputForm, Question},
+};
+use crate::{
+    decision::Hook,
+    policy::{
+        Component, Engine, LoadError, LoadedPolicy,
+        locate::{self, Format},
+    },
+};
+
+/// A question, ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Call {
+    hook: Hook,
+    input: Box<Input>,
+    settings: Option<Json>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Called {
+    /// The hook that was asked.
+    pub hook: String,
+    /// The answer under the keys that a case's `expect` has; none where the hook failed.
+    pub answer: Option<Map<String, Json>>,
+    /// Why there is no answer.
+    pub failed: Option<CallFailed>,
+    /// Instructions that the hook took.
+    pub fuel: u64,
+    /// What the policy logged.
+    pub log: Vec<String>,
+}
+
+/// Why a hook did not answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CallFailed {
+    /// The host's code.
+    pub code: String,
+    /// What the host says of it.
+    pub detail: String,
+    /// The fault's kind, where the policy returned one.
+    pub fault: Option<String>,
+}
+
+/// A question without an expectation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct QuestionForm {
+    settings: Option<toml::Table>,
+    input: Option<InputForm>,
+}
+
+impl Call {
+    /// Reads a question to `hook` from `text`, the content of `file`: `[settings]` and `[input]`,
+    /// as a case has them, or a file of cases of which `case` names one.
+    ///
+    /// # Errors
+    ///
+    /// Where it is malformed, or has no such case.
+    pub fn read(hook: Hook, file: &str, text: &str, case: Option<&str>) -> Result<Self, CaseError> {
+        let refuse = |message: String| CaseError { file: file.to_owned(), line: None, message };
+        let malformed = |error: &toml::de::Error| {
+            let malformed = locate::malformed_toml(text, error);
+            CaseError {
+                file: file.to_owned(),
+                line: malformed.position.map(|position| position.line),
+                message: malformed.message,
+            }
+        };
+        let table: toml::Table = toml::from_str(text).map_err(|error| malformed(&error))?;
+        if table.contains_key("case") {
+            return Self::of_cases(hook, file, text, case);
+        }
+        if let Some(case) = case {
+            return Err(refuse(format!("the file has no cases, and so none that is called `{case}`")));
+        }
+        let form: QuestionForm = toml::from_str(text).map_err(|error| malformed(&error))?;
+        let input = form.input.unwrap_or_default().build(hook).map_err(refuse)?;
+        let settings = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
+        Ok(Self { hook, input: Box::new(input), settings })
+    }
+
+    fn of_cases(hook: Hook, file: &str, text: &str, name: Option<&str>) -> Result<Self, CaseError> {
+        let cases = form::parse(file, text)?;
+        let names: Vec<String> = cases
+            .iter()
+            .filter(|case| matches!(case.question, Question::Hook(of, _) if of == hook))
+            .map(|case| format!("`{}`", case.name))
+            .collect();
+        let refuse = |what: String| CaseError {
+            file: file.to_owned(),
+            line: None,
+            message: if names.is_empty() {
+                format!("{what}; the file has no case for the hook `{hook}`")
+            } else {
+                format!("{what}; its cases for the hook `{hook}` are {}", names.join(", "))
+            },
+        };
+        let Some(name) = name else { return Err(refuse("a file of cases needs the name of one".to_owned())) };
+        let case = cases.into_iter().find(|case| case.name == name);
+        let Some(case) = case else { return Err(refuse(format!("the file has no case `{name}`"))) };
+        match case.question {
+            Question::Hook(of, input) if of == hook => Ok(Self { hook, input, settings: case.settings }),
+            Question::Hook(of, _) => Err(refuse(format!("the case `{name}` asks the hook `{of}`, not `{hook}`"))),
+            Question::Configure => Err(refuse(format!("the case `{name}` asks no hook, it loads settings only"))),
+        }
+    }
+
+    /// With these settings in place of the file's.
+    ///
+    /// # Errors
+    ///
+    /// Where `text`, the content of the settings file `file`, is not what its extension says.
+    pub fn with_settings(mut self, file: &std::path::Path, text: &str) -> Result<Self, CaseError> {
+        self.settings = Some(read_settings(file, text)?);
+        Ok(self)
+    }
+
+    /// Asks `component`. Takes up to the compile timeout, then up to the deadline of a decision.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not take the settings.
+    pub fn ask(&self, engine: &Engine, component: &Component) -> Result<Called, LoadError> {
+        let settings = self.settings.clone().unwrap_or_else(|| Json::Object(Map::new()));
+        let policy = LoadedPolicy::load_case(engine, component, &settings)?;
+        let (outcome, fuel) = ask_in_time(&policy, self.hook, &self.input);
+        let mut called =
+            Called { hook: self.hook.name().to_owned(), answer: None, failed: None, fuel, log: Vec::new() };
+        match outcome {
+            Outcome::Answered(answered) => {
+                called.answer = Some(compare::answer(self.hook, &answered));
+                called.log = answered.log;
+            }
+            Outcome::Failed(failed) => {
+                called.log = failed.log;
+                called.failed = Some(CallFailed { code: failed.code, detail: failed.detail, fault: failed.fault });
+            }
+            // A hook was asked: it answered or failed.
+            Outcome::Configured | Outcome::Problems(_) | Outcome::NotLoaded(_) => {}
+        }
+        Ok(called)
+    }
+}
+
+/// The settings in `text`, the content of a settings file: TOML, or JSON where `file` ends so.
+///
+/// # Errors
+///
+/// Where it is not what its extension says.
+pub fn read_settings(file: &std::path::Path, text: &str) -> Result<Json, CaseError> {
+    Format::of(file).parse(text).map_err(|malformed| CaseError {
+        file: file.display().to_string(),
+        line: malformed.position.map(|position| position.line),
+        message: malformed.message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture;
+
+    fn component(engine: &Engine) -> Component {
+        Component::check(engine, &fixture::policy("0.1.0", &[])).unwrap()
+    }
+
+    fn engine() -> Engine {
+        crate::policy::testing::engine(|_| {})
+    }
+
+    #[test]
+    fn asks_what_a_file_says_with_its_settings_or_with_others() {
+        let engine = engine();
+        let text = "[settings]\nmark = \"deny-all\"\n[input.identity]\nsubject = \"ann\"\n";
+        let call = Call::read(Hook::Admit, "q.toml", text, None).unwrap();
+        let called = call.ask(&engine, &component(&engine)).unwrap();
+        let answer = called.answer.unwrap();
+        assert_eq!((&answer["verdict"], &answer["reason"]), (&Json::from("deny"), &Json::from("deny-all")));
+        assert!(called.fuel > 0 && called.failed.is_none());
+        let other = call.clone().with_settings("s.json".as_ref(), "{\"mark\": \"yes\"}").unwrap();
+        assert_eq!(other.ask(&engine, &component(&engine)).unwrap().answer.unwrap()["verdict"], "allow");
+        let trap = call.with_settings("s.toml".as_ref(), "mark = \"trap\"").unwrap();
+        let called = trap.ask(&engine, &component(&engine)).unwrap();
+        assert_eq!((called.answer, called.failed.unwrap().code.as_str()), (None, "policy-trapped"));
+    }
+
+    #[test]
+    fn chooses_a_case_by_its_name_and_names_those_that_there_are() {
+        let text = "[[case]]\nname = \"one\"\nhook = \"admit\"\nsettings = { mark = \"deny-it\" }\nexpect.verdict = \"deny\"\n\
+                    [[case]]\nname = \"two\"\nhook = \"groups\"\nexpect.leave = false\n";
+        let engine = engine();
+        let call = Call::read(Hook::Admit, "c.toml", text, Some("one")).unwrap();
+        assert_eq!(call.ask(&engine, &component(&engine)).unwrap().answer.unwrap()["reason"], "deny-it");
+        for (case, part) in [(None, "`one`"), (Some("three"), "`three`"), (Some("two"), "asks the hook `groups`")] {
+            let error = Call::read(Hook::Admit, "c.toml", text, case).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("c.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_question_and_says_where() {
+        for (text, line, part) in [
+            ("[input]\nidntity = {}\n", Some(2), "idntity"),
+            ("[inptu]\n", Some(1), "inptu"),
+            ("[input.plan]\nreplace = true\n", None, "input.plan"),
+            ("input =", Some(1), ""),
+        ] {
+            let error = Call::read(Hook::Admit, "q.toml", text, None).unwrap_err();
+            assert_eq!(error.line, line, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let error = Call::read(Hook::Admit, "q.toml", "", Some("x")).unwrap_err();
+        assert!(error.to_string().contains("no cases"), "{error}");
+    }
+}

@@ -1,0 +1,259 @@
+//! A policy author's day: the program's own commands on a project of their own.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use vestibule_tests::process::{root, vestibule};
+
+/// Every project here is compiled into one target folder, one after the other.
+static TARGET: Mutex<()> = Mutex::new(());
+
+/// A folder for a project called `mine`. It is always the same one: what a project is compiled of
+/// names its folder, so that in another one nothing would be compiled already.
+struct Desk {
+    folder: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let turn = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = root().join("policies/target/projects/desk");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join(".cargo")).expect("a folder");
+        let config = format!("[build]\ntarget-dir = {:?}\n", root().join("policies/target/projects"));
+        fs::write(folder.join(".cargo/config.toml"), config).expect("a file");
+        Self { folder, _turn: turn }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(vestibule());
+        command.arg("--json").arg("policy").args(arguments).current_dir(&self.folder);
+        if ["build", "test", "call", "bench", "diff"].contains(&arguments[0]) {
+            command.arg("--std-cache").arg(root().join("policies/target/toolchain"));
+        }
+        command
+    }
+
+    /// Runs a command; its exit code and its JSON.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let output = self.command(arguments).output().expect("a program");
+        (output.status.code(), json(&output))
+    }
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        panic!("{error}: {out}\n{err}")
+    })
+}
+
+fn change(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).expect("text");
+    assert!(text.contains(from), "{} has no {from:?}", path.display());
+    fs::write(path, text.replace(from, to)).expect("a file");
+}
+
+#[test]
+fn a_new_project_with_every_hook_builds_and_passes_its_own_tests() {
+    let desk = Desk::new();
+    let hooks = "route,admit,profile,groups,provision,session,access,logout";
+    let (code, made) = desk.run(&["new", "mine", "--lang", "rust", "--hooks", hooks]);
+    assert_eq!(code, Some(0), "{made}");
+    let (code, tested) = desk.run(&["test", "mine"]);
+    assert_eq!(code, Some(0), "{tested:#}");
+    assert!(tested["passed"].as_u64() > Some(20) && tested["failed"] == 0, "{tested}");
+    assert_eq!(tested["properties-passed"], 3, "{tested:#}");
+    // The lock file is whole: cargo changes nothing of it. Natively, too, all holds.
+    let native = Command::new("cargo")
+        .args(["test", "--locked", "--quiet"])
+        .current_dir(desk.path("mine"))
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .expect("cargo");
+    assert!(native.status.success(), "{}", String::from_utf8_lossy(&native.stderr));
+    let formatted = Command::new("cargo").args(["fmt", "--check"]).current_dir(desk.path("mine")).output();
+    let formatted = formatted.expect("cargo");
+    assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stdout));
+
+    // What it is, what it answers, what it costs.
+    let component = tested["policies"][0]["component"].as_str().expect("a path").to_owned();
+    let (_, inspected) = desk.run(&["inspect", &component]);
+    assert_eq!(inspected["manifest"]["hooks"].as_array().map(Vec::len), Some(8), "{inspected}");
+    assert_eq!((&inspected["properties"], &inspected["imports"][0]), (&3.into(), &"vestibule:policy/log@0.1.0".into()));
+    assert!(inspected["limits"]["fuel"].as_u64() > Some(0), "{inspected}");
+    fs::write(
+        desk.path("question.toml"),
+        "[input.identity]\nemail = { address = \"u@example.org\", verified = true }\n",
+    )
+    .expect("a file");
+    let (code, called) = desk.run(&["call", "admit", "--input", "question.toml", &component]);
+    assert_eq!((code, &called["answer"]["reason"]), (Some(0), &"domain-not-allowed".into()), "{called}");
+    fs::write(desk.path("s.toml"), "allowed-domains = \"example.org\"\n").expect("a file");
+    let (_, called) = desk.run(&["call", "admit", "--input", "question.toml", "--settings", "s.toml", &component]);
+    assert_eq!(called["answer"]["verdict"], "allow", "{called}");
+    let of_case = ["call", "groups", "--input", "mine/cases/groups.toml", "--case", "grants the default groups"];
+    let (_, called) = desk.run(&[&of_case[..], &[&component]].concat());
+    assert_eq!(called["answer"]["grants"], serde_json::json!(["users"]), "{called}");
+    let (code, measured) = desk.run(&["bench", "--rounds", "3", &component]);
+    assert_eq!(code, Some(0), "{measured}");
+    let rows = measured["policies"][0]["hooks"].as_array().expect("rows");
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        let number = |key: &str| row[key].as_f64().expect("a number");
+        assert!(number("cold-us") > number("warm-us") && number("warm-us") > 0.0, "{row}");
+        assert!(
+            number("cases") >= 2.0 && number("fuel-min") > 0.0 && number("fuel-min") <= number("fuel-max"),
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn a_property_that_does_not_hold_comes_with_a_case_that_fails_until_it_does() {
+    let desk = Desk::new();
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "groups"]);
+    let source = desk.path("mine/src/groups.rs");
+    // A slip that no case shows: whoever reports a group with a certain name gets more.
+    let slip = "        if identity.groups.listed().is_some_and(|g| g.iter().any(|g| g.starts_with(\"staff\"))) {\n            \
+                plan.grant(\"jira-administrators\", Reason::new(\"staff\", \"\"));\n        }\n        Ok(plan)\n";
+    change(&source, "        Ok(plan)\n", slip);
+    change(&source, "        _: &Identity,\n", "        identity: &Identity,\n");
+    let manifest = desk.path("mine/policy.toml");
+    change(&manifest, "reads-groups = []", "reads-groups = [\"reported\"]\nmay-grant = [\"*\"]");
+    let (code, tested) = desk.run(&["test", "mine"]);
+    assert_eq!(code, Some(1), "{tested:#}");
+    let properties = tested["policies"][0]["properties"].as_array().expect("properties");
+    let broken: Vec<&Value> = properties.iter().filter(|property| !property["counterexample"].is_null()).collect();
+    assert_eq!(broken.len(), 1, "{tested:#}");
+    let case = broken[0]["counterexample"]["case"].as_str().expect("a case");
+    // The smallest: one group, and of its name only what it takes.
+    assert!(case.contains("groups = [\"staff\"]"), "{case}");
+    assert!(!case.contains("context") && !case.contains("account"), "{case}");
+    // Another run finds the same.
+    let (_, again) = desk.run(&["test", "mine"]);
+    assert_eq!(again["policies"][0]["properties"], tested["policies"][0]["properties"]);
+
+    // Pasted, it fails; with the slip repaired, it passes.
+    fs::write(desk.path("mine/cases/found.toml"), case).expect("a file");
+    let (code, tested) = desk.run(&["test", "mine", "--inputs", "0"]);
+    let failed = tested["policies"][0]["cases"].as_array().expect("cases").iter();
+    let failed: Vec<&Value> = failed.filter(|case| case["differences"] != serde_json::json!([])).collect();
+    assert_eq!((code, failed.len()), (Some(1), 1), "{tested:#}");
+    let before = desk.path("before.wasm");
+    fs::copy(tested["policies"][0]["component"].as_str().expect("a path"), &before).expect("a copy");
+    change(&source, slip, "        Ok(plan)\n");
+    let (code, tested) = desk.run(&["test", "mine"]);
+    assert_eq!(code, Some(0), "{tested:#}");
+
+    // What the repair changed, and nothing else.
+    let (code, differs) = desk.run(&["diff", "before.wasm", "mine"]);
+    assert_eq!((code, differs["differences"].as_array().map(Vec::len)), (Some(1), Some(1)), "{differs:#}");
+    let difference = &differs["differences"][0];
+    assert!(difference["old"].as_str().expect("words").contains("jira-administrators"), "{difference}");
+    assert!(difference["case"].as_str().expect("a case").contains("groups = [\"staff\"]"), "{difference}");
+    let (code, differs) = desk.run(&["diff", "mine", "mine"]);
+    assert_eq!((code, &differs["ok"]), (Some(0), &true.into()), "{differs}");
+}
+
+#[test]
+fn watching_builds_and_tests_again_when_a_case_changes() {
+    let desk = Desk::new();
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "session"]);
+    let mut command = desk.command(&["build", "mine", "--watch"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a program");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("JSON") };
+    let first = next();
+    assert_eq!((&first["ok"], &first["test"]["failed"]), (&true.into(), &0.into()), "{first:#}");
+    change(&desk.path("mine/cases/session.toml"), "idle = 3600,", "idle = 7200,");
+    let second = next();
+    assert_eq!((&second["ok"], &second["test"]["failed"]), (&false.into(), &1.into()), "{second:#}");
+    change(&desk.path("mine/policy.toml"), "hooks = ", "hoks = ");
+    let third = next();
+    assert!(third["error"].as_str().is_some_and(|error| error.contains("policy.toml")), "{third}");
+    child.kill().expect("it ends");
+    child.wait().expect("it ended");
+}
+
+#[test]
+fn refuses_what_it_cannot_do_and_says_why() {
+    let desk = Desk::new();
+    for (arguments, code, part) in [
+        (&["new", "Mine", "--lang", "rust"][..], 2, "kebab-case"),
+        (&["new", "mine", "--lang", "cobol"], 2, "cobol"),
+        (&["new", "mine", "--lang", "rust", "--hooks", "admin"], 2, "admin"),
+        (&["new", ".cargo", "--lang", "rust"], 2, ".cargo"),
+        (&["call", "admit", "--input", "none.toml", "none.wasm"], 74, "none.toml"),
+        (&["bench", "none.wasm"], 74, "none.wasm"),
+        (&["bench", "--rounds", "0", "none.wasm"], 2, "rounds"),
+        (&["diff", "none.wasm", "none.wasm"], 74, "none.wasm"),
+        (&["test", "--properties", "none.toml", "none.wasm"], 74, "none.toml"),
+    ] {
+        let (found, json) = desk.run(arguments);
+        assert_eq!(found, Some(code), "{arguments:?}: {json}");
+        assert!(json["error"].as_str().expect("an error").contains(part), "{arguments:?}: {json}");
+    }
+    fs::create_dir(desk.path("there")).expect("a folder");
+    let (code, json) = desk.run(&["new", "there", "--lang", "rust"]);
+    assert_eq!(code, Some(74), "{json}");
+}
+
+/// The blocks of a page: what stands behind the backticks, and the text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let pattern = regex::Regex::new(r"(?ms)^```(\S[^\n]*)\n(.*?)^```$").expect("a pattern");
+    pattern.captures_iter(page).map(|block| (block[1].to_owned(), block[2].to_owned())).collect()
+}
+
+#[test]
+fn every_step_of_the_tutorial_does_what_it_says() {
+    let desk = Desk::new();
+    // Where the program looks for what it compiles with, and for itself.
+    let toolchain = root().join("policies/target/toolchain");
+    fs::create_dir_all(&toolchain).expect("a folder");
+    fs::create_dir(desk.path(".cache")).expect("a folder");
+    std::os::unix::fs::symlink(&toolchain, desk.path(".cache/vestibule")).expect("a link");
+    let programs = vestibule().parent().expect("a folder").to_owned();
+    let path = std::env::var("PATH").expect("a path");
+    let page = fs::read_to_string(root().join("docs/writing-a-policy.md")).expect("the page");
+    let (mut files, mut commands) = (0, 0);
+    for (kind, text) in blocks(&page) {
+        if let Some((_, file)) = kind.split_once("file=") {
+            files += 1;
+            fs::write(desk.path(file), text).expect("a file");
+        }
+        for line in text.lines().filter(|_| kind == "sh") {
+            commands += 1;
+            let expected = i32::from(line.ends_with("# exits with 1"));
+            let output = Command::new("sh")
+                .args(["-ec", line])
+                .current_dir(&desk.folder)
+                .env("PATH", format!("{}:{path}", programs.display()))
+                .env("XDG_CACHE_HOME", desk.path(".cache"))
+                .env_remove("CARGO_TARGET_DIR")
+                .output()
+                .expect("a shell");
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(expected), "{line}\n{out}\n{err}");
+            // The counterexample and the difference are those that the page tells of.
+            if expected == 1 {
+                assert!(out.contains("contractors"), "{line}\n{out}");
+            }
+            if line.contains("policy call") {
+                assert!(out.contains("outside-office-hours"), "{line}\n{out}");
+            }
+        }
+    }
+    assert!(files >= 8 && commands >= 10, "{files} files, {commands} commands");
+}
