@@ -74,7 +74,7 @@ fn first_event(config: config::Config, engine: Engine) -> Option<GenerationEvent
     let (sender, receiver) = mpsc::channel();
     // Who listens is still here when the event comes.
     let listener = move |event: &GenerationEvent| drop(sender.send(event.clone()));
-    drop(Generations::open(config, engine, Arc::new(SystemClock), Box::new(listener)));
+    drop(Generations::rehearse(config, engine, Arc::new(SystemClock), Box::new(listener)));
     receiver.try_recv().ok()
 }
 

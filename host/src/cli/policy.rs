@@ -1,5 +1,9 @@
 //! `vestibule policy`
 
+mod registry;
+mod signing;
+mod supply;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -48,6 +52,8 @@ pub(super) enum Command {
         #[command(flatten)]
         build: BuildArguments,
     },
+    #[command(flatten)]
+    Supply(supply::Command),
 }
 
 #[derive(Args, Debug)]
@@ -75,6 +81,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Command::Inspect { file } => inspect(&engine, file, output),
+        Command::Supply(command) => supply::run(&engine, command, output),
         Command::Test { policies, quiet, build } => test(&engine, policies, *quiet, build, output),
     }
 }

@@ -27,7 +27,9 @@ mod paths;
 mod run;
 mod schema;
 mod settings;
+mod signed;
 mod snapshot;
+mod versions;
 mod watch;
 mod worker;
 
@@ -44,6 +46,11 @@ pub use generation::{Generation, Generations, Listener, problems};
 pub use instance::LoadedPolicy;
 pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
 pub use run::Run;
+pub use signed::{
+    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,
+    statement_path, verify_signed,
+};
+pub use versions::{Versions, VersionsError, allow_downgrade};
 pub use watch::{Watch, WatchError};
 
 #[cfg(test)]

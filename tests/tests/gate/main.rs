@@ -16,6 +16,7 @@ mod saml;
 mod saml_apache;
 mod scene;
 mod second_factor;
+mod supply;
 mod swap;
 mod upstreams;
 mod walkthroughs;
