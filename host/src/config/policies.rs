@@ -69,6 +69,8 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// `settings-bytes-max`: default 1048576 (1 MiB).
     pub settings_bytes_max: usize,
+    /// `compile-memory-bytes-max`: memory of the process that compiles one component; default 1073741824 (1 GiB).
+    pub compile_memory_bytes_max: usize,
     /// `compile-timeout-ms`: for one component; default 60000.
     pub compile_timeout: Duration,
     /// `decisions-max`: instances alive at one time; default 256.
@@ -88,6 +90,7 @@ impl Default for Limits {
             log_line_bytes_max: 1024,
             component_bytes_max: 16 << 20,
             settings_bytes_max: 1 << 20,
+            compile_memory_bytes_max: 1 << 30,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
         }
@@ -216,6 +219,9 @@ pub(super) struct RawLimits {
     /// Largest settings.
     #[schemars(range(min = 2))]
     settings_bytes_max: u32,
+    /// Memory of the process that compiles one component.
+    #[schemars(range(min = 16_777_216))]
+    compile_memory_bytes_max: u32,
     /// For one component.
     #[schemars(range(min = 100))]
     compile_timeout_ms: u32,
@@ -238,6 +244,7 @@ impl Default for RawLimits {
             log_line_bytes_max: narrow(limits.log_line_bytes_max),
             component_bytes_max: narrow(limits.component_bytes_max),
             settings_bytes_max: narrow(limits.settings_bytes_max),
+            compile_memory_bytes_max: narrow(limits.compile_memory_bytes_max),
             compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
             decisions_max: limits.decisions_max,
         }
@@ -297,6 +304,7 @@ impl RawLimits {
             log_line_bytes_max: wide(self.log_line_bytes_max),
             component_bytes_max: wide(self.component_bytes_max),
             settings_bytes_max: wide(self.settings_bytes_max),
+            compile_memory_bytes_max: wide(self.compile_memory_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
         }

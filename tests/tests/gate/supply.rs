@@ -174,7 +174,11 @@ impl Registry {
         fs::write(folder.join("registry.yml"), configuration).expect("a file");
         let mut process = Process::start(
             "docker-registry",
-            Command::new("docker-registry").arg("serve").arg(folder.join("registry.yml")),
+            Command::new("docker-registry")
+                .arg("serve")
+                .arg(folder.join("registry.yml"))
+                .stdout(std::process::Stdio::null())
+                .stderr(fs::File::create(folder.join("registry.log")).expect("a file")),
         );
         process.wait_for_port(port);
         let blobs = root.join("docker/registry/v2/blobs/sha256");

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use minisign::{KeyPair, SecretKey, SecretKeyBox};
 use serde_json::json;
@@ -147,8 +148,12 @@ pub(super) fn sign(engine: &Engine, arguments: &Sign, output: &Output) -> Result
         (statement_path(&arguments.component), signatures_path(&arguments.component));
     let key = secret_key(arguments)?;
     let comment = format!("{} {} {}", statement.name, statement.version, statement.component);
-    let signature = minisign::sign(None, &key, &*bytes, Some(&comment), Some("signature from vestibule policy sign"))
-        .map_err(|error| Failure::text(Exit::Internal, format!("failed to sign: {error}")))?;
+    // Held to the key that belongs to it: a damaged secret key signs what nobody can verify.
+    let public = minisign::PublicKey::from_secret_key(&key)
+        .map_err(|error| Failure::text(Exit::Failed, format!("the secret key is damaged: {error}")))?;
+    let signature =
+        minisign::sign(Some(&public), &key, &*bytes, Some(&comment), Some("signature from vestibule policy sign"))
+            .map_err(|error| Failure::text(Exit::Internal, format!("failed to sign: {error}")))?;
     // Signatures over another statement say nothing about this one.
     let is_same = read_optional(&statement_file, STATEMENT_BYTES_MAX)?.is_some_and(|before| before == bytes);
     let mut signatures = match read_optional(&signatures_file, SIGNATURES_BYTES_MAX)? {
@@ -256,13 +261,21 @@ fn secret_key(arguments: &Sign) -> Result<SecretKey, Failure> {
     };
     let key_box = SecretKeyBox::from_string(&text).map_err(failed)?;
     if arguments.password.no_password {
-        return key_box.into_unencrypted_secret_key().map_err(failed);
+        return without_checksum(&text).map_or_else(|| key_box.into_unencrypted_secret_key().map_err(failed), Ok);
     }
     let password = match arguments.password.read()? {
         Some(password) => password,
         None => ask("password of the key: ")?,
     };
     key_box.into_secret_key(Some(password.to_string())).map_err(failed)
+}
+
+/// A key without a password to which minisign gave no checksum, as version 0.11 does.
+fn without_checksum(text: &str) -> Option<SecretKey> {
+    let bytes = Zeroizing::new(STANDARD.decode(text.lines().nth(1)?.trim()).ok()?);
+    let is_plain = bytes.get(2..4)? == [0, 0];
+    let (_, checksum) = bytes.split_last_chunk::<32>()?;
+    if is_plain && *checksum == [0; 32] { SecretKey::from_bytes(&bytes).ok() } else { None }
 }
 
 fn ask_twice() -> Result<Zeroizing<String>, Failure> {
