@@ -219,7 +219,7 @@ pub(super) struct RawLimits {
     /// Largest settings.
     #[schemars(range(min = 2))]
     settings_bytes_max: u32,
-    /// Memory of the process that compiles one component.
+    /// Memory of a process that compiles a component. There are as many at a time as processors, four at most.
     #[schemars(range(min = 16_777_216))]
     compile_memory_bytes_max: u32,
     /// For one component.
