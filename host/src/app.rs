@@ -19,7 +19,9 @@ use crate::{
     keys::{KeyError, KeyRing},
     login::{Login, Parts},
     logout::{self, Farewells},
-    policy::{Cache, CacheError, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError},
+    policy::{
+        Cache, CacheError, Compiler, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError,
+    },
     server,
     upstream::{UpstreamError, Upstreams},
 };
@@ -108,7 +110,7 @@ impl App {
         let audit = Arc::new(Audit::open(&config.audit, Arc::clone(&clock), pseudonym)?);
         let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
         let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
-        let engine = Engine::new(&config.policies.limits, cache)?;
+        let engine = Engine::with_compiler(&config.policies.limits, cache, Compiler::this_program())?;
         let listener = {
             let audit = Arc::clone(&audit);
             Box::new(move |event: &GenerationEvent| {

@@ -4,6 +4,7 @@
 mod accounts;
 mod audit;
 mod check;
+mod compile;
 mod demo;
 mod factors;
 mod keys;
@@ -53,6 +54,9 @@ enum Command {
     Audit(audit::Command),
     /// Check the configuration and load every policy that it names, without serving.
     Check(check::Arguments),
+    /// Compile one component for the gateway that started this: from standard input to standard output.
+    #[command(hide = true)]
+    CompileWorker,
     /// Run the gateway with a demo identity provider and a demo application, on loopback.
     Demo(demo::Arguments),
     /// Second factors: who has one, and away with one whose subject has lost it.
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Accounts(command) => accounts::run(&command, &output),
         Command::Audit(command) => audit::run(&command, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
+        Command::CompileWorker => return compile::run(),
         Command::Demo(arguments) => demo::run(&arguments, &output),
         Command::Factors(command) => factors::run(&command, &output),
         Command::Keys(command) => keys::run(&command, &output),

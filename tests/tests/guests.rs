@@ -6,9 +6,9 @@ use serde_json::json;
 use vestibule::{
     config::Limits,
     decision::{Attempt, Context, Denial, DenyCode, Direction},
-    policy::{self, CaseResult, Cases, Chain, Component, Engine, LoadError, LoadedPolicy, Run},
+    policy::{self, CaseResult, Cases, Chain, Compiler, Component, Engine, LoadError, LoadedPolicy, Run},
 };
-use vestibule_tests::guests;
+use vestibule_tests::{guests, process::vestibule};
 
 /// What must come of a guest.
 enum Outcome {
@@ -223,4 +223,69 @@ fn a_compile_bomb_does_not_hold_up_the_gateway() {
     assert!(matches!(error, LoadError::CompileTimeout(_)), "{error}");
     // The next one still finds a worker.
     load(&engine, &guests::component("well-behaved")).expect("a policy");
+}
+
+/// An engine whose components are compiled by the program, as a gateway's are.
+fn with_worker(change: impl FnOnce(&mut Limits)) -> Engine {
+    let mut limits = Limits { decisions_max: 4, deadline: Duration::from_secs(30), ..Limits::default() };
+    change(&mut limits);
+    Engine::with_compiler(&limits, None, Compiler::Program(vestibule())).expect("a sandbox")
+}
+
+/// The workers that this very process has started and that still run.
+fn workers() -> Vec<String> {
+    let own = format!("PPid:\t{}\n", std::process::id());
+    let processes = fs::read_dir("/proc").expect("processes").filter_map(|entry| Some(entry.ok()?.path()));
+    processes
+        .filter(|path| fs::read_to_string(path.join("status")).is_ok_and(|status| status.contains(&own)))
+        .filter_map(|path| fs::read_to_string(path.join("cmdline")).ok())
+        .filter(|command| command.contains("compile-worker"))
+        .collect()
+}
+
+#[test]
+fn a_component_that_another_process_compiled_decides_the_same() {
+    let (here, worker) = (engine(|_| {}), with_worker(|_| {}));
+    let bytes = guests::component("well-behaved");
+    let (here, worker) = (load(&here, &bytes).expect("a policy"), load(&worker, &bytes).expect("a policy"));
+    let decide = |policy: &Arc<LoadedPolicy>| format!("{:?}", route(policy));
+    assert_eq!(decide(&here), decide(&worker));
+    assert_eq!(here.policy(), worker.policy());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "another process's end has no event to wait for")]
+fn a_compile_bomb_is_killed_and_keeps_no_core() {
+    let engine = with_worker(|limits| limits.compile_timeout = Duration::from_millis(700));
+    let bomb = guests::compile_bomb(4_000, 2_000);
+    // As often as there are places for work, and once more: none is held.
+    for _ in 0..5 {
+        let error = load(&engine, &bomb).expect_err("a bomb");
+        assert!(matches!(error, LoadError::CompileTimeout(_)), "{error}");
+    }
+    let began = std::time::Instant::now();
+    while !workers().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", workers());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_component_that_takes_too_much_memory_to_compile_is_refused() {
+    // Less than the program needs for itself alone: whatever is compiled is too much.
+    let engine = with_worker(|limits| limits.compile_memory_bytes_max = 17 << 20);
+    let error = load(&engine, &guests::compile_bomb(2_000, 1_000)).expect_err("too much");
+    assert!(matches!(error, LoadError::CompileMemory { .. }), "{error}");
+}
+
+#[test]
+fn what_the_compiler_refuses_is_told_in_its_own_words() {
+    let run = std::process::Command::new(vestibule())
+        .arg("compile-worker")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("a program");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("failed to read the task"), "{run:?}");
+    assert!(run.stdout.is_empty());
 }

@@ -4,6 +4,9 @@ mod bench;
 mod call;
 mod diff;
 mod new;
+mod registry;
+mod signing;
+mod supply;
 mod test;
 mod watch;
 
@@ -64,6 +67,8 @@ pub(super) enum Command {
     /// Properties (properties.toml) are checked on inputs that are generated, the same ones for
     /// the same seed.
     Test(test::Arguments),
+    #[command(flatten)]
+    Supply(supply::Command),
 }
 
 #[derive(Args, Debug)]
@@ -123,6 +128,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Diff(arguments) => diff::run(&engine, arguments, output),
         Command::New(arguments) => new::run(arguments, output),
         Command::Test(arguments) => test::run(&engine, arguments, output),
+        Command::Supply(command) => supply::run(&engine, command, output),
     }
 }
 

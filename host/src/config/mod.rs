@@ -17,6 +17,7 @@ mod relying_party;
 mod second_factor;
 mod server;
 mod service_provider;
+mod signing;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logou
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
+pub use signing::{PublicKey, Revoked, Trust, key_id};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
 
 /// The whole configuration, checked.
@@ -187,11 +189,8 @@ impl Raw {
         // Ids count as known even where something else about them is wrong: one mistake,
         // one message.
         let upstream_ids: BTreeSet<String> = self.upstreams.keys().cloned().collect();
-        let policy_names: BTreeSet<String> = check
-            .given("policies")
-            .into_iter()
-            .filter(|name| !["cache", "limits", "poll-ms"].contains(&name.as_str()))
-            .collect();
+        let policy_names: BTreeSet<String> =
+            check.given("policies").into_iter().filter(|name| !signing::OWN_KEYS.contains(&name.as_str())).collect();
         let server = self.server.check(check);
         let log = self.log.check(check);
         let keys = self.keys.check(check);

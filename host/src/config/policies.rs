@@ -8,7 +8,10 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 
-use super::check::{Check, join};
+use super::{
+    check::{Check, Text, join},
+    signing::{RawTrust, Trust},
+};
 
 /// `[policies]`
 #[derive(Clone, Debug)]
@@ -20,6 +23,11 @@ pub struct Policies {
     /// `poll-ms`: how often the files' contents are compared, behind the directory watch;
     /// default 2000.
     pub poll: Duration,
+    /// `trusted-keys`, `signatures-required`, `revoked-keys`: who must have signed a component.
+    pub trust: Trust,
+    /// `versions-file`: where it is remembered which versions were in force, so that none comes back
+    /// that is lower; none remembers nothing.
+    pub versions_file: Option<PathBuf>,
     /// `[policies.NAME]`, by name.
     pub sources: BTreeMap<String, PolicySource>,
 }
@@ -33,6 +41,8 @@ pub struct PolicySource {
     pub settings: Option<PathBuf>,
     /// `digest`: sha-256 that the component must have, in lower-case hex.
     pub digest: Option<String>,
+    /// `signed-as`: the name that the component's statement must have; default: the policy's.
+    pub signed_as: Option<String>,
 }
 
 /// `[policies.limits]`: what one policy may use up in one decision.
@@ -59,6 +69,8 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// `settings-bytes-max`: default 1048576 (1 MiB).
     pub settings_bytes_max: usize,
+    /// `compile-memory-bytes-max`: memory of the process that compiles one component; default 1073741824 (1 GiB).
+    pub compile_memory_bytes_max: usize,
     /// `compile-timeout-ms`: for one component; default 60000.
     pub compile_timeout: Duration,
     /// `decisions-max`: instances alive at one time; default 256.
@@ -78,6 +90,7 @@ impl Default for Limits {
             log_line_bytes_max: 1024,
             component_bytes_max: 16 << 20,
             settings_bytes_max: 1 << 20,
+            compile_memory_bytes_max: 1 << 30,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
         }
@@ -93,6 +106,14 @@ pub(super) struct RawPolicies {
     /// How often the files' contents are compared, behind the directory watch.
     #[schemars(range(min = 10))]
     poll_ms: u32,
+    /// Who may sign components, by name: minisign public keys.
+    trusted_keys: BTreeMap<String, Text>,
+    /// How many of the trusted keys must have signed a component; 1 where there are trusted keys.
+    signatures_required: Option<u32>,
+    /// Keys that count no more: public keys, or their ids.
+    revoked_keys: Vec<String>,
+    /// Where it is remembered which versions were in force. A lower one is refused. Needed where signatures are.
+    versions_file: Option<String>,
     limits: RawLimits,
     #[schemars(flatten)]
     sources: BTreeMap<String, RawPolicy>,
@@ -100,7 +121,16 @@ pub(super) struct RawPolicies {
 
 impl Default for RawPolicies {
     fn default() -> Self {
-        Self { cache: None, poll_ms: 2000, limits: RawLimits::default(), sources: BTreeMap::new() }
+        Self {
+            cache: None,
+            poll_ms: 2000,
+            trusted_keys: BTreeMap::new(),
+            signatures_required: None,
+            revoked_keys: Vec::new(),
+            versions_file: None,
+            limits: RawLimits::default(),
+            sources: BTreeMap::new(),
+        }
     }
 }
 
@@ -128,6 +158,10 @@ impl<'de> Visitor<'de> for PoliciesVisitor {
                 "cache" => policies.cache = Some(map.next_value()?),
                 "limits" => policies.limits = map.next_value()?,
                 "poll-ms" => policies.poll_ms = map.next_value()?,
+                "revoked-keys" => policies.revoked_keys = map.next_value()?,
+                "signatures-required" => policies.signatures_required = Some(map.next_value()?),
+                "trusted-keys" => policies.trusted_keys = map.next_value()?,
+                "versions-file" => policies.versions_file = Some(map.next_value()?),
                 _ => {
                     policies.sources.insert(key, map.next_value()?);
                 }
@@ -137,7 +171,7 @@ impl<'de> Visitor<'de> for PoliciesVisitor {
     }
 }
 
-/// One policy: a component and its settings. `cache`, `limits` and `poll-ms` are no names.
+/// One policy: a component and its settings. The keys of `[policies]` are no names.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawPolicy {
@@ -148,6 +182,9 @@ pub(super) struct RawPolicy {
     settings: Option<String>,
     /// sha-256 that the component must have, as 64 hex digits.
     digest: Option<String>,
+    /// The name that the component's statement must have, where signatures are required; the policy's, unless said
+    /// otherwise.
+    signed_as: Option<String>,
 }
 
 /// What one policy may use up in one decision. Whoever wants more is denied.
@@ -182,6 +219,9 @@ pub(super) struct RawLimits {
     /// Largest settings.
     #[schemars(range(min = 2))]
     settings_bytes_max: u32,
+    /// Memory of a process that compiles a component. There are as many at a time as processors, four at most.
+    #[schemars(range(min = 16_777_216))]
+    compile_memory_bytes_max: u32,
     /// For one component.
     #[schemars(range(min = 100))]
     compile_timeout_ms: u32,
@@ -204,6 +244,7 @@ impl Default for RawLimits {
             log_line_bytes_max: narrow(limits.log_line_bytes_max),
             component_bytes_max: narrow(limits.component_bytes_max),
             settings_bytes_max: narrow(limits.settings_bytes_max),
+            compile_memory_bytes_max: narrow(limits.compile_memory_bytes_max),
             compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
             decisions_max: limits.decisions_max,
         }
@@ -220,8 +261,13 @@ impl RawPolicies {
                 sources.insert(name, source);
             }
         }
+        let versions_file = self.versions_file.map(|file| check.path("policies.versions-file", &file));
+        let trust =
+            RawTrust { keys: self.trusted_keys, required: self.signatures_required, revoked: self.revoked_keys };
         Policies {
             limits: self.limits.check(),
+            trust: trust.check(check, versions_file.is_some()),
+            versions_file,
             cache: self.cache.map(|cache| check.path("policies.cache", &cache)),
             poll: Duration::from_millis(self.poll_ms.into()),
             sources,
@@ -240,6 +286,7 @@ impl RawPolicy {
             component: check.path(&join(section, "component"), &self.component?),
             settings: self.settings.map(|settings| check.path(&join(section, "settings"), &settings)),
             digest: self.digest.map(|digest| digest.to_ascii_lowercase()),
+            signed_as: self.signed_as,
         })
     }
 }
@@ -257,6 +304,7 @@ impl RawLimits {
             log_line_bytes_max: wide(self.log_line_bytes_max),
             component_bytes_max: wide(self.component_bytes_max),
             settings_bytes_max: wide(self.settings_bytes_max),
+            compile_memory_bytes_max: wide(self.compile_memory_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
         }

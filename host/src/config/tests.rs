@@ -725,3 +725,37 @@ fn an_upstreams_callback_is_a_plain_path_of_its_own() {
     let both = text(&(upstream("one", "/cb") + &upstream("two", "/cb")));
     assert_eq!(errors(&both)[0].0, "upstreams.two.callback-path");
 }
+
+#[test]
+fn trusted_keys_are_held_to_what_they_are_for() {
+    const ANN: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const BOB: &str = "RWQXpnmzusMEpuh0O2+aUcZ2PT4y5q05trsXR/0z5hKGpjJTet+SCh4V";
+    let with_keys = |lines: &str| with("[policies.domains]", &format!("[policies]\n{lines}\n[policies.domains]"));
+    let file = "versions-file = \"versions.json\"";
+    let keys = format!("trusted-keys = {{ ann = \"{ANN}\", bob = \"{BOB}\" }}");
+
+    let taken = taken(&with_keys(&format!("{file}\n{keys}\nrevoked-keys = [\"0000000000000000\"]")));
+    assert!(taken.warnings.is_empty(), "{}", taken.warnings);
+    assert_eq!(taken.policies.trust.required, 1, "whoever trusts keys wants signatures");
+    assert_eq!(taken.policies.trust.keys["ann"].id(), "E7620F1842B4E81F");
+    assert_eq!(taken.policies.versions_file.as_deref(), Some(Path::new("/etc/vestibule/versions.json")));
+
+    let wrong = |lines: &str| errors(&with_keys(lines));
+    let (key, message) = wrong(&keys).remove(0);
+    assert_eq!((key.as_str(), message.as_str()), ("policies.versions-file", "`versions-file` is missing"));
+    for (lines, key, says) in [
+        (format!("{keys}\nsignatures-required = 3"), "policies.signatures-required", "2 may"),
+        ("signatures-required = 1".to_owned(), "policies.signatures-required", "0 may"),
+        (
+            format!("{keys}\nsignatures-required = 2\nrevoked-keys = [\"{ANN}\"]"),
+            "policies.signatures-required",
+            "1 may",
+        ),
+        (format!("trusted-keys = {{ ann = \"{ANN}\", twin = \"{ANN}\" }}"), "policies.trusted-keys.twin", "same key"),
+        ("trusted-keys = { ann = \"RWQ\" }".to_owned(), "policies.trusted-keys.ann", "no base64"),
+        (format!("{keys}\nrevoked-keys = [\"E762\"]"), "policies.revoked-keys[0]", "not a minisign public key"),
+    ] {
+        let found = wrong(&format!("{file}\n{lines}"));
+        assert!(found.iter().any(|(at, message)| at == key && message.contains(says)), "{lines}: {found:?}");
+    }
+}

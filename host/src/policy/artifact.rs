@@ -21,6 +21,9 @@ const PACKAGE: &str = "vestibule:policy/";
 /// The contract's version. Within one minor version components and gateways fit.
 const VERSION: &str = "0.1.0";
 
+/// The contract as statements about components name it.
+pub(super) const CONTRACT: &str = "vestibule:policy@0.1.0";
+
 /// The interfaces that a policy may import, each with its functions: the trace, and types,
 /// which are nothing but names.
 const IMPORTS: [(&str, &[&str]); 2] = [("log", &["write"]), ("types", &[])];
@@ -259,4 +262,14 @@ fn check_versions(names: &[String]) -> Result<(), LoadError> {
 
 fn malformed(error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Malformed { offset: error.offset() as u64, message: error.message().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_is_named_after_package_and_version() {
+        assert_eq!(CONTRACT, format!("{}@{VERSION}", PACKAGE.trim_end_matches('/')));
+    }
 }

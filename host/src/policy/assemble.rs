@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs::File,
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,12 +16,14 @@ use std::{
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Component, Engine, LoadError, LoadedPolicy,
+    Component, Engine, LoadError, LoadedPolicy, Manifest,
     cache::sha256,
     cases::{self, Cases},
     event::PolicyProblem,
     locate::{Format, Position},
     settings,
+    signed::{self, SignatureError, Vouched},
+    versions::{self, Versions, VersionsError},
 };
 use crate::config::{Policies, PolicySource};
 
@@ -46,6 +48,8 @@ pub(super) struct Assembly {
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
     pub(super) policy: Arc<LoadedPolicy>,
+    /// Who signed it, where signatures are required.
+    pub(super) signers: Vec<String>,
     made_of: MadeOf,
 }
 
@@ -69,11 +73,18 @@ pub(super) fn assemble(
     passed: &Passed,
 ) -> Assembly {
     let sources: Vec<(&String, &PolicySource)> = config.sources.iter().collect();
+    let versions = config.versions_file.as_deref().map(Versions::read).transpose().map_err(|error| error.to_string());
     let next = AtomicUsize::new(0);
     let assembly = Mutex::new(Assembly::default());
     let work = || {
         while let Some((name, source)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = load(engine, name, source, before.get(*name), passed);
+            let result = match &versions {
+                Ok(versions) => {
+                    let known = Known { before: before.get(*name), versions: versions.as_ref(), passed };
+                    load(engine, config, name, source, &known)
+                }
+                Err(problem) => Err(about_versions(config, name, problem.clone())),
+            };
             let mut assembly = assembly.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
                 Ok((ready, is_reused)) => {
@@ -98,12 +109,48 @@ pub(super) fn assemble(
     assembly.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is known before a policy is looked at.
+struct Known<'a> {
+    /// The one in force.
+    before: Option<&'a Ready>,
+    /// What was in force, if that is remembered.
+    versions: Option<&'a Versions>,
+    passed: &'a Passed,
+}
+
+impl Assembly {
+    /// Remembers that the policies that are ready come into force. Where that fails, they must not: they
+    /// count as failed then.
+    pub(super) fn remember(&mut self, config: &Policies) -> Result<(), ()> {
+        let Some(path) = &config.versions_file else { return Ok(()) };
+        let in_force = self.ready.iter().map(|(name, ready)| {
+            (name.as_str(), ready.policy.manifest().name.as_str(), ready.policy.manifest().version.as_str())
+        });
+        versions::remember(path, in_force).map_err(|error| {
+            for name in std::mem::take(&mut self.ready).into_keys() {
+                let problems = about_versions(config, &name, error.to_string());
+                self.failed.insert(name, problems);
+            }
+        })
+    }
+}
+
+/// What was in force cannot be read or remembered.
+fn about_versions(config: &Policies, name: &str, message: String) -> Vec<PolicyProblem> {
+    vec![PolicyProblem {
+        policy: Some(name.to_owned()),
+        file: config.versions_file.clone(),
+        message,
+        ..PolicyProblem::default()
+    }]
+}
+
 fn load(
     engine: &Engine,
+    config: &Policies,
     name: &str,
     source: &PolicySource,
-    before: Option<&Ready>,
-    passed: &Passed,
+    known: &Known<'_>,
 ) -> Result<(Ready, bool), Vec<PolicyProblem>> {
     let at = |path: &Path, message: String| {
         vec![PolicyProblem {
@@ -126,6 +173,15 @@ fn load(
             format!("the component's sha-256 is {component_digest}, the configuration pins {pinned}"),
         ));
     }
+    let vouched =
+        vouched(config, name, source, &component_digest).map_err(|(file, error)| at(&file, error.to_string()))?;
+    let may_be_in_force = |manifest: &Manifest| -> Result<(), Vec<PolicyProblem>> {
+        let agrees = vouched.as_ref().map_or(Ok(()), |vouched| vouched.agrees(manifest));
+        agrees.map_err(|error| at(&signed::statement_path(&source.component), error.to_string()))?;
+        let is_new = known.versions.map_or(Ok(()), |it| it.check(name, &manifest.name, &manifest.version));
+        is_new.map_err(|error: VersionsError| at(&source.component, error.to_string()))
+    };
+    let signers = vouched.as_ref().map(|vouched| vouched.signers.clone()).unwrap_or_default();
     let settings = Settings::read(name, source, limits.settings_bytes_max)?;
     let cases = Cases::of(&bytes, &source.component).map_err(|error| case_error(name, error))?;
     let made_of = MadeOf {
@@ -133,14 +189,30 @@ fn load(
         settings: sha256(settings.json.to_string().as_bytes()),
         cases: sha256(&cases.to_json()),
     };
-    if let Some(before) = before.filter(|before| before.made_of == made_of) {
-        return Ok((before.clone(), true));
+    if let Some(before) = known.before.filter(|before| before.made_of == made_of) {
+        may_be_in_force(before.policy.manifest())?;
+        return Ok((Ready { signers, ..before.clone() }, true));
     }
     let component = Component::check(engine, &bytes).map_err(|error| at(&source.component, error.to_string()))?;
+    may_be_in_force(component.manifest())?;
     let policy = LoadedPolicy::load(engine, name, &component, &settings.json)
         .map_err(|error| settings.explain(error, &component))?;
-    self_test(engine, (name, &source.component), &component, &cases, &made_of, passed)?;
-    Ok((Ready { policy, made_of }, false))
+    self_test(engine, (name, &source.component), &component, &cases, &made_of, known.passed)?;
+    Ok((Ready { policy, signers, made_of }, false))
+}
+
+/// Holds the component to the signatures that are required, if any are.
+fn vouched(
+    config: &Policies,
+    name: &str,
+    source: &PolicySource,
+    digest: &str,
+) -> Result<Option<Vouched>, (PathBuf, SignatureError)> {
+    if config.trust.required == 0 {
+        return Ok(None);
+    }
+    let expected = source.signed_as.as_deref().unwrap_or(name);
+    signed::vouched(&config.trust, &source.component, digest, expected).map(Some)
 }
 
 /// Runs the component's own cases, once for the same bytes.

@@ -21,6 +21,7 @@ use wasmtime::{
 use super::{
     bindings::vestibule::policy::log,
     cache::Cache,
+    compiler::{self, Compiler, Purpose, Recipe},
     error::{EngineError, LoadError},
     limits::Guest,
     worker::{WorkerError, Workers},
@@ -66,6 +67,7 @@ struct Shared {
     decide: Side,
     configure: Side,
     cache: Option<Cache>,
+    compiler: Compiler,
     workers: Workers,
     features: WasmFeatures,
     ticks_per_deadline: u64,
@@ -80,7 +82,7 @@ pub(crate) struct Side {
     pub(crate) linker: Linker<Guest>,
     /// Stands for compiler, settings and processor: native code is good for just these.
     pub(crate) compatibility: [u8; 32],
-    config: Config,
+    purpose: Purpose,
 }
 
 impl Engine {
@@ -90,13 +92,18 @@ impl Engine {
     ///
     /// Where a limit makes no sense, or the machine does not give what is needed.
     pub fn new(limits: &Limits, cache: Option<Cache>) -> Result<Self, EngineError> {
+        Self::with_compiler(limits, cache, Compiler::Here)
+    }
+
+    /// As [`Engine::new`], and `compiler` compiles.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn with_compiler(limits: &Limits, cache: Option<Cache>, compiler: Compiler) -> Result<Self, EngineError> {
         check(limits)?;
-        let mut config = base(limits);
-        config.cranelift_opt_level(OptLevel::None);
-        let configure = Side::new(config.clone())?;
-        config.cranelift_opt_level(OptLevel::Speed);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-        let decide = Side::new(config)?;
+        let configure = Side::new(Purpose::Configure, limits)?;
+        let decide = Side::new(Purpose::Decide, limits)?;
         let features = decide.engine.get_wasm_features();
 
         let tick = (limits.deadline / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
@@ -107,6 +114,7 @@ impl Engine {
             decide,
             configure,
             cache,
+            compiler,
             workers: Workers::new(threads),
             features,
             ticks_per_deadline: ticks(limits.deadline, tick),
@@ -131,6 +139,19 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.0.cache.as_ref()
+    }
+
+    /// The native code of `wasm` for `side`, in the form that is kept in the cache.
+    pub(crate) fn compile(&self, side: &Side, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+        let limits = &self.0.limits;
+        let recipe = Recipe::new(side.purpose, limits);
+        match &self.0.compiler {
+            Compiler::Here => match compile_alone(&recipe, wasm) {
+                Ok((_, code)) => Ok(code),
+                Err(error) => Err(LoadError::Compile(format!("{error:#}"))),
+            },
+            Compiler::Program(program) => compiler::compile(program, &recipe, wasm, &side.compatibility, limits),
+        }
     }
 
     pub(crate) fn features(&self) -> WasmFeatures {
@@ -168,32 +189,20 @@ impl fmt::Debug for Engine {
 }
 
 impl Side {
-    fn new(config: Config) -> Result<Self, EngineError> {
+    fn new(purpose: Purpose, limits: &Limits) -> Result<Self, EngineError> {
+        let config = config(purpose, limits);
         let engine = wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(EngineError::Wasmtime)?;
-        let mut hasher = Sha256Hasher(digest::Context::new(&digest::SHA256));
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let mut compatibility = [0; 32];
-        for (to, from) in compatibility.iter_mut().zip(hasher.0.finish().as_ref()) {
-            *to = *from;
-        }
-        Ok(Self { engine, linker, compatibility, config })
-    }
-
-    /// The native code of `wasm`, in the form that is kept in the cache.
-    ///
-    /// Compiles in an engine of its own: an engine keeps the compiler's working memory for as
-    /// long as it lives, which is most of what a gateway would hold.
-    pub(crate) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        wasmtime::Engine::new(&self.config)?.precompile_component(wasm)
+        let compatibility = compatibility(&engine);
+        Ok(Self { engine, linker, compatibility, purpose })
     }
 
     /// The component whose native code is `code`.
     ///
     /// # Safety
     ///
-    /// `code` came from [`Side::compile`], here or before an authenticated cache.
+    /// `code` came from [`Engine::compile`] for this side, here or before an authenticated cache.
     #[expect(unsafe_code, reason = "native code is trusted: whoever calls this says where it came from")]
     pub(crate) unsafe fn component(&self, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
         // SAFETY: passed on to the caller.
@@ -209,6 +218,7 @@ fn check(limits: &Limits) -> Result<(), EngineError> {
         ("stack-bytes-max", limits.stack_bytes_max > 0),
         ("output-bytes-max", limits.output_bytes_max > 0),
         ("component-bytes-max", limits.component_bytes_max > 0),
+        ("compile-memory-bytes-max", limits.compile_memory_bytes_max > 0),
         ("compile-timeout-ms", !limits.compile_timeout.is_zero()),
         ("decisions-max", limits.decisions_max > 0),
     ];
@@ -216,6 +226,38 @@ fn check(limits: &Limits) -> Result<(), EngineError> {
         Some((key, _)) => Err(EngineError::Limit { key, problem: "must not be 0" }),
         None => Ok(()),
     }
+}
+
+/// The native code of `wasm`, and the compatibility hash of the engine that it is for.
+///
+/// Compiles in an engine of its own: an engine keeps the compiler's working memory for as
+/// long as it lives, which is most of what a gateway would hold. How many instances its pool has
+/// makes no difference to the code.
+pub(super) fn compile_alone(recipe: &Recipe, wasm: &[u8]) -> wasmtime::Result<([u8; 32], Vec<u8>)> {
+    let engine = wasmtime::Engine::new(&config(recipe.purpose, &Limits { decisions_max: 1, ..recipe.limits() }))?;
+    Ok((compatibility(&engine), engine.precompile_component(wasm)?))
+}
+
+/// Stands for compiler, settings and processor.
+fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
+    let mut hasher = Sha256Hasher(digest::Context::new(&digest::SHA256));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut compatibility = [0; 32];
+    for (to, from) in compatibility.iter_mut().zip(hasher.0.finish().as_ref()) {
+        *to = *from;
+    }
+    compatibility
+}
+
+fn config(purpose: Purpose, limits: &Limits) -> Config {
+    let mut config = base(limits);
+    match purpose {
+        Purpose::Configure => config.cranelift_opt_level(OptLevel::None),
+        Purpose::Decide => config
+            .cranelift_opt_level(OptLevel::Speed)
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))),
+    };
+    config
 }
 
 fn base(limits: &Limits) -> Config {

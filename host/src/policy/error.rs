@@ -167,6 +167,14 @@ pub enum LoadError {
     /// It took longer than `compile-timeout-ms`.
     #[error("the component was not compiled within {} ms (`policies.limits.compile-timeout-ms`)", .0.as_millis())]
     CompileTimeout(Duration),
+    /// It took more memory than `compile-memory-bytes-max`.
+    #[error(
+        "compiling the component took more than {max} bytes of memory (`policies.limits.compile-memory-bytes-max`)"
+    )]
+    CompileMemory {
+        /// What it may take.
+        max: usize,
+    },
     /// Earlier compilations that ran into their time limit still hold every worker.
     #[error("earlier components still hold every compile worker; restart the gateway to be rid of them")]
     CompileBusy,

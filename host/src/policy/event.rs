@@ -48,6 +48,9 @@ pub struct GenerationEvent {
     pub loaded: Vec<String>,
     /// Policies that were taken over as they were, by name.
     pub reused: Vec<String>,
+    /// Who signed the policies that are now in force, by the policies' names, where signatures are required.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub signers: BTreeMap<String, Vec<String>>,
     /// What is wrong: all of it where the attempt was refused, and at start-up what makes
     /// applications unavailable.
     pub problems: Vec<PolicyProblem>,

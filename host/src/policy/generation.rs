@@ -34,6 +34,15 @@ use crate::{
 /// share whatever policies did not change.
 const KEPT_MAX: usize = 16;
 
+/// What the generations are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To see what would become of them.
+    Rehearse,
+    /// To decide.
+    Serve,
+}
+
 /// Hears of every attempt at a new generation, on the thread that made it. It must not
 /// call [`Generations::reload`].
 pub type Listener = Box<dyn Fn(&GenerationEvent) + Send + Sync>;
@@ -78,6 +87,12 @@ impl Generation {
     /// The policies that are ready, by name.
     pub fn policies(&self) -> impl Iterator<Item = &PolicyRef> {
         self.policies.values().map(|ready| ready.policy.policy())
+    }
+
+    /// Who signed the policies, by name, where signatures are required.
+    fn signers(&self) -> BTreeMap<String, Vec<String>> {
+        let signed = self.policies.iter().filter(|(_, ready)| !ready.signers.is_empty());
+        signed.map(|(name, ready)| (name.clone(), ready.signers.clone())).collect()
     }
 
     /// Begins one decision for `context.application`: a fresh sandbox, made when a hook is
@@ -146,6 +161,7 @@ pub struct Generations {
     /// Replaced generations with the second at which they are forgotten, the newest first.
     replaced: Mutex<VecDeque<(u64, Arc<Generation>)>>,
     passed: Passed,
+    purpose: Purpose,
     /// Held while a generation is built: one attempt at a time.
     building: Mutex<()>,
     /// What the files of the last attempt held when it read them, and those of the
@@ -162,13 +178,28 @@ impl Generations {
     /// Takes up to the compile timeout for each policy: call it off the async threads.
     #[must_use]
     pub fn open(config: Config, engine: Engine, clock: Arc<dyn Clock>, listener: Listener) -> Self {
+        Self::begin(config, engine, clock, listener, Purpose::Serve)
+    }
+
+    /// As [`Generations::open`], to see what would become of it: nothing is remembered of what comes into force.
+    #[must_use]
+    pub fn rehearse(config: Config, engine: Engine, clock: Arc<dyn Clock>, listener: Listener) -> Self {
+        Self::begin(config, engine, clock, listener, Purpose::Rehearse)
+    }
+
+    fn begin(config: Config, engine: Engine, clock: Arc<dyn Clock>, listener: Listener, purpose: Purpose) -> Self {
         let began = Instant::now();
         let passed = Passed::default();
         let path = config.path.clone();
         let mut watched = watch::fingerprint(watch::files(&config).iter());
         // The configuration was read before: what changed since then is yet to be noticed.
         watched.insert(watch::absolute(&path), Some(config.digest.clone()));
-        let assembly = assemble::assemble(&engine, &config.policies, &BTreeMap::new(), &passed);
+        let mut assembly = assemble::assemble(&engine, &config.policies, &BTreeMap::new(), &passed);
+        if purpose == Purpose::Serve {
+            // Where that fails, nothing is ready, and the problems say why.
+            let _ = assembly.remember(&config.policies);
+            note_own_change(&mut watched, &config);
+        }
         let problems = assembly.failed.values().flatten().cloned().collect();
         let mut notes: Vec<String> = config.warnings.problems().iter().map(config_note).collect();
         let generation = Arc::new(Generation::new(1, config, assembly));
@@ -191,6 +222,7 @@ impl Generations {
             current: ArcSwap::new(generation),
             replaced: Mutex::default(),
             passed,
+            purpose,
             building: Mutex::default(),
             watched: Mutex::new(watched),
         }
@@ -269,7 +301,7 @@ impl Generations {
             watched.entry(file).or_insert_with_key(|file| watch::print_of(file));
         }
         *lock(&self.watched) = watched;
-        let assembly = assemble::assemble(&self.engine, &config.policies, &before.policies, &self.passed);
+        let mut assembly = assemble::assemble(&self.engine, &config.policies, &before.policies, &self.passed);
         // What worked must go on working, and what is new must work. What has never worked
         // in this run does not hold back the rest.
         let worse = assembly.failed.keys().any(|name| !before.failed.contains(name))
@@ -281,6 +313,13 @@ impl Generations {
             assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
         if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
             return refused(problems, notes);
+        }
+        if self.purpose == Purpose::Serve {
+            // Before it is in force: what is not remembered could be taken back by anybody.
+            if assembly.remember(&config.policies).is_err() {
+                return refused(assembly.failed.into_values().flatten().collect(), notes);
+            }
+            note_own_change(&mut lock(&self.watched), &config);
         }
         let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
         let reused = assembly.reused.iter().cloned().collect();
@@ -338,6 +377,14 @@ impl fmt::Debug for Generations {
     }
 }
 
+/// The file of versions that this gateway just wrote is no change to act on.
+fn note_own_change(watched: &mut Fingerprint, config: &Config) {
+    if let Some(path) = config.policies.versions_file.as_deref().map(watch::absolute) {
+        let print = watch::print_of(&path);
+        watched.insert(path, print);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is replaced whole, so that a panic elsewhere leaves
     // nothing half done.
@@ -353,6 +400,7 @@ fn event(cause: Cause, outcome: Outcome, in_force: &Generation) -> GenerationEve
         policies: in_force.policies().cloned().collect(),
         loaded: Vec::new(),
         reused: Vec::new(),
+        signers: in_force.signers(),
         problems: Vec::new(),
         unavailable: BTreeMap::new(),
         notes: Vec::new(),
@@ -515,5 +563,7 @@ fn give_back_memory() {
     }
 }
 
+#[cfg(test)]
+mod signing_tests;
 #[cfg(test)]
 mod tests;

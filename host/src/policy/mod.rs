@@ -10,6 +10,7 @@ mod build;
 mod cache;
 mod cases;
 mod chain;
+mod compiler;
 mod contract;
 mod convert;
 mod engine;
@@ -26,10 +27,13 @@ mod manifest;
 mod paths;
 mod project;
 mod properties;
+mod rlimits;
 mod run;
 mod schema;
 mod settings;
+mod signed;
 mod snapshot;
+mod versions;
 mod watch;
 mod worker;
 
@@ -41,6 +45,7 @@ pub use cases::{
     test,
 };
 pub use chain::Chain;
+pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
 pub use engine::Engine;
 use error::NO_WASI;
 pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
@@ -53,6 +58,11 @@ pub use properties::{
     Counterexample, DiffError, Difference, PROPERTIES_SECTION, Properties, PropertyResult, Search, Side, check, diff,
 };
 pub use run::Run;
+pub use signed::{
+    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,
+    statement_path, verify_signed,
+};
+pub use versions::{Versions, VersionsError, allow_downgrade};
 pub use watch::{Watch, WatchError};
 
 #[cfg(test)]

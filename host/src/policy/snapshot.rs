@@ -133,12 +133,12 @@ pub(crate) fn native(
     if let Some(component) = cached(engine, side, key) {
         return Ok(component);
     }
-    let code = side.compile(wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let code = engine.compile(side, wasm)?;
     if let Some(Err(error)) = engine.cache().map(|cache| cache.store(key, &code)) {
         tracing::warn!(%error, "failed to keep native code in the cache");
     }
     #[expect(unsafe_code, reason = "native code is trusted; this gateway just compiled it")]
-    // SAFETY: the same side compiled it, two statements ago.
+    // SAFETY: it was compiled for this side, two statements ago.
     let component = unsafe { side.component(&code) };
     component.map_err(|error| LoadError::Compile(format!("{error:#}")))
 }

@@ -18,7 +18,13 @@ use std::{
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::{Generations, assemble, cache::sha256, cases, event::Cause};
+use super::{
+    Generations, assemble,
+    cache::sha256,
+    cases,
+    event::Cause,
+    signed::{signatures_path, statement_path},
+};
 use crate::config::Config;
 
 /// A change is acted on when nothing further happened for so long: files are seldom
@@ -137,8 +143,13 @@ fn next_change(generations: &Generations, receiver: &Receiver<Notice>, directori
 pub(super) fn files(config: &Config) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::from([absolute(&config.path)]);
     files.extend(config.secret_files.paths().map(absolute));
+    files.extend(config.policies.versions_file.as_deref().map(absolute));
     for source in config.policies.sources.values() {
         files.insert(absolute(&source.component));
+        if config.policies.trust.required > 0 {
+            files.insert(absolute(&statement_path(&source.component)));
+            files.insert(absolute(&signatures_path(&source.component)));
+        }
         files.extend(source.settings.as_deref().map(absolute));
         files.extend(cases::folders_to_watch(&source.component).iter().map(|folder| absolute(folder)));
     }

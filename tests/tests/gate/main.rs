@@ -20,6 +20,7 @@ mod saml_logout;
 mod saml_php;
 mod scene;
 mod second_factor;
+mod supply;
 mod swap;
 mod upstreams;
 mod walkthroughs;

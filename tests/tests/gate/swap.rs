@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use vestibule_tests::browser::Browser;
+use vestibule_tests::{browser::Browser, guests};
 
 use crate::scene::{Scene, With};
 
@@ -101,4 +101,49 @@ async fn a88_logins_go_on_while_generations_come_and_go() {
     assert_eq!(decided.len(), done);
     assert!(decided.iter().all(|event| event["granted"] == true));
     assert!(scene.gateway.events("generation.swapped").len() > 3);
+}
+
+/// Processes that compile for the process `parent`.
+fn compilers(parent: u32) -> usize {
+    let own = format!("PPid:\t{parent}\n");
+    let processes = fs::read_dir("/proc").expect("processes").filter_map(|entry| Some(entry.ok()?.path()));
+    processes
+        .filter(|path| fs::read_to_string(path.join("status")).is_ok_and(|status| status.contains(&own)))
+        .filter(|path| fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.contains("compile-worker")))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compile_bomb_costs_no_login_and_leaves_nothing_behind() {
+    let mut scene = Scene::start(With::Nginx).await;
+    // Limits are set up once.
+    scene.gateway.stop();
+    let text = fs::read_to_string(scene.gateway.path("vestibule.toml")).unwrap();
+    let limits = "deadline-ms = 5000\n";
+    let more = "deadline-ms = 5000\ncompile-timeout-ms = 10000\n\n[login]\nattempts-per-minute = 100000\n";
+    assert!(text.contains(limits));
+    scene.gateway.write("vestibule.toml", &text.replace(limits, more));
+    scene.gateway.start();
+    assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200, "{}", scene.gateway.log());
+
+    let gateway = scene.gateway.id().unwrap();
+    fs::write(scene.gateway.path("policies/domain-restriction.wasm"), guests::compile_bomb(6_000, 3_000)).unwrap();
+    let (mut while_compiling, mut logins) = (0, 0);
+    while scene.gateway.events("generation.refused").is_empty() {
+        while_compiling += usize::from(compilers(gateway) > 0);
+        assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200, "{}", scene.gateway.log());
+        logins += 1;
+        assert!(logins < 10_000, "the bomb was never given up");
+    }
+    assert!(while_compiling > 0, "nobody logged in while it was compiled");
+    let refused = scene.gateway.events("generation.refused").remove(0).to_string();
+    assert!(refused.contains("was not compiled within 10000 ms"), "{refused}");
+    for _ in 0..200 {
+        if compilers(gateway) == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(compilers(gateway), 0, "it still compiles");
+    assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200);
 }

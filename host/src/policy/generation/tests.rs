@@ -22,11 +22,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An operator's folder: a configuration, components and settings.
-struct Folder(tempfile::TempDir);
+pub(super) struct Folder(tempfile::TempDir);
 
 impl Folder {
     /// Two policies in the chain of one application.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("a.wasm", fixture::policy("0.1.0", &[]));
         folder.write("b.wasm", fixture::policy("0.2.0", &[]));
@@ -36,17 +36,17 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).unwrap();
     }
 
     /// The configuration with `more` under `[policies]` and an application for each chain.
     /// The deadline is one that a busy machine meets, too.
-    fn configure(&self, more: &str, chains: &[(&str, &str)]) {
+    pub(super) fn configure(&self, more: &str, chains: &[(&str, &str)]) {
         let mut text = format!(
             "[server]\npublic-url = \"https://login.example.com\"\nlisten = \"127.0.0.1:0\"\n\
              trusted-proxies = [\"127.0.0.1\"]\n[policies]\n{more}\nlimits = {{ deadline-ms = 10000 }}\n\
@@ -64,14 +64,14 @@ impl Folder {
         self.write("vestibule.toml", text);
     }
 
-    fn change_configuration(&self, from: &str, to: &str) {
+    pub(super) fn change_configuration(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("vestibule.toml")).unwrap();
         assert!(text.contains(from), "{from}");
         self.write("vestibule.toml", text.replace(from, to));
     }
 
     /// The generations of this folder, their clock, and what they tell.
-    fn open(&self) -> (Arc<Generations>, Arc<ManualClock>, Receiver<GenerationEvent>) {
+    pub(super) fn open(&self) -> (Arc<Generations>, Arc<ManualClock>, Receiver<GenerationEvent>) {
         let config = config::load(&self.path("vestibule.toml")).unwrap_or_else(|problems| panic!("{problems}"));
         let engine = Engine::new(&config.policies.limits, None).unwrap();
         let clock = Arc::new(ManualClock::at(1_000));
@@ -110,7 +110,7 @@ fn decide(generation: &Arc<Generation>, application: &str) -> Result<(Vec<String
     }
 }
 
-fn marks(generation: &Arc<Generation>) -> Vec<String> {
+pub(super) fn marks(generation: &Arc<Generation>) -> Vec<String> {
     decide(generation, "wiki").unwrap().0
 }
 
