@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::{Exit, Failure, Output, table};
 use crate::{
-    config::Limits,
+    config::{InterpreterLimits, Limits},
     policy::{self, BuildError, BuildOptions, Built, CaseResult, Cases, Component, Engine},
 };
 
@@ -66,7 +66,8 @@ pub(super) struct BuildArguments {
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     // A gateway that does not get to compile must go on serving; here somebody waits for it.
-    let limits = Limits { compile_timeout: COMPILE_TIMEOUT, ..Limits::default() };
+    let interpreter = InterpreterLimits { compile_timeout: COMPILE_TIMEOUT, ..InterpreterLimits::default() };
+    let limits = Limits { compile_timeout: COMPILE_TIMEOUT, interpreter, ..Limits::default() };
     let engine = Engine::new(&limits, None).map_err(|error| Failure::new(Exit::Internal, &error))?;
     match command {
         Command::Build { directories, build: arguments } => {
@@ -136,6 +137,7 @@ fn inspect(engine: &Engine, file: &Path, output: &Output) -> Result<Exit, Failur
         "file": file,
         "bytes": bytes.len(),
         "digest": component.digest(),
+        "form": component.form(),
         "imports": component.imports(),
         "exports": component.exports(),
         "cases": cases,
@@ -169,7 +171,7 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
     }
     let fuel = manifest.get("fuel").filter(|fuel| !fuel.is_null());
     rows.push(vec!["fuel".to_owned(), fuel.map_or_else(|| "the operator's limit".to_owned(), |fuel| text(Some(fuel)))]);
-    for key in ["imports", "exports", "cases", "bytes", "digest"] {
+    for key in ["form", "imports", "exports", "cases", "bytes", "digest"] {
         rows.push(vec![key.to_owned(), text(json.get(key))]);
     }
     let pretty = |key: &str| format!("{:#}", manifest.get(key).unwrap_or(&Value::Null));

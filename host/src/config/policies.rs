@@ -8,7 +8,10 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 
-use super::check::{Check, join};
+use super::{
+    check::{Check, join},
+    interpreter::{InterpreterLimits, RawInterpreter},
+};
 
 /// `[policies]`
 #[derive(Clone, Debug)]
@@ -63,6 +66,36 @@ pub struct Limits {
     pub compile_timeout: Duration,
     /// `decisions-max`: instances alive at one time; default 256.
     pub decisions_max: u32,
+    /// `[policies.limits.interpreter]`
+    pub interpreter: InterpreterLimits,
+}
+
+impl Limits {
+    /// The limits of interpreters: these, with `interpreter` in their places.
+    #[must_use]
+    pub fn for_interpreters(&self) -> Self {
+        let InterpreterLimits {
+            fuel,
+            deadline,
+            memory_bytes_max,
+            table_elements_max,
+            stack_bytes_max,
+            component_bytes_max,
+            compile_timeout,
+            decisions_max,
+        } = self.interpreter.clone();
+        Self {
+            fuel,
+            deadline,
+            memory_bytes_max,
+            table_elements_max,
+            stack_bytes_max,
+            component_bytes_max,
+            compile_timeout,
+            decisions_max,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -80,6 +113,7 @@ impl Default for Limits {
             settings_bytes_max: 1 << 20,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
+            interpreter: InterpreterLimits::default(),
         }
     }
 }
@@ -188,6 +222,8 @@ pub(super) struct RawLimits {
     /// Instances alive at one time.
     #[schemars(range(min = 1))]
     decisions_max: u32,
+    /// What differs for policies in JavaScript and Python.
+    interpreter: RawInterpreter,
 }
 
 impl Default for RawLimits {
@@ -206,6 +242,7 @@ impl Default for RawLimits {
             settings_bytes_max: narrow(limits.settings_bytes_max),
             compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
             decisions_max: limits.decisions_max,
+            interpreter: RawInterpreter::default(),
         }
     }
 }
@@ -259,14 +296,15 @@ impl RawLimits {
             settings_bytes_max: wide(self.settings_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
+            interpreter: self.interpreter.check(),
         }
     }
 }
 
-fn narrow(number: impl TryInto<u32>) -> u32 {
+pub(super) fn narrow(number: impl TryInto<u32>) -> u32 {
     number.try_into().unwrap_or(u32::MAX)
 }
 
-fn wide(number: u32) -> usize {
+pub(super) fn wide(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,8 +1,10 @@
-//! The engines: one that decides, one that configures, and the clock of both.
+//! The engines: one that decides, one that configures, one for interpreters, and their clock.
 //!
 //! *Deciding* takes instances from a pool whose slots are all of one size and keep their
 //! pages, so that an instance costs no page fault. *Configuring* runs code that is
 //! instrumented for the snapshot, once, and needs more memory: it allocates on demand.
+//! *Interpreters* need memory, time and room for code of another order, and so a pool of their
+//! own.
 
 use std::{
     fmt,
@@ -19,6 +21,7 @@ use wasmtime::{
 };
 
 use super::{
+    artifact::Form,
     bindings::vestibule::policy::log,
     cache::Cache,
     error::{EngineError, LoadError},
@@ -32,12 +35,22 @@ use crate::config::Limits;
 /// of some 3.6 µs when it is written.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
-/// A component made of a Rust crate has three core instances: the module, and two small
-/// ones that the encoder adds for its imports.
-const CORE_INSTANCES_PER_POLICY: u32 = 8;
+/// What an instance is made of, at most.
+#[derive(Clone, Copy)]
+struct Parts {
+    core_instances: u32,
+    tables: u32,
+    keep_resident_bytes: usize,
+}
 
-/// One table of the module's own, one of the encoder's.
-const TABLES_PER_POLICY: u32 = 4;
+/// A component made of a Rust crate has three core instances: the module, and two small
+/// ones that the encoder adds for its imports. One table is the module's own, one the encoder's.
+const PARTS: Parts = Parts { core_instances: 8, tables: 4, keep_resident_bytes: KEEP_RESIDENT_BYTES };
+
+/// An interpreter is many modules that are linked when it is instantiated: Python's are some
+/// eighty. Of its ten megabytes it touches pages here and there; to keep the first of them
+/// would be to copy what nobody wrote to.
+const PARTS_OF_INTERPRETERS: Parts = Parts { core_instances: 160, tables: 8, keep_resident_bytes: 0 };
 
 /// The epoch moves at most so often, and at least so often.
 const TICK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
@@ -62,19 +75,25 @@ const FORBIDDEN: WasmFeatures = WasmFeatures::THREADS
 pub struct Engine(Arc<Shared>);
 
 struct Shared {
-    limits: Limits,
-    decide: Side,
+    records: Tier,
+    json: Tier,
     configure: Side,
     cache: Option<Cache>,
     workers: Workers,
     features: WasmFeatures,
-    ticks_per_deadline: u64,
     tick: Duration,
     // Dropped with the engine; the thread ends then.
     _ticker: Ticker,
 }
 
-/// One of the two engines, with what its guests may import.
+/// What components of one form run in, and up to which limits.
+struct Tier {
+    limits: Limits,
+    decide: Side,
+    ticks_per_deadline: u64,
+}
+
+/// One of the engines, with what its guests may import.
 pub(crate) struct Side {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) linker: Linker<Guest>,
@@ -93,23 +112,23 @@ impl Engine {
         check(limits)?;
         let mut config = base(limits);
         config.cranelift_opt_level(OptLevel::None);
-        let configure = Side::new(config.clone())?;
-        config.cranelift_opt_level(OptLevel::Speed);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-        let decide = Side::new(config)?;
-        let features = decide.engine.get_wasm_features();
+        let configure = Side::new(config)?;
 
-        let tick = (limits.deadline / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
-        let ticker = Ticker::start(tick, [decide.engine.clone(), configure.engine.clone()])?;
+        let interpreted = limits.for_interpreters();
+        let tick = (limits.deadline.min(interpreted.deadline) / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
+        let records = Tier::new(limits, PARTS, tick)?;
+        let json = Tier::new(&interpreted, PARTS_OF_INTERPRETERS, tick)?;
+        let features = records.decide.engine.get_wasm_features();
+        let engines = [&records.decide, &json.decide, &configure].map(|side| side.engine.clone());
+        let ticker = Ticker::start(tick, engines)?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
         Ok(Self(Arc::new(Shared {
-            limits: limits.clone(),
-            decide,
+            records,
+            json,
             configure,
             cache,
             workers: Workers::new(threads),
             features,
-            ticks_per_deadline: ticks(limits.deadline, tick),
             tick,
             _ticker: ticker,
         })))
@@ -118,11 +137,29 @@ impl Engine {
     /// The limits that it holds policies to.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.records.limits
     }
 
-    pub(crate) fn decide(&self) -> &Side {
-        &self.0.decide
+    /// The limits of components of one form.
+    #[must_use]
+    pub fn limits_of(&self, form: Form) -> &Limits {
+        &self.tier(form).limits
+    }
+
+    /// The largest component of any form.
+    pub(crate) fn component_bytes_max(&self) -> usize {
+        self.0.records.limits.component_bytes_max.max(self.0.json.limits.component_bytes_max)
+    }
+
+    pub(crate) fn decide(&self, form: Form) -> &Side {
+        &self.tier(form).decide
+    }
+
+    fn tier(&self, form: Form) -> &Tier {
+        match form {
+            Form::Records => &self.0.records,
+            Form::Json => &self.0.json,
+        }
     }
 
     pub(crate) fn configure(&self) -> &Side {
@@ -138,8 +175,8 @@ impl Engine {
     }
 
     /// A hook's deadline, in epochs.
-    pub(crate) fn ticks_per_deadline(&self) -> u64 {
-        self.0.ticks_per_deadline
+    pub(crate) fn ticks_per_deadline(&self, form: Form) -> u64 {
+        self.tier(form).ticks_per_deadline
     }
 
     /// `limit` in epochs.
@@ -150,9 +187,10 @@ impl Engine {
     /// Runs work on untrusted bytes within the compile timeout.
     pub(crate) fn bounded<T: Send + 'static>(
         &self,
+        form: Form,
         job: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
-        let limit = self.0.limits.compile_timeout;
+        let limit = self.limits_of(form).compile_timeout;
         self.0.workers.run(limit, job).map_err(|error| match error {
             WorkerError::Busy => LoadError::CompileBusy,
             WorkerError::TimedOut => LoadError::CompileTimeout(limit),
@@ -163,7 +201,17 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("limits", &self.0.limits).finish_non_exhaustive()
+        f.debug_struct("Engine").field("limits", self.limits()).finish_non_exhaustive()
+    }
+}
+
+impl Tier {
+    fn new(limits: &Limits, parts: Parts, tick: Duration) -> Result<Self, EngineError> {
+        let mut config = base(limits);
+        config.cranelift_opt_level(OptLevel::Speed);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, parts)));
+        let ticks_per_deadline = ticks(limits.deadline, tick);
+        Ok(Self { limits: limits.clone(), decide: Side::new(config)?, ticks_per_deadline })
     }
 }
 
@@ -211,6 +259,13 @@ fn check(limits: &Limits) -> Result<(), EngineError> {
         ("component-bytes-max", limits.component_bytes_max > 0),
         ("compile-timeout-ms", !limits.compile_timeout.is_zero()),
         ("decisions-max", limits.decisions_max > 0),
+        ("interpreter.fuel", limits.interpreter.fuel > 0),
+        ("interpreter.deadline-ms", !limits.interpreter.deadline.is_zero()),
+        ("interpreter.memory-bytes-max", limits.interpreter.memory_bytes_max > 0),
+        ("interpreter.stack-bytes-max", limits.interpreter.stack_bytes_max > 0),
+        ("interpreter.component-bytes-max", limits.interpreter.component_bytes_max > 0),
+        ("interpreter.compile-timeout-ms", !limits.interpreter.compile_timeout.is_zero()),
+        ("interpreter.decisions-max", limits.interpreter.decisions_max > 0),
     ];
     match positive.into_iter().find(|(_, is_positive)| !is_positive) {
         Some((key, _)) => Err(EngineError::Limit { key, problem: "must not be 0" }),
@@ -236,19 +291,19 @@ fn base(limits: &Limits) -> Config {
     config
 }
 
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+fn pool(limits: &Limits, parts: Parts) -> PoolingAllocationConfig {
     let instances = limits.decisions_max;
     let table_bytes = limits.table_elements_max.saturating_mul(size_of::<usize>());
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_POLICY)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_POLICY))
+        .max_core_instances_per_component(parts.core_instances)
+        .total_core_instances(instances.saturating_mul(parts.core_instances))
         .max_memories_per_component(1)
         .total_memories(instances)
         .max_memory_size(limits.memory_bytes_max)
-        .linear_memory_keep_resident(limits.memory_bytes_max.min(KEEP_RESIDENT_BYTES))
-        .max_tables_per_component(TABLES_PER_POLICY)
-        .total_tables(instances.saturating_mul(TABLES_PER_POLICY))
+        .linear_memory_keep_resident(limits.memory_bytes_max.min(parts.keep_resident_bytes))
+        .max_tables_per_component(parts.tables)
+        .total_tables(instances.saturating_mul(parts.tables))
         .table_elements(limits.table_elements_max)
         .table_keep_resident(table_bytes);
     pool
@@ -267,7 +322,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(tick: Duration, engines: [wasmtime::Engine; 2]) -> Result<Self, EngineError> {
+    fn start(tick: Duration, engines: [wasmtime::Engine; 3]) -> Result<Self, EngineError> {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new()
             .name("policy-epoch".to_owned())

@@ -20,6 +20,7 @@ mod fixture;
 mod generation;
 mod hooks;
 mod instance;
+mod json;
 mod limits;
 mod locate;
 mod manifest;
@@ -31,7 +32,7 @@ mod snapshot;
 mod watch;
 mod worker;
 
-pub use artifact::Component;
+pub use artifact::{Component, Form};
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
 pub use cases::{CASES_SECTION, CaseError, CaseResult, Cases, test};
