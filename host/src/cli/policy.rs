@@ -22,10 +22,11 @@ const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 pub(super) enum Command {
     /// Compile policies from their source, and embed manifest and cases.
     ///
-    /// Needs a Rust compiler. Its target wasm32-unknown-unknown is installed with rustup
-    /// where it is missing, or made from Debian's rustc-web and rust-web-src.
+    /// Rust needs a compiler: its target wasm32-unknown-unknown is installed with rustup where it
+    /// is missing, or made from Debian's rustc-web and rust-web-src. JavaScript needs Node.js and
+    /// the package @vestibule/policy, Python componentize-py and vestibule-policy.
     Build {
-        /// Folders of policies: Cargo.toml, policy.toml, src/, cases/.
+        /// Folders of policies: policy.toml, cases/, and Cargo.toml, package.json or pyproject.toml.
         #[arg(required = true, value_name = "DIR")]
         directories: Vec<PathBuf>,
         #[command(flatten)]
@@ -94,7 +95,7 @@ fn build(
     policy::build(engine, directories, &options, &|step| output.progress(step)).map_err(|error| {
         let exit = match &error {
             BuildError::File { .. } => Exit::File,
-            BuildError::CargoMissing(_) | BuildError::Toolchain(_) => Exit::Unavailable,
+            BuildError::CargoMissing(_) | BuildError::Missing { .. } | BuildError::Toolchain(_) => Exit::Unavailable,
             _ => Exit::Failed,
         };
         Failure::new(exit, &error)

@@ -8,7 +8,8 @@ use std::{
 use wasmparser::{Encoding, Parser, Payload, Validator, component_types::ComponentEntityType, types::Types};
 
 use super::{
-    cache::sha256,
+    CASES_SECTION,
+    cache::{CacheKey, sha256},
     engine::Engine,
     error::LoadError,
     manifest::{Manifest, SECTION},
@@ -20,6 +21,10 @@ const PACKAGE: &str = "vestibule:policy/";
 
 /// The contract's version. Within one minor version components and gateways fit.
 const VERSION: &str = "0.1.0";
+
+/// What the gateway's own sections in a component are called: they say something of its code,
+/// and are none of it.
+const OWN_SECTIONS: [&str; 2] = [SECTION, CASES_SECTION];
 
 /// The interfaces that a policy may import, each with its functions: the trace, and types,
 /// which are nothing but names.
@@ -130,6 +135,34 @@ impl Component {
         }
         let made = make()?;
         Ok(self.0.compiled.get_or_init(|| made).clone())
+    }
+
+    /// The key of native code that depends on nothing but the component's own code: another
+    /// manifest and other cases make no other code.
+    pub(crate) fn code_key(&self, kind: &[u8], compatibility: &[u8]) -> CacheKey {
+        let mut parts = vec![kind, compatibility];
+        let mut kinds = Vec::new();
+        let mut depth = 0_usize;
+        // It was validated: there is no error to come.
+        for payload in Parser::new(0).parse_all(&self.0.bytes).map_while(Result::ok) {
+            let section = match &payload {
+                Payload::CustomSection(section) if OWN_SECTIONS.contains(&section.name()) => None,
+                Payload::ModuleSection { unchecked_range, .. } => Some((1, unchecked_range.clone())),
+                Payload::ComponentSection { unchecked_range, .. } => Some((4, unchecked_range.clone())),
+                payload => payload.as_section(),
+            };
+            if let Some((kind, range)) = section.filter(|_| depth == 0) {
+                kinds.push(kind);
+                parts.extend(self.0.bytes.get(range));
+            }
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        parts.push(&kinds);
+        CacheKey::of(&parts)
     }
 
     /// What it imports, as named by the component.

@@ -67,7 +67,7 @@ pub(crate) fn configurable(engine: &Engine, component: &Component) -> Result<Con
         })?,
         Form::Json => {
             let side = engine.decide(Form::Json);
-            let key = CacheKey::of(&[b"interpreter", component.digest().as_bytes(), &side.compatibility]);
+            let key = component.code_key(b"interpreter", &side.compatibility);
             component.compiled(|| native(engine, side, &key, component.bytes()))?
         }
     };

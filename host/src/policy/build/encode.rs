@@ -9,11 +9,16 @@ use crate::policy::{CASES_SECTION, Cases, MANIFEST_SECTION, Manifest};
 /// Encodes `module`, which carries its world in the custom section that wit-bindgen left.
 pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
     let encode = || ComponentEncoder::default().module(module)?.validate(true).encode();
-    let mut component = encode().map_err(|error| {
+    let component = encode().map_err(|error| {
         let error = format!("{error:#}");
         // A module for WASI asks for it by a name that no component has.
         if error.contains("wasi") { format!("{error}. {}", crate::policy::NO_WASI) } else { error }
     })?;
+    Ok(embed(component, manifest, cases))
+}
+
+/// `component` with manifest and cases.
+pub(super) fn embed(mut component: Vec<u8>, manifest: &Manifest, cases: &Cases) -> Vec<u8> {
     let mut append = |name: &str, data: Vec<u8>| {
         CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut component);
     };
@@ -21,5 +26,5 @@ pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &C
     if !cases.is_empty() {
         append(CASES_SECTION, cases.to_json());
     }
-    Ok(component)
+    component
 }

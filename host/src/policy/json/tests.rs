@@ -226,7 +226,7 @@ fn every_question_fits_the_schema() {
     let claims = values.map(|value| types::ClaimParam { name: "n", value });
     let grants = [types::GrantParam { group: "g", because: types::ReasonParam { code: "c", detail: "" } }];
     let context = || types::Context { login: "l", at: 1, tenant: "t", application: "a", address: None, facts: &claims };
-    let email = types::Email { address: "a@b.c", verified: true };
+    let email = || Some(types::Email { address: "a@b.c", verified: true });
     let identity = |groups, email| types::Identity {
         upstream: "u",
         protocol: "oidc",
@@ -254,7 +254,7 @@ fn every_question_fits_the_schema() {
     let granted = [provision::Granted { group: "g", because: "c" }];
     let attempt =
         || route::Attempt { context: context(), identifier: Some("i"), upstreams: &["u"], previous: None, failed: &[] };
-    let listed = || identity(types::GroupClaim::Listed(&["g"]), Some(email));
+    let listed = || identity(types::GroupClaim::Listed(&["g"]), email());
     let no_account: Option<types::Account<'_>> = None;
     let none: Option<&str> = None;
     let granted: &[provision::Granted<'_>] = &granted;
