@@ -162,20 +162,19 @@ impl Contract {
                     text.push_str("})\n");
                 }
                 TypeDefKind::Variant(variant) => {
-                    let _ = writeln!(text, "{name} = Union[");
+                    let mut union = format!("{name} = Union[\n");
                     for case in &variant.cases {
-                        push_hashes(&mut text, "    ", &case.docs);
-                        let _ = match &case.ty {
-                            None => writeln!(text, "    Literal[\"{}\"],", case.name),
-                            Some(ty) => writeln!(
-                                text,
-                                "    TypedDict(\"{name}{}\", {{\"{}\": {}}}),",
-                                pascal(&case.name),
-                                case.name,
-                                self.py(ty)
-                            ),
+                        push_hashes(&mut union, "    ", &case.docs);
+                        let Some(ty) = &case.ty else {
+                            let _ = writeln!(union, "    Literal[\"{}\"],", case.name);
+                            continue;
                         };
+                        // A type checker knows no class that has no name of its own.
+                        let own = format!("{name}{}", pascal(&case.name));
+                        let _ = writeln!(text, "{own} = TypedDict(\"{own}\", {{\"{}\": {}}})", case.name, self.py(ty));
+                        let _ = writeln!(union, "    {own},");
                     }
+                    text.push_str(&union);
                     text.push_str("]\n");
                 }
                 TypeDefKind::Enum(cases) => {

@@ -8,13 +8,19 @@ from typing import Literal, NotRequired, TypedDict, Union
 
 # The value of a claim. WIT has no recursive types: a nested object arrives as
 # JSON text with sorted keys.
+ValueText = TypedDict("ValueText", {"text": str})
+ValueTexts = TypedDict("ValueTexts", {"texts": list[str]})
+ValueInteger = TypedDict("ValueInteger", {"integer": int})
+ValueNumber = TypedDict("ValueNumber", {"number": float})
+ValueBoolean = TypedDict("ValueBoolean", {"boolean": bool})
+ValueJson = TypedDict("ValueJson", {"json": str})
 Value = Union[
-    TypedDict("ValueText", {"text": str}),
-    TypedDict("ValueTexts", {"texts": list[str]}),
-    TypedDict("ValueInteger", {"integer": int}),
-    TypedDict("ValueNumber", {"number": float}),
-    TypedDict("ValueBoolean", {"boolean": bool}),
-    TypedDict("ValueJson", {"json": str}),
+    ValueText,
+    ValueTexts,
+    ValueInteger,
+    ValueNumber,
+    ValueBoolean,
+    ValueJson,
 ]
 
 # One statement about a subject, an account or a request.
@@ -44,6 +50,7 @@ Context = TypedDict("Context", {
 
 # The groups as the upstream reported them. `absent` and an empty list differ:
 # absent takes no group from anybody.
+GroupClaimListed = TypedDict("GroupClaimListed", {"listed": list[str]})
 GroupClaim = Union[
     # The manifest's `reads-groups` does not name them: the policy does not get to know
     # what the upstream sent.
@@ -53,7 +60,7 @@ GroupClaim = Union[
     # It sent a reference in place of a list that is too long (Entra's overage).
     Literal["overage"],
     # The names, exactly as sent.
-    TypedDict("GroupClaimListed", {"listed": list[str]}),
+    GroupClaimListed,
 ]
 
 Email = TypedDict("Email", {
@@ -116,9 +123,11 @@ StepUp = TypedDict("StepUp", {
 })
 
 # How the account is found.
+MatchKeyUsername = TypedDict("MatchKeyUsername", {"username": str})
+MatchKeyEmail = TypedDict("MatchKeyEmail", {"email": str})
 MatchKey = Union[
-    TypedDict("MatchKeyUsername", {"username": str}),
-    TypedDict("MatchKeyEmail", {"email": str}),
+    MatchKeyUsername,
+    MatchKeyEmail,
 ]
 
 # Who the subject is to the application.
@@ -152,11 +161,15 @@ Plan = TypedDict("Plan", {
 })
 
 # The policy could not decide. The host treats it like a trap: the hook fails closed.
+FaultMissingClaim = TypedDict("FaultMissingClaim", {"missing-claim": str})
+FaultBadClaim = TypedDict("FaultBadClaim", {"bad-claim": str})
+FaultLookupFailed = TypedDict("FaultLookupFailed", {"lookup-failed": str})
+FaultInternal = TypedDict("FaultInternal", {"internal": str})
 Fault = Union[
-    TypedDict("FaultMissingClaim", {"missing-claim": str}),
-    TypedDict("FaultBadClaim", {"bad-claim": str}),
-    TypedDict("FaultLookupFailed", {"lookup-failed": str}),
-    TypedDict("FaultInternal", {"internal": str}),
+    FaultMissingClaim,
+    FaultBadClaim,
+    FaultLookupFailed,
+    FaultInternal,
 ]
 
 RouteAttempt = TypedDict("RouteAttempt", {
@@ -181,27 +194,33 @@ RouteRedirect = TypedDict("RouteRedirect", {
     "max-age": NotRequired[Union[int, None]],
 })
 
+RouteDirectionRedirect = TypedDict("RouteDirectionRedirect", {"redirect": RouteRedirect})
+RouteDirectionChoose = TypedDict("RouteDirectionChoose", {"choose": list[RouteRedirect]})
+RouteDirectionRefuse = TypedDict("RouteDirectionRefuse", {"refuse": Reason})
 RouteDirection = Union[
     # No opinion.
     Literal["pass"],
-    TypedDict("RouteDirectionRedirect", {"redirect": RouteRedirect}),
+    RouteDirectionRedirect,
     # Ask for a username or an email address first.
     Literal["ask-identifier"],
     # Let the person choose among these, in this order. What is chosen is carried out as
     # if it had been the only one.
-    TypedDict("RouteDirectionChoose", {"choose": list[RouteRedirect]}),
+    RouteDirectionChoose,
     # The gateway's own login form.
     Literal["local-form"],
     # Leave the login to the application: the request passes, without any identity.
     Literal["application-form"],
-    TypedDict("RouteDirectionRefuse", {"refuse": Reason}),
+    RouteDirectionRefuse,
 ]
 
+AdmitVerdictAllow = TypedDict("AdmitVerdictAllow", {"allow": Reason})
+AdmitVerdictDeny = TypedDict("AdmitVerdictDeny", {"deny": Reason})
+AdmitVerdictStepUp = TypedDict("AdmitVerdictStepUp", {"step-up": StepUp})
 AdmitVerdict = Union[
     Literal["pass"],
-    TypedDict("AdmitVerdictAllow", {"allow": Reason}),
-    TypedDict("AdmitVerdictDeny", {"deny": Reason}),
-    TypedDict("AdmitVerdictStepUp", {"step-up": StepUp}),
+    AdmitVerdictAllow,
+    AdmitVerdictDeny,
+    AdmitVerdictStepUp,
 ]
 
 # A group that the subject is to have.
@@ -236,11 +255,13 @@ AccessRequest = TypedDict("AccessRequest", {
     "path": str,
 })
 
+AccessVerdictDeny = TypedDict("AccessVerdictDeny", {"deny": Reason})
+AccessVerdictReauthenticate = TypedDict("AccessVerdictReauthenticate", {"reauthenticate": StepUp})
 AccessVerdict = Union[
     Literal["pass"],
-    TypedDict("AccessVerdictDeny", {"deny": Reason}),
+    AccessVerdictDeny,
     # Not without more.
-    TypedDict("AccessVerdictReauthenticate", {"reauthenticate": StepUp}),
+    AccessVerdictReauthenticate,
 ]
 
 LogoutEnding = TypedDict("LogoutEnding", {
