@@ -14,10 +14,10 @@ const DISABLED = ["stdio", "random", "clocks", "http", "fetch-event"];
 /**
  * Makes a component of the policy that the file `entry` exports as its default.
  *
- * @param {{ entry: string, wit: string, world: string, out: string }} order
+ * @param {{ entry: string, wit: string, world: string, out: string, settings: object }} order
  */
-export async function build({ entry, wit, world, out }) {
-    const source = await bundled(entry);
+export async function build({ entry, wit, world, out, settings }) {
+    const source = await bundled(entry, settings);
     // The engine is set up anew for each component, which takes its time: not twice for the
     // same source.
     const contract = await readFile(join(wit, "policy.wit"));
@@ -51,11 +51,12 @@ function keyed(key, component) {
 }
 
 /** All that `entry` imports in one file, with the exports of the contract. */
-async function bundled(entry) {
+async function bundled(entry, settings) {
     const glue = `
         import { write } from "vestibule:policy/log@0.1.0";
-        import { component } from "@vestibule/policy/component";
+        import { component, rehearse } from "@vestibule/policy/component";
         import policy from ${JSON.stringify(entry)};
+        rehearse(policy, ${JSON.stringify(settings)});
         export const { settings, json } = component(policy, write);
     `;
     const result = await bundle({

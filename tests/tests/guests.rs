@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use serde_json::json;
 use vestibule::{
-    config::Limits,
+    config::{InterpreterLimits, Limits},
     decision::{Attempt, Context, Denial, DenyCode, Direction},
     policy::{self, CaseResult, Cases, Chain, Component, Engine, LoadError, LoadedPolicy, Run},
 };
@@ -86,7 +86,9 @@ const AT_GROUPS: &[&str] = &["grants-beyond-its-manifest", "million-groups"];
 /// The default limits, but for the deadline: on a busy machine it would come before the
 /// limit that a test is about.
 fn engine(change: impl FnOnce(&mut Limits)) -> Engine {
-    let mut limits = Limits { decisions_max: 4, deadline: Duration::from_secs(30), ..Limits::default() };
+    let deadline = Duration::from_secs(30);
+    let interpreter = InterpreterLimits { deadline, ..InterpreterLimits::default() };
+    let mut limits = Limits { decisions_max: 4, deadline, interpreter, ..Limits::default() };
     change(&mut limits);
     Engine::new(&limits, None).expect("a sandbox")
 }

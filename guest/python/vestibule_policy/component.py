@@ -13,14 +13,19 @@ from wit_world.exports.settings import Problem
 from wit_world.imports import log as _log
 
 from . import log
+from .testing import start
 
 _LEVELS = {"debug": _log.Level.DEBUG, "info": _log.Level.INFO, "warn": _log.Level.WARN}
 _policy = None
 _running = None
 
 
-def load(name):
-    """Takes the policy of the module ``name``: its ``POLICY``, or the one class that is one."""
+def load(name, settings):
+    """Takes the policy of the module ``name``: its ``POLICY``, or the one class that is one.
+
+    ``settings`` are the manifest's defaults, as JSON. With them it is asked each of its hooks once, for
+    nothing: what is imported and compiled on first use then is in the component, and costs no login.
+    """
     global _policy
     module = importlib.import_module(name)
     own = [
@@ -30,13 +35,23 @@ def load(name):
     _policy = getattr(module, "POLICY", None) or (own[0] if len(own) == 1 else None)
     if _policy is None:
         raise TypeError(f"`{name}` has {len(own)} classes with `@policy`: say `POLICY = …` which one it is")
+    try:
+        rehearsed = start(_policy, _json.loads(settings))
+        for hook in rehearsed.hooks:
+            getattr(rehearsed, hook)()
+    except Exception:
+        # The defaults need not be settings with which it can decide.
+        pass
 
 
 class Settings(exports.Settings):
     def configure(self, json):
         global _running
         log.sink = lambda level, message: _log.write(_LEVELS[level], message)
-        started = _policy.start(_json.loads(json))
+        try:
+            started = _policy.start(_json.loads(json))
+        except Exception as error:
+            raise Err([Problem("", f"configure raised {type(error).__name__}: {error}")]) from None
         if started.problems:
             raise Err([Problem(problem["path"], problem["message"]) for problem in started.problems])
         _running = started

@@ -5,6 +5,7 @@ guessed at. The same rules as in the other languages' SDKs, held to the same cas
 """
 
 import re
+from encodings.punycode import punycode_encode
 
 from .names import BLANKS, trim
 
@@ -86,7 +87,7 @@ def _a_label(label):
     # RFC 5891 section 4.2.3.1.
     if lower[2:4] == "--" or lower.startswith("-") or lower.endswith("-"):
         return None
-    return "xn--" + lower.encode("punycode").decode("ascii")
+    return "xn--" + punycode_encode(lower).decode("ascii")
 
 
 class Domains:

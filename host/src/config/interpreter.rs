@@ -12,7 +12,7 @@ use super::policies::{narrow, wide};
 #[derive(Clone, Debug)]
 pub struct InterpreterLimits {
     /// `fuel`: instructions, for all hooks of one login, and as many again for `configure`;
-    /// default 500000000.
+    /// default 200000000.
     pub fuel: u64,
     /// `deadline-ms`: wall time of one hook; default 500.
     pub deadline: Duration,
@@ -33,7 +33,7 @@ pub struct InterpreterLimits {
 impl Default for InterpreterLimits {
     fn default() -> Self {
         Self {
-            fuel: 500_000_000,
+            fuel: 200_000_000,
             deadline: Duration::from_millis(500),
             memory_bytes_max: 64 << 20,
             table_elements_max: 40_000,

@@ -75,7 +75,8 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
     if let Err(error) = fs::metadata(&entry) {
         return Err(BuildError::File { path: entry, source: error });
     }
-    let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw });
+    let settings = &source.manifest.settings_default;
+    let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw, "settings": settings });
     let mut node = Command::new("node");
     node.current_dir(&source.directory).args(["--input-type=module", "--eval", SCRIPT, "--", &order.to_string()]);
     let output = run(&mut node, || missing("Node.js", "install Node.js 20 or later"))?;
@@ -93,8 +94,10 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
     let module = module(&source.directory)?;
     let app = work.join(format!("{PYTHON_APP}.py"));
     let text = format!(
-        "from vestibule_policy.component import Json, Settings, load\n\nload({})\n__all__ = [\"Json\", \"Settings\"]\n",
-        json!(module)
+        "from vestibule_policy.component import Json, Settings, load\n\nload({}, {})\n__all__ = [\"Json\", \"Settings\"]\n",
+        json!(module),
+        // JSON in a string: Python reads the quoting of a JSON string as its own.
+        json!(source.manifest.settings_default.to_string()),
     );
     fs::write(&app, text).map_err(|source| BuildError::File { path: app, source })?;
     let environment = source.directory.join(".venv");
