@@ -7,6 +7,11 @@
 
 VESTIBULE := target/release/vestibule
 POLICIES  := $(wildcard policies/*/policy.toml)
+# Seven of them in JavaScript and in Python, a component for each language.
+INTERPRETED := guest/js/policies/ready-made guest/python/policies/ready_made
+
+# Node.js and componentize-py are there for this clone alone where the machine has none.
+export PATH := $(CURDIR)/tests/peers/.venv/bin:$(PATH)
 
 # Demo, tests and benches build with one choice of features, so that nothing is compiled twice.
 SELECTION := --workspace --bins
@@ -15,7 +20,7 @@ test bench: SELECTION := --workspace --all-targets
 .DEFAULT_GOAL := help
 # The steps share target folders and ports: one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test build policies setup-demo setup-test test-policies test-host lint doc bench clean-demo
+.PHONY: help demo test build policies interpreters setup-demo setup-test test-policies test-host lint doc bench clean-demo
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -23,7 +28,7 @@ help:            ## this list
 demo: setup-demo build policies ## set up and start the demo on loopback (Ctrl-C ends it)
 	$(VESTIBULE) demo
 
-test: setup-test build policies test-policies test-host ## set up and pass all tests
+test: setup-test build policies interpreters test-policies test-host ## set up and pass all tests
 
 setup-demo:
 	@scripts/setup demo
@@ -39,14 +44,20 @@ policies: build  ## the ready-made policies, as components
 	@echo "==> building the ready-made policies"
 	$(VESTIBULE) policy build --std-cache policies/target/toolchain $(patsubst %/policy.toml,%,$(POLICIES))
 
+interpreters: build ## policies in JavaScript and Python, as components
+	@echo "==> building policies in JavaScript and Python"
+	$(VESTIBULE) policy build $(INTERPRETED)
+
 test-policies: policies ## the policies: natively, then in the sandbox
 	@echo "==> testing the SDK and the policies natively"
 	cargo test --locked --all-features --manifest-path guest/rust/Cargo.toml --target-dir policies/target
 	cargo test --locked --manifest-path policies/Cargo.toml
+	cd guest/js && node --test && npm run --silent types
+	cd guest/python && python3 -m unittest discover --start-directory tests
 	@echo "==> running the policies' cases in the sandbox"
 	$(VESTIBULE) policy test $(patsubst %/policy.toml,%,$(POLICIES))
 
-test-host: policies ## the gateway: units, attacks, hostile guests, end to end
+test-host: policies interpreters ## the gateway: units, attacks, hostile guests, end to end
 	@echo "==> testing the gateway"
 	cargo test --release --locked --workspace
 

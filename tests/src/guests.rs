@@ -89,6 +89,10 @@ fn manifest(name: &str, module: &[u8]) -> Value {
         .iter()
         .filter_map(|export| export.strip_prefix(prefix)?.split_once('@').map(|(interface, _)| interface))
         .filter(|interface| *interface != "settings")
+        // The JSON form does not say from outside which hooks it stands for.
+        .map(|interface| if interface == "json" { "route" } else { interface })
+        .collect::<BTreeSet<_>>()
+        .into_iter()
         .collect();
     // A manifest that names no hook is refused for that: guests of other worlds name one.
     let hooks = if hooks.is_empty() { vec!["admit"] } else { hooks };

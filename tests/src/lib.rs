@@ -3,6 +3,7 @@
 
 pub mod apache;
 pub mod browser;
+pub mod contract;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;

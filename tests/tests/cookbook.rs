@@ -39,7 +39,8 @@ fn every_recipe_does_what_it_says() {
         let cases = folder.path().join(format!("{policy}.cases"));
         fs::create_dir(&cases).expect("a folder");
         fs::write(cases.join("recipe.toml"), block).expect("a file");
-        let output = Command::new(vestibule()).args(["policy", "test", "--json"]).arg(&component).output().expect("run");
+        let output =
+            Command::new(vestibule()).args(["policy", "test", "--json"]).arg(&component).output().expect("run");
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{title}: {printed}{}", String::from_utf8_lossy(&output.stderr));
         let own = block.matches("[[case]]").count();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use serde_json::json;
 use vestibule::{
-    config::Limits,
+    config::{InterpreterLimits, Limits},
     decision::{Attempt, Context, Denial, DenyCode, Direction},
     policy::{self, CaseResult, Cases, Chain, Compiler, Component, Engine, LoadError, LoadedPolicy, Run},
 };
@@ -47,6 +47,22 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("endless-recursion", Denied(DenyCode::PolicyStack)),
     ("foreign-upstream", Denied(DenyCode::UnknownUpstream)),
     ("giant-text", Denied(DenyCode::PolicyMemory)),
+    ("json-both-forms", Refused(&["hooks and `json`"])),
+    ("json-deep", Denied(DenyCode::PolicyAnswer)),
+    ("json-endless-loop", Denied(DenyCode::PolicyFuel)),
+    ("json-foreign-upstream", Denied(DenyCode::UnknownUpstream)),
+    ("json-giant", Denied(DenyCode::PolicyOutput)),
+    ("json-key-twice", Denied(DenyCode::PolicyAnswer)),
+    ("json-not-json", Denied(DenyCode::PolicyAnswer)),
+    ("json-not-utf8", Denied(DenyCode::PolicyAnswer)),
+    ("json-other-hooks", Refused(&["route", "admit"])),
+    ("json-outside", Denied(DenyCode::PolicyAnswer)),
+    ("json-remembers", Harmless),
+    ("json-trap", Denied(DenyCode::PolicyTrapped)),
+    ("json-unknown-case", Denied(DenyCode::PolicyAnswer)),
+    ("json-unknown-key", Denied(DenyCode::PolicyAnswer)),
+    ("json-well-behaved", Harmless),
+    ("json-wrong-shape", Denied(DenyCode::PolicyAnswer)),
     ("log-flood", Denied(DenyCode::PolicyLog)),
     ("log-giant", Denied(DenyCode::PolicyOutput)),
     ("memory-hog", Denied(DenyCode::PolicyMemory)),
@@ -70,7 +86,9 @@ const AT_GROUPS: &[&str] = &["grants-beyond-its-manifest", "million-groups"];
 /// The default limits, but for the deadline: on a busy machine it would come before the
 /// limit that a test is about.
 fn engine(change: impl FnOnce(&mut Limits)) -> Engine {
-    let mut limits = Limits { decisions_max: 4, deadline: Duration::from_secs(30), ..Limits::default() };
+    let deadline = Duration::from_secs(30);
+    let interpreter = InterpreterLimits { deadline, ..InterpreterLimits::default() };
+    let mut limits = Limits { decisions_max: 4, deadline, interpreter, ..Limits::default() };
     change(&mut limits);
     Engine::new(&limits, None).expect("a sandbox")
 }

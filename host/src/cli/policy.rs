@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::output::{Exit, Failure, Output, table};
 use crate::{
-    config::Limits,
+    config::{InterpreterLimits, Limits},
     policy::{self, BuildError, BuildOptions, Built, Cases, Component, Engine, Properties, Search},
 };
 
@@ -37,10 +37,11 @@ pub(super) enum Command {
     Bench(bench::Arguments),
     /// Compile policies from their source, and embed manifest and cases.
     ///
-    /// Needs a Rust compiler. Its target wasm32-unknown-unknown is installed with rustup
-    /// where it is missing, or made from Debian's rustc-web and rust-web-src.
+    /// Rust needs a compiler: its target wasm32-unknown-unknown is installed with rustup where it
+    /// is missing, or made from Debian's rustc-web and rust-web-src. JavaScript needs Node.js and
+    /// the package @vestibule/policy, Python componentize-py and vestibule-policy.
     Build {
-        /// Folders of policies: Cargo.toml, policy.toml, src/, cases/.
+        /// Folders of policies: policy.toml, cases/, and Cargo.toml, package.json or pyproject.toml.
         #[arg(required = true, value_name = "DIR")]
         directories: Vec<PathBuf>,
         /// Stay, and build and test again whenever a file of these folders changes.
@@ -113,7 +114,8 @@ impl SearchArguments {
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     // A gateway that does not get to compile must go on serving; here somebody waits for it.
-    let limits = Limits { compile_timeout: COMPILE_TIMEOUT, ..Limits::default() };
+    let interpreter = InterpreterLimits { compile_timeout: COMPILE_TIMEOUT, ..InterpreterLimits::default() };
+    let limits = Limits { compile_timeout: COMPILE_TIMEOUT, interpreter, ..Limits::default() };
     let engine = Engine::new(&limits, None).map_err(|error| Failure::new(Exit::Internal, &error))?;
     match command {
         Command::Build { directories, watch: true, build } => watch::run(&engine, directories, build, output),
@@ -146,7 +148,7 @@ fn build(
     policy::build(engine, directories, &options, &|step| output.progress(step)).map_err(|error| {
         let exit = match &error {
             BuildError::File { .. } => Exit::File,
-            BuildError::CargoMissing(_) | BuildError::Toolchain(_) => Exit::Unavailable,
+            BuildError::CargoMissing(_) | BuildError::Missing { .. } | BuildError::Toolchain(_) => Exit::Unavailable,
             _ => Exit::Failed,
         };
         Failure::new(exit, &error)
@@ -186,6 +188,7 @@ fn inspect(engine: &Engine, file: &Path, output: &Output) -> Result<Exit, Failur
         "file": file,
         "bytes": bytes.len(),
         "digest": component.digest(),
+        "form": component.form(),
         "imports": component.imports(),
         "exports": component.exports(),
         "cases": cases,
@@ -235,7 +238,7 @@ fn inspected_in_words(json: &Value, manifest: &Value) -> String {
     let limits: Vec<String> =
         limits.filter(|(key, _)| *key != "fuel").map(|(key, limit)| format!("{key} {limit}")).collect();
     rows.push(vec!["limits".to_owned(), limits.join(", ")]);
-    for key in ["imports", "exports", "cases", "properties", "bytes", "digest"] {
+    for key in ["form", "imports", "exports", "cases", "properties", "bytes", "digest"] {
         rows.push(vec![key.to_owned(), text(json.get(key))]);
     }
     let pretty = |key: &str| format!("{:#}", manifest.get(key).unwrap_or(&Value::Null));

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod consent;
 mod diagnostic;
+mod interpreter;
 mod organization;
 mod policies;
 mod presets;
@@ -40,6 +41,7 @@ pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use interpreter::InterpreterLimits;
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
 pub use reference::reference;

@@ -10,6 +10,7 @@ use serde::{
 
 use super::{
     check::{Check, Text, join},
+    interpreter::{InterpreterLimits, RawInterpreter},
     signing::{RawTrust, Trust},
 };
 
@@ -69,12 +70,47 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// `settings-bytes-max`: default 1048576 (1 MiB).
     pub settings_bytes_max: usize,
-    /// `compile-memory-bytes-max`: memory of the process that compiles one component; default 1073741824 (1 GiB).
+    /// `compile-memory-bytes-max`: memory of the process that compiles one component,
+    /// and four times that for an interpreter's; default 1073741824 (1 GiB).
     pub compile_memory_bytes_max: usize,
     /// `compile-timeout-ms`: for one component; default 60000.
     pub compile_timeout: Duration,
     /// `decisions-max`: instances alive at one time; default 256.
     pub decisions_max: u32,
+    /// `[policies.limits.interpreter]`
+    pub interpreter: InterpreterLimits,
+}
+
+/// An interpreter's component is so much larger.
+const COMPILE_MEMORY_TIMES: usize = 4;
+
+impl Limits {
+    /// The limits of interpreters: these, with `interpreter` in their places.
+    #[must_use]
+    pub fn for_interpreters(&self) -> Self {
+        let InterpreterLimits {
+            fuel,
+            deadline,
+            memory_bytes_max,
+            table_elements_max,
+            stack_bytes_max,
+            component_bytes_max,
+            compile_timeout,
+            decisions_max,
+        } = self.interpreter.clone();
+        Self {
+            fuel,
+            deadline,
+            memory_bytes_max,
+            table_elements_max,
+            stack_bytes_max,
+            component_bytes_max,
+            compile_timeout,
+            decisions_max,
+            compile_memory_bytes_max: self.compile_memory_bytes_max.saturating_mul(COMPILE_MEMORY_TIMES),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -93,6 +129,7 @@ impl Default for Limits {
             compile_memory_bytes_max: 1 << 30,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
+            interpreter: InterpreterLimits::default(),
         }
     }
 }
@@ -219,7 +256,8 @@ pub(super) struct RawLimits {
     /// Largest settings.
     #[schemars(range(min = 2))]
     settings_bytes_max: u32,
-    /// Memory of a process that compiles a component. There are as many at a time as processors, four at most.
+    /// Memory of a process that compiles a component; an interpreter's may take four times that. There are as many at
+    /// a time as processors, four at most.
     #[schemars(range(min = 16_777_216))]
     compile_memory_bytes_max: u32,
     /// For one component.
@@ -228,6 +266,8 @@ pub(super) struct RawLimits {
     /// Instances alive at one time.
     #[schemars(range(min = 1))]
     decisions_max: u32,
+    /// What differs for policies in JavaScript and Python.
+    interpreter: RawInterpreter,
 }
 
 impl Default for RawLimits {
@@ -247,6 +287,7 @@ impl Default for RawLimits {
             compile_memory_bytes_max: narrow(limits.compile_memory_bytes_max),
             compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
             decisions_max: limits.decisions_max,
+            interpreter: RawInterpreter::default(),
         }
     }
 }
@@ -307,14 +348,15 @@ impl RawLimits {
             compile_memory_bytes_max: wide(self.compile_memory_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
+            interpreter: self.interpreter.check(),
         }
     }
 }
 
-fn narrow(number: impl TryInto<u32>) -> u32 {
+pub(super) fn narrow(number: impl TryInto<u32>) -> u32 {
     number.try_into().unwrap_or(u32::MAX)
 }
 
-fn wide(number: u32) -> usize {
+pub(super) fn wide(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -8,7 +8,8 @@ use std::{
 use wasmparser::{Encoding, Parser, Payload, Validator, component_types::ComponentEntityType, types::Types};
 
 use super::{
-    cache::sha256,
+    CASES_SECTION, PROPERTIES_SECTION,
+    cache::{CacheKey, sha256},
     engine::Engine,
     error::LoadError,
     manifest::{Manifest, SECTION},
@@ -24,9 +25,23 @@ const VERSION: &str = "0.1.0";
 /// The contract as statements about components name it.
 pub(super) const CONTRACT: &str = "vestibule:policy@0.1.0";
 
+/// What the gateway's own sections in a component are called: they say something of its code,
+/// and are none of it.
+const OWN_SECTIONS: [&str; 3] = [SECTION, CASES_SECTION, PROPERTIES_SECTION];
+
 /// The interfaces that a policy may import, each with its functions: the trace, and types,
 /// which are nothing but names.
 const IMPORTS: [(&str, &[&str]); 2] = [("log", &["write"]), ("types", &[])];
+
+/// How a component is asked, and so which tier of the engine runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A function for each hook, with the contract's records.
+    Records,
+    /// One function for all of them, with JSON: an interpreter.
+    Json,
+}
 
 /// Bytes that are a policy: a component of bounded size that asks for nothing that it does
 /// not get, with a manifest that is true. Cheap to clone.
@@ -37,10 +52,11 @@ pub struct Component(Arc<Checked>);
 struct Checked {
     bytes: Vec<u8>,
     digest: String,
+    form: Form,
     manifest: Manifest,
     imports: Vec<String>,
     exports: Vec<String>,
-    instrumented: OnceLock<wasmtime::component::Component>,
+    compiled: OnceLock<wasmtime::component::Component>,
 }
 
 impl Component {
@@ -50,14 +66,16 @@ impl Component {
     ///
     /// What is wrong with them, in the order: size, form, imports, exports, manifest.
     pub fn check(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
-        let max = engine.limits().component_bytes_max;
-        if bytes.len() > max {
-            return Err(LoadError::TooLarge { bytes: bytes.len(), max });
-        }
+        check_size(bytes, engine.component_bytes_max(), "component-bytes-max")?;
         check_form(bytes)?;
         let Outline { imports, exports, manifests } = outline(bytes)?;
         check_imports(&imports)?;
-        let hooks = check_exports(&exports)?;
+        let (form, hooks) = check_exports(&exports)?;
+        let key = match form {
+            Form::Records => "component-bytes-max",
+            Form::Json => "interpreter.component-bytes-max",
+        };
+        check_size(bytes, engine.limits_of(form).component_bytes_max, key)?;
         // What it asks for is told before what is wrong inside: an author who built for
         // WASI has one thing to change, not two.
         let types =
@@ -68,17 +86,19 @@ impl Component {
             [manifest] => Manifest::from_json(manifest)?,
             more => return Err(LoadError::ManyManifests(more.len())),
         };
-        if manifest.hooks != hooks {
+        // In the JSON form it is the running component that says which hooks it has.
+        if form == Form::Records && manifest.hooks != hooks {
             let names = |hooks: &BTreeSet<Hook>| hooks.iter().map(|hook| hook.name().to_owned()).collect();
             return Err(LoadError::LyingManifest { manifest: names(&manifest.hooks), exports: names(&hooks) });
         }
         Ok(Self(Arc::new(Checked {
             bytes: bytes.to_owned(),
             digest: sha256(bytes),
+            form,
             manifest,
             imports,
             exports,
-            instrumented: OnceLock::new(),
+            compiled: OnceLock::new(),
         })))
     }
 
@@ -100,17 +120,52 @@ impl Component {
         &self.0.bytes
     }
 
-    /// Native code that tells its own state, made by `make` on first use: it depends on the
-    /// component alone, so that each further settings cost one compilation, not two.
-    pub(crate) fn instrumented(
+    /// How it is asked.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.0.form
+    }
+
+    /// The native code that depends on the component alone, made by `make` on first use: what
+    /// tells its own state, so that each further settings cost one compilation, not two; an
+    /// interpreter's all code.
+    pub(crate) fn compiled(
         &self,
         make: impl FnOnce() -> Result<wasmtime::component::Component, LoadError>,
     ) -> Result<wasmtime::component::Component, LoadError> {
-        if let Some(made) = self.0.instrumented.get() {
+        if let Some(made) = self.0.compiled.get() {
             return Ok(made.clone());
         }
         let made = make()?;
-        Ok(self.0.instrumented.get_or_init(|| made).clone())
+        Ok(self.0.compiled.get_or_init(|| made).clone())
+    }
+
+    /// The key of native code that depends on nothing but the component's own code: another
+    /// manifest and other cases make no other code.
+    pub(crate) fn code_key(&self, kind: &[u8], compatibility: &[u8]) -> CacheKey {
+        let mut parts = vec![kind, compatibility];
+        let mut kinds = Vec::new();
+        let mut depth = 0_usize;
+        // It was validated: there is no error to come.
+        for payload in Parser::new(0).parse_all(&self.0.bytes).map_while(Result::ok) {
+            let section = match &payload {
+                Payload::CustomSection(section) if OWN_SECTIONS.contains(&section.name()) => None,
+                Payload::ModuleSection { unchecked_range, .. } => Some((1, unchecked_range.clone())),
+                Payload::ComponentSection { unchecked_range, .. } => Some((4, unchecked_range.clone())),
+                payload => payload.as_section(),
+            };
+            if let Some((kind, range)) = section.filter(|_| depth == 0) {
+                kinds.push(kind);
+                parts.extend(self.0.bytes.get(range));
+            }
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        parts.push(&kinds);
+        CacheKey::of(&parts)
     }
 
     /// What it imports, as named by the component.
@@ -228,9 +283,15 @@ fn granted(name: &str) -> Option<&'static [&'static str]> {
     IMPORTS.iter().find(|(interface, _)| *interface == name).map(|(_, functions)| *functions)
 }
 
-fn check_exports(exports: &[String]) -> Result<BTreeSet<Hook>, LoadError> {
+fn check_size(bytes: &[u8], max: usize, key: &'static str) -> Result<(), LoadError> {
+    if bytes.len() > max { Err(LoadError::TooLarge { bytes: bytes.len(), max, key }) } else { Ok(()) }
+}
+
+fn check_exports(exports: &[String]) -> Result<(Form, BTreeSet<Hook>), LoadError> {
     let hook = |name: &str| Hook::ALL.into_iter().find(|hook| hook.name() == name);
-    let is_known = |name: &String| interface(name).is_some_and(|name| name == "settings" || hook(name).is_some());
+    let is_known = |name: &String| {
+        interface(name).is_some_and(|name| ["settings", "json"].contains(&name) || hook(name).is_some())
+    };
     let unknown: Vec<String> = exports.iter().filter(|name| !is_known(name)).cloned().collect();
     if !unknown.is_empty() {
         return Err(LoadError::UnknownExports { exports: unknown });
@@ -240,7 +301,13 @@ fn check_exports(exports: &[String]) -> Result<BTreeSet<Hook>, LoadError> {
         return Err(LoadError::NoSettingsExport);
     }
     let hooks: BTreeSet<Hook> = exports.iter().filter_map(|name| interface(name).and_then(hook)).collect();
-    if hooks.is_empty() { Err(LoadError::NoHook) } else { Ok(hooks) }
+    let is_json = exports.iter().any(|name| interface(name) == Some("json"));
+    match (is_json, hooks.is_empty()) {
+        (true, true) => Ok((Form::Json, hooks)),
+        (true, false) => Err(LoadError::TwoForms),
+        (false, true) => Err(LoadError::NoHook),
+        (false, false) => Ok((Form::Records, hooks)),
+    }
 }
 
 /// The contract's interface that `name` stands for, without its version.

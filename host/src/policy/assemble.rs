@@ -164,7 +164,7 @@ fn load(
         }]
     };
     let limits = engine.limits();
-    let bytes = read(&source.component, limits.component_bytes_max, "component-bytes-max")
+    let bytes = read(&source.component, engine.component_bytes_max(), "component-bytes-max")
         .map_err(|message| at(&source.component, message))?;
     let component_digest = sha256(&bytes);
     if let Some(pinned) = source.digest.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&component_digest)) {

@@ -1,5 +1,5 @@
-//! From a policy's source to a component: cargo for all of them at once, the component
-//! encoder, and manifest and cases embedded. Ends in the same check that the gateway makes
+//! From a policy's source to a component: cargo for all of them at once and the component
+//! encoder, or the tools of JavaScript and Python; then manifest and cases embedded. Ends in the same check that the gateway makes
 //! when it loads the component.
 //!
 //! The only part of the gateway that starts other programs. It prints nothing: what it
@@ -7,7 +7,9 @@
 
 mod cargo;
 mod encode;
+mod interpreter;
 mod source;
+mod strip;
 mod toolchain;
 
 use std::{
@@ -17,7 +19,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{CaseError, Component, Engine, LoadError, ManifestError, PROPERTIES_SECTION, cache::sha256};
+use super::{
+    CaseError, Component, Engine, LoadError, ManifestError, PROPERTIES_SECTION, cache::sha256, manifest::Language,
+};
 pub(in crate::policy) use encode::component;
 pub use source::Source;
 pub use toolchain::ToolchainError;
@@ -25,7 +29,8 @@ pub use toolchain::ToolchainError;
 /// How to build.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// Where the components go; none puts them into `components` in cargo's target folder.
+    /// Where the components go; none puts them into `components` in cargo's target folder, or in
+    /// `target` beside a policy in another language.
     pub out: Option<PathBuf>,
     /// Where a standard library for the target is kept, if one must be built.
     pub cache: PathBuf,
@@ -110,6 +115,34 @@ pub enum BuildError {
         /// The package.
         package: String,
     },
+    /// A tool that a language needs is not there.
+    #[error("{what} is not there for {directory}: {install}")]
+    Missing {
+        /// The tool.
+        what: &'static str,
+        /// The policy's folder.
+        directory: PathBuf,
+        /// What to do about it.
+        install: &'static str,
+    },
+    /// The language's tool failed.
+    #[error("failed to build {policy} with {program}:\n{message}")]
+    Interpreter {
+        /// The policy.
+        policy: String,
+        /// The tool.
+        program: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// It cannot be told in which language a policy is written, or where.
+    #[error("failed to find the source in {directory}: {message}")]
+    Language {
+        /// The folder or file.
+        directory: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// The module is no policy.
     #[error("failed to make a component of {policy}: {message}")]
     Encode {
@@ -158,24 +191,38 @@ pub fn build(
     let sources = directories.iter().map(|directory| Source::read(directory)).collect::<Result<Vec<_>, _>>()?;
     refuse_same_names(&sources)?;
     let mut built = Vec::with_capacity(sources.len());
-    for workspace in cargo::workspaces(&sources)? {
+    let (mut crates, mut others) = (Vec::new(), Vec::new());
+    for source in sources {
+        match source.language()? {
+            Language::Rust => crates.push(source),
+            language => others.push((source, language)),
+        }
+    }
+    for workspace in cargo::workspaces(&crates)? {
         let toolchain = toolchain::find(&workspace.root, &options.cache, progress)?;
         let names: Vec<&str> = workspace.members.iter().map(|member| member.source.manifest.name.as_str()).collect();
         progress(&format!("compiling {}", names.join(", ")));
         let modules = cargo::compile(&workspace, &toolchain, options.stack_bytes)?;
         for (member, module) in workspace.members.iter().zip(modules) {
             let out = options.out.clone().unwrap_or_else(|| workspace.target.join("components"));
-            built.push(finish(engine, member.source, &module, &out)?);
+            let module = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
+            let bytes = component(&module, &member.source.manifest, &member.source.cases)
+                .map_err(|message| BuildError::Encode { policy: member.source.manifest.name.clone(), message })?;
+            built.push(finish(engine, member.source, bytes, &out)?);
         }
+    }
+    for (source, language) in &others {
+        progress(&format!("making a component of {} (about twenty seconds)", source.manifest.name));
+        let work = interpreter::work_folder(source, options.out.as_deref());
+        let bytes = interpreter::component(source, *language, &work)?;
+        let out = options.out.clone().unwrap_or_else(|| source.directory.join("target/components"));
+        built.push(finish(engine, source, encode::embed(bytes, &source.manifest, &source.cases), &out)?);
     }
     Ok(built)
 }
 
-fn finish(engine: &Engine, source: &Source, module: &Path, out: &Path) -> Result<Built, BuildError> {
-    let module = fs::read(module).map_err(|error| BuildError::File { path: module.to_owned(), source: error })?;
+fn finish(engine: &Engine, source: &Source, mut bytes: Vec<u8>, out: &Path) -> Result<Built, BuildError> {
     let name = &source.manifest.name;
-    let mut bytes = component(&module, &source.manifest, &source.cases)
-        .map_err(|message| BuildError::Encode { policy: name.clone(), message })?;
     if !source.properties.is_empty() {
         encode::append(&mut bytes, PROPERTIES_SECTION, source.properties.text().as_bytes());
     }

@@ -71,12 +71,13 @@ pub(super) struct Recipe {
     memory_max: u64,
 }
 
-/// Which of the two engines.
+/// Which of the engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Purpose {
     Configure,
     Decide,
+    Interpret,
 }
 
 impl Recipe {

@@ -1,8 +1,10 @@
-//! The engines: one that decides, one that configures, and the clock of both.
+//! The engines: one that decides, one that configures, one for interpreters, and their clock.
 //!
 //! *Deciding* takes instances from a pool whose slots are all of one size and keep their
 //! pages, so that an instance costs no page fault. *Configuring* runs code that is
 //! instrumented for the snapshot, once, and needs more memory: it allocates on demand.
+//! *Interpreters* need memory, time and room for code of another order, and so a pool of their
+//! own.
 
 use std::{
     fmt,
@@ -19,6 +21,7 @@ use wasmtime::{
 };
 
 use super::{
+    artifact::Form,
     bindings::vestibule::policy::log,
     cache::Cache,
     compiler::{self, Compiler, Purpose, Recipe},
@@ -33,12 +36,22 @@ use crate::config::Limits;
 /// of some 3.6 µs when it is written.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
-/// A component made of a Rust crate has three core instances: the module, and two small
-/// ones that the encoder adds for its imports.
-const CORE_INSTANCES_PER_POLICY: u32 = 8;
+/// What an instance is made of, at most.
+#[derive(Clone, Copy)]
+struct Parts {
+    core_instances: u32,
+    tables: u32,
+    keep_resident_bytes: usize,
+}
 
-/// One table of the module's own, one of the encoder's.
-const TABLES_PER_POLICY: u32 = 4;
+/// A component made of a Rust crate has three core instances: the module, and two small
+/// ones that the encoder adds for its imports. One table is the module's own, one the encoder's.
+const PARTS: Parts = Parts { core_instances: 8, tables: 4, keep_resident_bytes: KEEP_RESIDENT_BYTES };
+
+/// An interpreter is many modules that are linked when it is instantiated: Python's are some
+/// eighty. Of its ten megabytes it touches pages here and there; to keep the first of them
+/// would be to copy what nobody wrote to.
+const PARTS_OF_INTERPRETERS: Parts = Parts { core_instances: 160, tables: 8, keep_resident_bytes: 0 };
 
 /// The epoch moves at most so often, and at least so often.
 const TICK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
@@ -63,20 +76,26 @@ const FORBIDDEN: WasmFeatures = WasmFeatures::THREADS
 pub struct Engine(Arc<Shared>);
 
 struct Shared {
-    limits: Limits,
-    decide: Side,
+    records: Tier,
+    json: Tier,
     configure: Side,
     cache: Option<Cache>,
     compiler: Compiler,
     workers: Workers,
     features: WasmFeatures,
-    ticks_per_deadline: u64,
     tick: Duration,
     // Dropped with the engine; the thread ends then.
     _ticker: Ticker,
 }
 
-/// One of the two engines, with what its guests may import.
+/// What components of one form run in, and up to which limits.
+struct Tier {
+    limits: Limits,
+    decide: Side,
+    ticks_per_deadline: u64,
+}
+
+/// One of the engines, with what its guests may import.
 pub(crate) struct Side {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) linker: Linker<Guest>,
@@ -103,21 +122,23 @@ impl Engine {
     pub fn with_compiler(limits: &Limits, cache: Option<Cache>, compiler: Compiler) -> Result<Self, EngineError> {
         check(limits)?;
         let configure = Side::new(Purpose::Configure, limits)?;
-        let decide = Side::new(Purpose::Decide, limits)?;
-        let features = decide.engine.get_wasm_features();
 
-        let tick = (limits.deadline / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
-        let ticker = Ticker::start(tick, [decide.engine.clone(), configure.engine.clone()])?;
+        let interpreted = limits.for_interpreters();
+        let tick = (limits.deadline.min(interpreted.deadline) / TICKS_PER_DEADLINE).clamp(TICK.0, TICK.1);
+        let records = Tier::new(Purpose::Decide, limits, tick)?;
+        let json = Tier::new(Purpose::Interpret, &interpreted, tick)?;
+        let features = records.decide.engine.get_wasm_features();
+        let engines = [&records.decide, &json.decide, &configure].map(|side| side.engine.clone());
+        let ticker = Ticker::start(tick, engines)?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
         Ok(Self(Arc::new(Shared {
-            limits: limits.clone(),
-            decide,
+            records,
+            json,
             configure,
             cache,
             compiler,
             workers: Workers::new(threads),
             features,
-            ticks_per_deadline: ticks(limits.deadline, tick),
             tick,
             _ticker: ticker,
         })))
@@ -126,11 +147,29 @@ impl Engine {
     /// The limits that it holds policies to.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.records.limits
     }
 
-    pub(crate) fn decide(&self) -> &Side {
-        &self.0.decide
+    /// The limits of components of one form.
+    #[must_use]
+    pub fn limits_of(&self, form: Form) -> &Limits {
+        &self.tier(form).limits
+    }
+
+    /// The largest component of any form.
+    pub(crate) fn component_bytes_max(&self) -> usize {
+        self.0.records.limits.component_bytes_max.max(self.0.json.limits.component_bytes_max)
+    }
+
+    pub(crate) fn decide(&self, form: Form) -> &Side {
+        &self.tier(form).decide
+    }
+
+    fn tier(&self, form: Form) -> &Tier {
+        match form {
+            Form::Records => &self.0.records,
+            Form::Json => &self.0.json,
+        }
     }
 
     pub(crate) fn configure(&self) -> &Side {
@@ -143,7 +182,10 @@ impl Engine {
 
     /// The native code of `wasm` for `side`, in the form that is kept in the cache.
     pub(crate) fn compile(&self, side: &Side, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-        let limits = &self.0.limits;
+        let limits = match side.purpose {
+            Purpose::Configure | Purpose::Decide => &self.0.records.limits,
+            Purpose::Interpret => &self.0.json.limits,
+        };
         let recipe = Recipe::new(side.purpose, limits);
         match &self.0.compiler {
             Compiler::Here => match compile_alone(&recipe, wasm) {
@@ -159,8 +201,8 @@ impl Engine {
     }
 
     /// A hook's deadline, in epochs.
-    pub(crate) fn ticks_per_deadline(&self) -> u64 {
-        self.0.ticks_per_deadline
+    pub(crate) fn ticks_per_deadline(&self, form: Form) -> u64 {
+        self.tier(form).ticks_per_deadline
     }
 
     /// `limit` in epochs.
@@ -171,9 +213,10 @@ impl Engine {
     /// Runs work on untrusted bytes within the compile timeout.
     pub(crate) fn bounded<T: Send + 'static>(
         &self,
+        form: Form,
         job: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
-        let limit = self.0.limits.compile_timeout;
+        let limit = self.limits_of(form).compile_timeout;
         self.0.workers.run(limit, job).map_err(|error| match error {
             WorkerError::Busy => LoadError::CompileBusy,
             WorkerError::TimedOut => LoadError::CompileTimeout(limit),
@@ -184,7 +227,14 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("limits", &self.0.limits).finish_non_exhaustive()
+        f.debug_struct("Engine").field("limits", self.limits()).finish_non_exhaustive()
+    }
+}
+
+impl Tier {
+    fn new(purpose: Purpose, limits: &Limits, tick: Duration) -> Result<Self, EngineError> {
+        let ticks_per_deadline = ticks(limits.deadline, tick);
+        Ok(Self { limits: limits.clone(), decide: Side::new(purpose, limits)?, ticks_per_deadline })
     }
 }
 
@@ -221,6 +271,13 @@ fn check(limits: &Limits) -> Result<(), EngineError> {
         ("compile-memory-bytes-max", limits.compile_memory_bytes_max > 0),
         ("compile-timeout-ms", !limits.compile_timeout.is_zero()),
         ("decisions-max", limits.decisions_max > 0),
+        ("interpreter.fuel", limits.interpreter.fuel > 0),
+        ("interpreter.deadline-ms", !limits.interpreter.deadline.is_zero()),
+        ("interpreter.memory-bytes-max", limits.interpreter.memory_bytes_max > 0),
+        ("interpreter.stack-bytes-max", limits.interpreter.stack_bytes_max > 0),
+        ("interpreter.component-bytes-max", limits.interpreter.component_bytes_max > 0),
+        ("interpreter.compile-timeout-ms", !limits.interpreter.compile_timeout.is_zero()),
+        ("interpreter.decisions-max", limits.interpreter.decisions_max > 0),
     ];
     match positive.into_iter().find(|(_, is_positive)| !is_positive) {
         Some((key, _)) => Err(EngineError::Limit { key, problem: "must not be 0" }),
@@ -251,12 +308,17 @@ fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
 
 fn config(purpose: Purpose, limits: &Limits) -> Config {
     let mut config = base(limits);
-    match purpose {
-        Purpose::Configure => config.cranelift_opt_level(OptLevel::None),
-        Purpose::Decide => config
-            .cranelift_opt_level(OptLevel::Speed)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))),
+    let parts = match purpose {
+        Purpose::Configure => {
+            config.cranelift_opt_level(OptLevel::None);
+            return config;
+        }
+        Purpose::Decide => PARTS,
+        Purpose::Interpret => PARTS_OF_INTERPRETERS,
     };
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, parts)));
     config
 }
 
@@ -278,19 +340,19 @@ fn base(limits: &Limits) -> Config {
     config
 }
 
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+fn pool(limits: &Limits, parts: Parts) -> PoolingAllocationConfig {
     let instances = limits.decisions_max;
     let table_bytes = limits.table_elements_max.saturating_mul(size_of::<usize>());
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_POLICY)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_POLICY))
+        .max_core_instances_per_component(parts.core_instances)
+        .total_core_instances(instances.saturating_mul(parts.core_instances))
         .max_memories_per_component(1)
         .total_memories(instances)
         .max_memory_size(limits.memory_bytes_max)
-        .linear_memory_keep_resident(limits.memory_bytes_max.min(KEEP_RESIDENT_BYTES))
-        .max_tables_per_component(TABLES_PER_POLICY)
-        .total_tables(instances.saturating_mul(TABLES_PER_POLICY))
+        .linear_memory_keep_resident(limits.memory_bytes_max.min(parts.keep_resident_bytes))
+        .max_tables_per_component(parts.tables)
+        .total_tables(instances.saturating_mul(parts.tables))
         .table_elements(limits.table_elements_max)
         .table_keep_resident(table_bytes);
     pool
@@ -309,7 +371,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(tick: Duration, engines: [wasmtime::Engine; 2]) -> Result<Self, EngineError> {
+    fn start(tick: Duration, engines: [wasmtime::Engine; 3]) -> Result<Self, EngineError> {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new()
             .name("policy-epoch".to_owned())

@@ -53,13 +53,15 @@ impl fmt::Display for SettingsProblem {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// More bytes than `component-bytes-max`.
-    #[error("the component has {bytes} bytes, more than `policies.limits.component-bytes-max` ({max}) allows")]
+    /// More bytes than `component-bytes-max` of its tier.
+    #[error("the component has {bytes} bytes, more than `policies.limits.{key}` ({max}) allows")]
     TooLarge {
         /// What it has.
         bytes: usize,
         /// What it may have.
         max: usize,
+        /// The configuration key, below `policies.limits`.
+        key: &'static str,
     },
     /// Not WebAssembly at all.
     #[error("expected a WebAssembly component, found {found}")]
@@ -112,6 +114,9 @@ pub enum LoadError {
     /// It exports no hook at all.
     #[error("the component exports no hook, so it would decide nothing")]
     NoHook,
+    /// It exports hooks, and the interface that stands for all of them.
+    #[error("the component exports hooks and `json`: which of them would be asked?")]
+    TwoForms,
     /// An export has another type than the contract's.
     #[error("the component's `{interface}` is not the contract's: {message}")]
     WrongType {

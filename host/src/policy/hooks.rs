@@ -12,18 +12,26 @@ use wasmtime::{
 };
 
 use super::{
+    artifact::Form,
     bindings::{
         exports::vestibule::policy::{access, admit, logout, provision, route, session},
         vestibule::policy::types,
     },
     error::LoadError,
     instance::Sandbox,
-    limits::Guest,
+    json::{self, Answer, Parameter as _},
+    limits::{Failure, Guest},
 };
 use crate::decision::Hook;
 
 /// The version of the contract whose functions these are.
 const VERSION: &str = "0.1.0";
+
+/// There are not so many hooks.
+const HOOKS_MAX: usize = 32;
+
+/// The name of a hook that is none is cut to so many characters.
+const NAME_CHARS_MAX: usize = 64;
 
 /// A guest's own yes or no.
 type Outcome<T> = Result<T, types::Fault>;
@@ -38,7 +46,7 @@ struct Function {
 }
 
 impl Function {
-    /// Of one hook and always with the same `P` and `R`: that is what `checked` says.
+    /// Of one function and always with the same `P` and `R`: that is what `checked` says.
     fn typed<P, R>(&self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<TypedFunc<P, R>>
     where
         P: ComponentNamedList + Lower,
@@ -48,8 +56,8 @@ impl Function {
         if self.checked.load(Ordering::Acquire) {
             #[expect(unsafe_code, reason = "wasmtime would hold the types against each other at each call")]
             // SAFETY: the function was found to take `P` and to return `R`, in an instance of
-            // the same component; `hooks!` is the only caller and names one `P` and one `R` for
-            // each function.
+            // the same component; `hooks!` and `Ask` are the only callers and name one `P` and one
+            // `R` for each function.
             return Ok(unsafe { TypedFunc::new_unchecked(function) });
         }
         let typed = function.typed(&*store)?;
@@ -57,14 +65,61 @@ impl Function {
         Ok(typed)
     }
 
-    fn find(component: &InstancePre<Guest>, hook: Hook, name: &str) -> wasmtime::Result<Self> {
-        let interface = format!("vestibule:policy/{hook}@{VERSION}");
+    fn find(component: &InstancePre<Guest>, interface: &str, name: &str) -> wasmtime::Result<Self> {
+        let interface = format!("vestibule:policy/{interface}@{VERSION}");
         let component = component.component();
         let index = component
             .get_export_index(None, interface.as_str())
             .and_then(|interface| component.get_export_index(Some(&interface), name))
             .ok_or_else(|| wasmtime::format_err!("no function `{name}` in `{interface}`"))?;
         Ok(Self { index, checked: AtomicBool::new(false) })
+    }
+}
+
+/// The functions of the JSON form, and the hooks that the manifest says they stand for.
+#[derive(Debug)]
+struct Ask {
+    ask: Function,
+    declared: Function,
+    hooks: BTreeSet<Hook>,
+}
+
+impl Ask {
+    fn find(component: &InstancePre<Guest>, hooks: &BTreeSet<Hook>) -> wasmtime::Result<Self> {
+        let find = |name| Function::find(component, "json", name);
+        Ok(Self { ask: find("ask")?, declared: find("hooks")?, hooks: hooks.clone() })
+    }
+
+    fn check(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<(), LoadError> {
+        let wrong = |error: wasmtime::Error| LoadError::WrongType {
+            interface: "json".to_owned(),
+            message: format!("{error:#}"),
+        };
+        self.ask.typed::<(&str, &str), (String,)>(store, instance).map_err(wrong)?;
+        self.declared.typed::<(), (Vec<String>,)>(store, instance).map_err(wrong)?;
+        Ok(())
+    }
+
+    /// Does the component decide the hooks of its manifest, and no others?
+    fn check_declared(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<(), LoadError> {
+        let declared = self.declared.typed::<(), (Vec<String>,)>(store, instance);
+        let (declared,) = declared.and_then(|function| function.call(store, ())).map_err(|error| {
+            let Failure { code, detail } = Failure::of_call(&error);
+            LoadError::Configure { code, message: detail }
+        })?;
+        let manifest: BTreeSet<String> = self.hooks.iter().map(|hook| hook.name().to_owned()).collect();
+        let declared: BTreeSet<String> = declared.into_iter().take(HOOKS_MAX).collect();
+        if manifest == declared {
+            return Ok(());
+        }
+        let exports = declared.iter().map(|name| name.escape_debug().take(NAME_CHARS_MAX).collect()).collect();
+        Err(LoadError::LyingManifest { manifest: manifest.into_iter().collect(), exports })
+    }
+
+    fn call<T: Answer>(&self, sandbox: &mut Sandbox, hook: Hook, question: &str) -> wasmtime::Result<Outcome<T>> {
+        let function = self.ask.typed::<(&str, &str), (String,)>(&mut sandbox.store, &sandbox.instance)?;
+        let (answer,) = function.call(&mut sandbox.store, (hook.name(), question))?;
+        Ok(json::read(hook, &answer)?)
     }
 }
 
@@ -75,29 +130,53 @@ macro_rules! hooks {
         #[derive(Debug, Default)]
         pub(crate) struct Hooks {
             $($hook: Option<Function>,)+
+            json: Option<Ask>,
         }
 
         impl Hooks {
             /// Looks up `hooks` in `component`.
-            pub(crate) fn find(component: &InstancePre<Guest>, hooks: &BTreeSet<Hook>) -> wasmtime::Result<Self> {
+            pub(crate) fn find(
+                component: &InstancePre<Guest>,
+                form: Form,
+                hooks: &BTreeSet<Hook>,
+            ) -> wasmtime::Result<Self> {
                 let mut found = Self::default();
+                if form == Form::Json {
+                    found.json = Some(Ask::find(component, hooks)?);
+                    return Ok(found);
+                }
                 for hook in hooks {
                     match hook {
-                        $(Hook::$variant => found.$hook = Some(Function::find(component, *hook, $name)?),)+
+                        $(Hook::$variant => found.$hook = Some(Function::find(component, hook.name(), $name)?),)+
                     }
                 }
                 Ok(found)
             }
 
             /// Has the component this hook?
-            pub(crate) const fn has(&self, hook: Hook) -> bool {
+            pub(crate) fn has(&self, hook: Hook) -> bool {
+                if let Some(json) = &self.json {
+                    return json.hooks.contains(&hook);
+                }
                 match hook {
                     $(Hook::$variant => self.$hook.is_some(),)+
                 }
             }
 
+            /// Does a component of the JSON form decide the hooks of its manifest?
+            pub(crate) fn check_declared(
+                &self,
+                store: &mut Store<Guest>,
+                instance: &Instance,
+            ) -> Result<(), LoadError> {
+                self.json.as_ref().map_or(Ok(()), |json| json.check_declared(store, instance))
+            }
+
             /// Are the functions of `instance` of the contract's types?
             pub(crate) fn check(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<(), LoadError> {
+                if let Some(json) = &self.json {
+                    return json.check(store, instance);
+                }
                 $(if let Some(function) = &self.$hook {
                     function.typed::<($($type,)+), (Outcome<$answer>,)>(store, instance).map_err(|error| {
                         LoadError::WrongType { interface: Hook::$variant.name().to_owned(), message: format!("{error:#}") }
@@ -107,6 +186,10 @@ macro_rules! hooks {
             }
 
             $(pub(crate) fn $hook(&self, sandbox: &mut Sandbox, $($argument: $type),+) -> wasmtime::Result<Outcome<$answer>> {
+                if let Some(json) = &self.json {
+                    let question = json::question([$((stringify!($argument), $argument.to_json())),+]);
+                    return json.call(sandbox, Hook::$variant, &question);
+                }
                 let function = self.$hook.as_ref().ok_or_else(|| wasmtime::format_err!("the hook is missing"))?;
                 let function =
                     function.typed::<($($type,)+), (Outcome<$answer>,)>(&mut sandbox.store, &sandbox.instance)?;

@@ -280,7 +280,10 @@ fn refuses_hooks_whose_functions_have_other_types() {
 
 #[test]
 fn refuses_what_is_no_component_and_says_what_it_is() {
-    let engine = engine(|limits| limits.component_bytes_max = 100_000);
+    let engine = engine(|limits| {
+        limits.component_bytes_max = 100_000;
+        limits.interpreter.component_bytes_max = 100_000;
+    });
     let refusal = |bytes: &[u8]| Component::check(&engine, bytes).unwrap_err().to_string();
     assert!(refusal(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("a JPEG image"));
     assert!(refusal(b"").contains("an empty file"));

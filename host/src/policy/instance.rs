@@ -14,7 +14,7 @@ use wasmtime::{
 };
 
 use super::{
-    artifact::Component,
+    artifact::{Component, Form},
     cache::CacheKey,
     engine::Engine,
     error::{LoadError, ManifestError, SettingsProblem},
@@ -31,6 +31,7 @@ use crate::decision::{DenyCode, Hook, PolicyRef};
 pub struct LoadedPolicy {
     // Keeps the deadlines' clock alive as long as any instance can be made.
     engine: Engine,
+    form: Form,
     policy: PolicyRef,
     manifest: Manifest,
     prepared: Prepared,
@@ -45,7 +46,8 @@ pub struct LoadedPolicy {
 enum Prepared {
     /// The snapshot that `configure` left: every decision.
     Snapshot(InstancePre<Guest>),
-    /// The component as it is; each instance is configured anew: a policy's cases.
+    /// The component as it is; each instance is configured anew: a policy's cases, and
+    /// interpreters, of which each snapshot would be ten megabytes to compile.
     Configurable { component: Box<Configurable>, settings: String },
 }
 
@@ -76,12 +78,16 @@ impl LoadedPolicy {
             component: component.digest().to_owned(),
             settings: settings.digest.clone(),
         };
-        let prepared = {
-            let (engine, component, settings) = (engine.clone(), component.clone(), settings.clone());
-            engine.clone().bounded(move || prepare(&engine, &component, &settings))?
+        let (prepared, hooks) = match component.form() {
+            Form::Records => {
+                let inner = (engine.clone(), component.clone(), settings.clone());
+                let prepared = engine.bounded(Form::Records, move || prepare(&inner.0, &inner.1, &inner.2))?;
+                let hooks = Hooks::find(&prepared, Form::Records, &manifest.hooks);
+                (Prepared::Snapshot(prepared), Arc::new(hooks.map_err(|error| wrong_type(&error))?))
+            }
+            Form::Json => anew(engine, component, &settings)?,
         };
-        let hooks = Hooks::find(&prepared, &manifest.hooks).map_err(|error| wrong_type(&error))?;
-        let loaded = Self::new(engine, component, policy, &settings, Prepared::Snapshot(prepared), Arc::new(hooks))?;
+        let loaded = Self::new(engine, component, policy, &settings, prepared, hooks)?;
         loaded.try_out()?;
         Ok(Arc::new(loaded))
     }
@@ -102,9 +108,7 @@ impl LoadedPolicy {
             component: component.digest().to_owned(),
             settings: settings.digest.clone(),
         };
-        let configurable = configurable(engine, component, settings.json.clone())?;
-        let hooks = Arc::clone(&configurable.hooks);
-        let prepared = Prepared::Configurable { component: configurable, settings: settings.json.clone() };
+        let (prepared, hooks) = anew(engine, component, &settings)?;
         Ok(Arc::new(Self::new(engine, component, policy, &settings, prepared, hooks)?))
     }
 
@@ -119,10 +123,11 @@ impl LoadedPolicy {
         let manifest = component.manifest();
         Ok(Self {
             engine: engine.clone(),
+            form: component.form(),
             policy,
             prepared,
             hooks,
-            fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
+            fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits_of(component.form()).fuel),
             reads: Reads::new(settings.reads.clone())?,
             may_grant: GrantPatterns::new(&settings.may_grant)?,
             access_paths: AccessPaths::new(manifest, &settings.access_paths)?,
@@ -163,30 +168,30 @@ impl LoadedPolicy {
 
     /// A fresh instance, as `configure` left it.
     pub(crate) fn sandbox(&self) -> Result<Sandbox, Failure> {
-        let limits = self.engine.limits();
+        let limits = self.engine.limits_of(self.form);
+        let ticks_per_deadline = self.engine.ticks_per_deadline(self.form);
         let failed = |error: wasmtime::Error| Failure::of_instance(&error);
         let (store, instance) = match &self.prepared {
             Prepared::Snapshot(prepared) => {
-                let mut store = Store::new(&self.engine.decide().engine, Guest::new(limits));
+                let mut store = Store::new(&self.engine.decide(self.form).engine, Guest::new(limits));
                 store.limiter(|guest| guest);
                 store.set_hostcall_fuel(limits.output_bytes_max);
                 store.set_fuel(self.fuel).map_err(failed)?;
-                store.set_epoch_deadline(self.engine.ticks_per_deadline());
+                store.set_epoch_deadline(ticks_per_deadline);
                 let instance = prepared.instantiate(&mut store).map_err(failed)?;
                 (store, instance)
             }
             Prepared::Configurable { component, settings } => {
-                let (mut store, instance) = component
-                    .configure(&self.engine, settings)
-                    .map_err(|error| Failure { code: DenyCode::Sandbox, detail: error.to_string() })?;
+                let (mut store, instance) =
+                    component.configure(&self.engine, settings, component.patience(&self.engine))?;
                 // What `configure` used up and logged is not the login's.
                 *store.data_mut() = Guest::new(limits);
                 store.set_fuel(self.fuel).map_err(failed)?;
-                store.set_epoch_deadline(self.engine.ticks_per_deadline());
+                store.set_epoch_deadline(ticks_per_deadline);
                 (store, instance)
             }
         };
-        Ok(Sandbox { store, instance, ticks_per_deadline: self.engine.ticks_per_deadline() })
+        Ok(Sandbox { store, instance, ticks_per_deadline })
     }
 
     pub(crate) fn hooks(&self) -> &Hooks {
@@ -260,7 +265,7 @@ impl fmt::Debug for Sandbox {
 
 /// Native code of the configured component, from the cache where it is there.
 fn prepare(engine: &Engine, component: &Component, settings: &Settings) -> Result<InstancePre<Guest>, LoadError> {
-    let side = engine.decide();
+    let side = engine.decide(Form::Records);
     let key = CacheKey::of(&[
         b"configured",
         component.digest().as_bytes(),
@@ -285,7 +290,7 @@ fn prepare(engine: &Engine, component: &Component, settings: &Settings) -> Resul
 fn read_settings(engine: &Engine, component: &Component, written: &Value) -> Result<Settings, LoadError> {
     let held_to_schema = |written: Value| {
         let (component, bytes_max) = (component.clone(), engine.limits().settings_bytes_max);
-        engine.bounded(move || Settings::new(component.manifest(), &written, bytes_max))
+        engine.bounded(component.form(), move || Settings::new(component.manifest(), &written, bytes_max))
     };
     let mut problems = match held_to_schema(written.clone()) {
         Err(LoadError::Settings(problems)) => problems,
@@ -302,13 +307,23 @@ fn read_settings(engine: &Engine, component: &Component, written: &Value) -> Res
     Err(LoadError::Settings(problems))
 }
 
+/// The component, to be configured anew for each instance.
+fn anew(engine: &Engine, component: &Component, settings: &Settings) -> Result<(Prepared, Arc<Hooks>), LoadError> {
+    let configurable = configurable(engine, component, settings.json.clone())?;
+    let hooks = Arc::clone(&configurable.hooks);
+    Ok((Prepared::Configurable { component: configurable, settings: settings.json.clone() }, hooks))
+}
+
 /// The component, and that it takes `settings` (JSON).
 fn configurable(engine: &Engine, component: &Component, settings: String) -> Result<Box<Configurable>, LoadError> {
     let (inner, component) = (engine.clone(), component.clone());
-    engine.bounded(move || {
+    engine.bounded(component.form(), move || {
         let configurable = snapshot::configurable(&inner, &component)?;
-        // For what it says of the settings.
-        configurable.configure(&inner, &settings).map(drop)?;
+        // For what it says of the settings, and of its hooks. The machine may be busy with
+        // compiling others just now.
+        let patience = inner.ticks(inner.limits_of(component.form()).compile_timeout);
+        let (mut store, instance) = configurable.configure(&inner, &settings, patience)?;
+        configurable.hooks.check_declared(&mut store, &instance)?;
         Ok(Box::new(configurable))
     })
 }

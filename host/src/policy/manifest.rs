@@ -48,6 +48,18 @@ pub enum Groups {
     Reported,
 }
 
+/// What a policy is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// JavaScript or TypeScript.
+    Js,
+    /// Python.
+    Python,
+    /// Rust.
+    Rust,
+}
+
 /// What a policy is, what it reads, and what it may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -59,6 +71,9 @@ pub struct Manifest {
     /// What it is for, in a sentence.
     #[serde(default)]
     pub description: String,
+    /// What it is written in, for whoever builds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// The hooks that it decides: exactly those that the component exports.
     pub hooks: BTreeSet<Hook>,
     /// The claims that it wants to see; `*` stands for any text.

@@ -21,6 +21,7 @@ mod fixture;
 mod generation;
 mod hooks;
 mod instance;
+mod json;
 mod limits;
 mod locate;
 mod manifest;
@@ -37,7 +38,7 @@ mod versions;
 mod watch;
 mod worker;
 
-pub use artifact::Component;
+pub use artifact::{Component, Form};
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
 pub use cases::{

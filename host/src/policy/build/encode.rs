@@ -9,16 +9,21 @@ use crate::policy::{CASES_SECTION, Cases, MANIFEST_SECTION, Manifest};
 /// Encodes `module`, which carries its world in the custom section that wit-bindgen left.
 pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &Cases) -> Result<Vec<u8>, String> {
     let encode = || ComponentEncoder::default().module(module)?.validate(true).encode();
-    let mut component = encode().map_err(|error| {
+    let component = encode().map_err(|error| {
         let error = format!("{error:#}");
         // A module for WASI asks for it by a name that no component has.
         if error.contains("wasi") { format!("{error}. {}", crate::policy::NO_WASI) } else { error }
     })?;
+    Ok(embed(component, manifest, cases))
+}
+
+/// `component` with manifest and cases.
+pub(super) fn embed(mut component: Vec<u8>, manifest: &Manifest, cases: &Cases) -> Vec<u8> {
     append(&mut component, MANIFEST_SECTION, &manifest.to_json());
     if !cases.is_empty() {
         append(&mut component, CASES_SECTION, &cases.to_json());
     }
-    Ok(component)
+    component
 }
 
 /// Adds a custom section to a component.

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::BuildError;
-use crate::policy::{Cases, Manifest, Properties};
+use crate::policy::{Cases, Manifest, Properties, manifest::Language};
 
 /// What a policy's folder says of it, but for its code.
 #[derive(Clone, Debug)]
@@ -49,6 +49,30 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The language that it is written in: the one that the manifest says, or the one whose
+    /// project file is there.
+    pub(super) fn language(&self) -> Result<Language, BuildError> {
+        if let Some(language) = self.manifest.language {
+            return Ok(language);
+        }
+        let known =
+            [("Cargo.toml", Language::Rust), ("package.json", Language::Js), ("pyproject.toml", Language::Python)];
+        let mut there = known.iter().filter(|(file, _)| self.directory.join(file).is_file());
+        let refuse = |message: String| BuildError::Language { directory: self.directory.clone(), message };
+        match (there.next(), there.next()) {
+            (Some((_, language)), None) => Ok(*language),
+            (Some((one, _)), Some((other, _))) => {
+                Err(refuse(format!("{one} and {other} are there: policy.toml has to say `language`")))
+            }
+            (None, _) => {
+                let files = known.map(|(file, _)| file).join(", ");
+                Err(refuse(format!("policy.toml says no `language`, and there is none of {files}")))
+            }
+        }
+    }
+}
+
 fn schema(path: &Path, text: &str, manifest: &Manifest) -> Result<Value, BuildError> {
     let refuse = |message: String| BuildError::Schema { path: path.to_owned(), message };
     if manifest.settings_schema != serde_json::json!({ "type": "object" }) {
@@ -74,6 +98,21 @@ mod tests {
         let source = Source::read(folder.path()).unwrap();
         assert_eq!(source.manifest.settings_schema["maxProperties"], 1);
         assert_eq!(source.cases.count().unwrap(), 1);
+    }
+
+    #[test]
+    fn tells_the_language_by_the_manifest_then_by_the_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        let language = || Source::read(folder.path()).unwrap().language();
+        write("policy.toml", POLICY);
+        assert!(language().unwrap_err().to_string().contains("no `language`"));
+        write("package.json", "{}");
+        assert_eq!(language().unwrap(), Language::Js);
+        write("Cargo.toml", "");
+        assert!(language().unwrap_err().to_string().contains("Cargo.toml and package.json"));
+        write("policy.toml", &format!("{POLICY}language = \"python\"\n"));
+        assert_eq!(language().unwrap(), Language::Python);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(in crate::policy) fn run(engine: &Engine, component: &Component, cases: &[Ca
     let groups: Vec<Vec<usize>> = by_settings.into_values().collect();
     let next = AtomicUsize::new(0);
     // All of them together get no longer than the component itself.
-    let (began, limit) = (Instant::now(), engine.limits().compile_timeout);
+    let (began, limit) = (Instant::now(), engine.limits_of(component.form()).compile_timeout);
     let results: Mutex<Vec<Option<CaseResult>>> = Mutex::new(vec![None; cases.len()]);
     let work = |most: usize| {
         for _ in 0..most {

@@ -1,0 +1,240 @@
+//! Policies in JavaScript and Python: the languages' own tools make the component, out of the
+//! contract that this gateway has; what they leave behind beside it is taken off.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{BuildError, Source, strip};
+use crate::policy::manifest::Language;
+
+/// The contract that components are made for.
+const CONTRACT: &str = include_str!("../../../../wit/policy.wit");
+
+/// Every interpreter's world.
+const WORLD: &str = "json-policy";
+
+/// What is shown of a tool that failed.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// The module that componentize-py is given. The policy's own is imported by it.
+const PYTHON_APP: &str = "vestibule_app";
+
+/// Makes the component of `source`, without manifest and cases.
+pub(super) fn component(source: &Source, language: Language, work: &Path) -> Result<Vec<u8>, BuildError> {
+    let file = |path: &Path, source| BuildError::File { path: path.to_owned(), source };
+    let wit = work.join("wit");
+    fs::create_dir_all(&wit).map_err(|error| file(&wit, error))?;
+    let contract = wit.join("policy.wit");
+    fs::write(&contract, CONTRACT).map_err(|error| file(&contract, error))?;
+    let raw = work.join("raw.wasm");
+    match language {
+        Language::Js => javascript(source, &wit, &raw)?,
+        Language::Python => python(source, work, &wit, &raw)?,
+        Language::Rust => {}
+    }
+    let bytes = fs::read(&raw).map_err(|error| file(&raw, error))?;
+    strip::component(&bytes).map_err(|message| BuildError::Encode { policy: source.manifest.name.clone(), message })
+}
+
+#[derive(Deserialize)]
+struct Package {
+    #[serde(default = "javascript_main")]
+    main: String,
+}
+
+fn javascript_main() -> String {
+    "policy.js".to_owned()
+}
+
+/// The SDK's own build script bundles the sources and runs componentize-js.
+fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError> {
+    const SCRIPT: &str = "import { build } from '@vestibule/policy/build';\
+                          await build(JSON.parse(process.argv.at(-1)));";
+    let missing = |what: &'static str, install: &'static str| BuildError::Missing {
+        what,
+        directory: source.directory.clone(),
+        install,
+    };
+    let path = source.directory.join("package.json");
+    let main = match fs::read(&path) {
+        Ok(text) => {
+            let package: Package = serde_json::from_slice(&text)
+                .map_err(|error| BuildError::Language { directory: path, message: error.to_string() })?;
+            package.main
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => javascript_main(),
+        Err(error) => return Err(BuildError::File { path, source: error }),
+    };
+    let entry = source.directory.join(&main);
+    if let Err(error) = fs::metadata(&entry) {
+        return Err(BuildError::File { path: entry, source: error });
+    }
+    let settings = &source.manifest.settings_default;
+    let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw, "settings": settings });
+    let mut node = Command::new("node");
+    node.current_dir(&source.directory).args(["--input-type=module", "--eval", SCRIPT, "--", &order.to_string()]);
+    let output = run(&mut node, || missing("Node.js", "install Node.js 20 or later"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = words(&output);
+    if message.contains("ERR_MODULE_NOT_FOUND") && message.contains("@vestibule/policy") {
+        return Err(missing("the package @vestibule/policy", "run `npm install` there"));
+    }
+    Err(failed(source, "componentize-js", message))
+}
+
+fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), BuildError> {
+    let module = module(&source.directory)?;
+    let app = work.join(format!("{PYTHON_APP}.py"));
+    let text = format!(
+        "from vestibule_policy.component import Json, Settings, load\n\nload({}, {})\n__all__ = [\"Json\", \"Settings\"]\n",
+        json!(module),
+        // JSON in a string: Python reads the quoting of a JSON string as its own.
+        json!(source.manifest.settings_default.to_string()),
+    );
+    fs::write(&app, text).map_err(|source| BuildError::File { path: app, source })?;
+    let environment = source.directory.join(".venv");
+    let own = environment.join("bin/componentize-py");
+    let mut componentize = Command::new(if own.is_file() { own.as_path() } else { Path::new("componentize-py") });
+    if own.is_file() {
+        componentize.env("VIRTUAL_ENV", &environment);
+    }
+    componentize
+        .current_dir(work)
+        // What the interpreter leaves in memory goes into the component: the same sources are to
+        // give the same bytes.
+        .env("PYTHONHASHSEED", "0")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg("--wit-path")
+        .arg(wit)
+        .args(["--world", WORLD, "componentize", "--stub-wasi", PYTHON_APP, "--output"])
+        .arg(raw);
+    let sdk = source.directory.ancestors().find(|folder| folder.join("vestibule_policy/__init__.py").is_file());
+    for folder in [Some(work), Some(source.directory.as_path()), sdk].into_iter().flatten() {
+        componentize.arg("--python-path").arg(folder);
+    }
+    let output = run(&mut componentize, || BuildError::Missing {
+        what: "componentize-py",
+        directory: source.directory.clone(),
+        install: "run `python3 -m venv .venv && .venv/bin/pip install componentize-py` there, or put it on PATH",
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = words(&output);
+    if message.contains("No module named 'vestibule_policy'") {
+        return Err(BuildError::Missing {
+            what: "the package vestibule-policy",
+            directory: source.directory.clone(),
+            install: "run `.venv/bin/pip install vestibule-policy` there",
+        });
+    }
+    Err(failed(source, "componentize-py", message))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Pyproject {
+    tool: Tool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tool {
+    vestibule: Vestibule,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Vestibule {
+    module: String,
+}
+
+impl Default for Vestibule {
+    fn default() -> Self {
+        Self { module: "policy".to_owned() }
+    }
+}
+
+/// The policy's module: `module` under `[tool.vestibule]`, or `policy`.
+fn module(directory: &Path) -> Result<String, BuildError> {
+    let path = directory.join("pyproject.toml");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(BuildError::File { path, source }),
+    };
+    let refuse = |message: String| BuildError::Language { directory: path.clone(), message };
+    let Pyproject { tool: Tool { vestibule: Vestibule { module } } } =
+        toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if !module.split('.').all(is_name) {
+        return Err(refuse(format!("`tool.vestibule.module` = `{}` is no module's name", module.escape_debug())));
+    }
+    Ok(module)
+}
+
+fn run(command: &mut Command, missing: impl FnOnce() -> BuildError) -> Result<Output, BuildError> {
+    command.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(),
+        _ => BuildError::File { path: PathBuf::from(command.get_program()), source: error },
+    })
+}
+
+fn failed(source: &Source, program: &'static str, message: String) -> BuildError {
+    BuildError::Interpreter { policy: source.manifest.name.clone(), program, message }
+}
+
+/// What a tool said before it gave up; its end, where it said much.
+fn words(output: &Output) -> String {
+    let text =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned()).join("\n");
+    let text = text.trim();
+    let start = text.floor_char_boundary(text.len().saturating_sub(MESSAGE_BYTES_MAX));
+    text.get(start..).unwrap_or_default().to_owned()
+}
+
+/// Where tools work for `source`: in its own `target`, or beside the components where the
+/// caller says where those go.
+pub(super) fn work_folder(source: &Source, out: Option<&Path>) -> PathBuf {
+    let name = &source.manifest.name;
+    let out = out.map(|out| env::current_dir().unwrap_or_default().join(out));
+    out.map_or_else(|| source.directory.join("target/work").join(name), |out| out.join(".work").join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_policy_says_which_module_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(module(folder.path()).unwrap(), "policy");
+        let with = |text: &str| {
+            fs::write(folder.path().join("pyproject.toml"), text).unwrap();
+            module(folder.path())
+        };
+        assert_eq!(with("[project]\nname = \"x\"\n").unwrap(), "policy");
+        assert_eq!(with("[tool.vestibule]\nmodule = \"rules.main\"\n").unwrap(), "rules.main");
+        for text in [
+            "[tool.vestibule]\nmodule = \"a b\"\n",
+            "[tool.vestibule]\nmodul = \"a\"\n",
+            "[tool",
+            "[tool.vestibule]\nmodule = \"\\\"); x\"\n",
+        ] {
+            let error = with(text).unwrap_err();
+            assert!(matches!(error, BuildError::Language { .. }), "{error}");
+        }
+    }
+}
