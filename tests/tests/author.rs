@@ -231,7 +231,7 @@ fn every_step_of_the_tutorial_does_what_it_says() {
     for (kind, text) in blocks(&page) {
         if let Some((_, file)) = kind.split_once("file=") {
             files += 1;
-            fs::write(desk.path(file), text).expect("a file");
+            fs::write(desk.path(file), &text).expect("a file");
         }
         for line in text.lines().filter(|_| kind == "sh") {
             commands += 1;

@@ -10,6 +10,7 @@ mod condition;
 mod diff;
 mod form;
 mod generate;
+mod judge;
 mod pool;
 mod random;
 mod shape;

@@ -1,5 +1,7 @@
 //! Properties of a policy by hand: its settings say what it answers.
 
+use serde_json::json;
+
 use super::*;
 use crate::policy::{Properties, fixture, testing};
 
