@@ -2,8 +2,8 @@
 //!
 //! Compiling is the one step in which a component costs what its author wants. A thread cannot be
 //! stopped; a process can. So the gateway's own program is started once more, as `compile-worker`,
-//! with limits that the kernel holds it to: processor time, memory, no files, the lowest place in the
-//! queue for the processor. What a login needs goes before it, and what takes too long is killed.
+//! with limits that the kernel holds it to: processor time, memory, no files, a place in the
+//! queue behind whoever decides a login. What takes too long is killed.
 //!
 //! What comes back is as trusted as what this process would have compiled itself: it came through a
 //! pipe from this very program. It is held to the same compatibility hash before it is used.

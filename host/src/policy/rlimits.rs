@@ -5,8 +5,8 @@ use std::io;
 /// Open files: the three that it was given, and what the standard library may want.
 const FILES_MAX: u64 = 16;
 
-/// The lowest place in the queue but for the idle: whoever decides a login goes first.
-const NICE: libc::c_int = 15;
+/// Behind whoever decides a login, by a factor of three (sched(7)), and still not starved on a busy machine.
+const NICE: libc::c_int = 5;
 
 /// Gives away, for good, what compiling needs no more than that of.
 ///

@@ -326,7 +326,7 @@ fn split(signatures: &[u8]) -> Result<Vec<String>, SignatureError> {
     if lines.is_empty() {
         return Err(malformed("the file is empty".to_owned()));
     }
-    if lines.len() % LINES != 0 {
+    if !lines.len().is_multiple_of(LINES) {
         return Err(malformed(format!("expected {LINES} lines for each signature, found {} in all", lines.len())));
     }
     if lines.len() / LINES > SIGNATURES_MAX {

@@ -20,11 +20,14 @@ const LIMITS: Limits = Limits { component: 1000, statement: 100, signatures: 100
 /// What a path is answered with: status, headers, body.
 type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
+/// What was asked: the path, and who asked.
+type Asked = (String, Option<String>);
+
 /// A registry that answers what it was told, and remembers what it was asked.
 struct Liar {
     address: String,
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Liar {
@@ -42,9 +45,8 @@ impl Liar {
                     let who = request.headers().get("authorization").map(|it| it.to_str().unwrap().to_owned());
                     log.lock().unwrap().push((path.clone(), who.clone()));
                     let mut known = table.lock().unwrap().get(&path).cloned().unwrap_or((404, vec![], vec![]));
-                    if who.is_some() && known.0 == 401 {
-                        known =
-                            table.lock().unwrap().get(&format!("{path} {}", who.unwrap())).cloned().unwrap_or(known);
+                    if let Some(who) = who.filter(|_| known.0 == 401) {
+                        known = table.lock().unwrap().get(&format!("{path} {who}")).cloned().unwrap_or(known);
                     }
                     let mut response = Response::builder().status(known.0);
                     for (name, value) in known.1 {
@@ -240,7 +242,7 @@ async fn what_vouches_for_another_manifest_vouches_for_nothing() {
     liar.blob(&vouching.statement);
     liar.blob(&vouching.signatures);
     refer(&manifest);
-    assert_eq!(liar.pull(":good").await.unwrap().vouching, [vouching.clone()]);
+    assert_eq!(liar.pull(":good").await.unwrap().vouching, std::slice::from_ref(&vouching));
     refer(b"another manifest");
     assert_eq!(liar.pull(":good").await.unwrap().vouching, []);
 }
