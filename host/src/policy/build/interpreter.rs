@@ -85,7 +85,10 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
     }
     let message = words(&output);
     if message.contains("ERR_MODULE_NOT_FOUND") && message.contains("@vestibule/policy") {
-        return Err(missing("the package @vestibule/policy", "run `npm install` there"));
+        return Err(missing(
+            "the package @vestibule/policy",
+            "run `npm install` there, or `npm install PATH` with that of guest/js",
+        ));
     }
     Err(failed(source, "componentize-js", message))
 }
@@ -123,7 +126,7 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
     let output = run(&mut componentize, || BuildError::Missing {
         what: "componentize-py",
         directory: source.directory.clone(),
-        install: "run `python3 -m venv .venv && .venv/bin/pip install componentize-py` there, or put it on PATH",
+        install: "run `python3 -m venv .venv && .venv/bin/pip install 'PATH[build]'` there, with that of guest/python",
     })?;
     if output.status.success() {
         return Ok(());
@@ -133,7 +136,7 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
         return Err(BuildError::Missing {
             what: "the package vestibule-policy",
             directory: source.directory.clone(),
-            install: "run `.venv/bin/pip install vestibule-policy` there",
+            install: "run `.venv/bin/pip install PATH` there, with that of guest/python",
         });
     }
     Err(failed(source, "componentize-py", message))
