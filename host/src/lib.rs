@@ -15,6 +15,7 @@
 //! - [`downstream`]: how an identity reaches an application
 //! - [`logout`]: tells relying parties that a session is over
 //! - [`audit`]: the hash-chained record of every decision
+//! - [`recording`]: what the policies were asked, sealed, so that they can be asked again
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`jose`]: what others sign, and their keys; pure, too
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
@@ -39,6 +40,7 @@ pub mod keys;
 pub mod login;
 pub mod logout;
 pub mod policy;
+pub mod recording;
 pub mod secret;
 pub mod server;
 pub mod session;

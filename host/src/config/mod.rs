@@ -12,6 +12,7 @@ mod organization;
 mod policies;
 mod presets;
 mod proxy;
+mod recording;
 mod reference;
 mod relying_party;
 mod second_factor;
@@ -41,6 +42,7 @@ pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource};
+pub use recording::Recording;
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
 pub use second_factor::SecondFactor;
@@ -73,6 +75,8 @@ pub struct Config {
     pub accounts: Option<Accounts>,
     /// `[consent]`: where it is remembered what people agreed to, if anywhere.
     pub consent: Option<Consent>,
+    /// `[recording]`: what the policies were asked, if that is kept.
+    pub recording: Option<Recording>,
     /// `[second-factor]`: the gateway's own, if there is one.
     pub second_factor: Option<SecondFactor>,
     /// `[policies]` and `[policies.NAME]`
@@ -166,6 +170,7 @@ struct Raw {
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
     consent: Option<consent::RawConsent>,
+    recording: Option<recording::RawRecording>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
@@ -201,6 +206,7 @@ impl Raw {
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
         let consent = self.consent.and_then(|consent| consent.check(check));
+        let recording = self.recording.and_then(|recording| recording.check(check));
         let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
         let mut upstreams = BTreeMap::new();
@@ -256,6 +262,7 @@ impl Raw {
             login,
             accounts,
             consent,
+            recording,
             second_factor,
             policies,
             upstreams,

@@ -24,6 +24,7 @@
 //! `decide`, the only place that makes one. This module has no login rule: it asks the
 //! policies and carries out what they answer, within the contracts.
 
+mod again;
 mod begin;
 mod complete;
 mod contracts;
@@ -33,6 +34,7 @@ mod ended;
 mod enter;
 mod factors;
 mod facts;
+mod judge;
 mod limits;
 mod logout;
 mod passkeys;
@@ -56,6 +58,7 @@ use url::Url;
 /// What of a factor stands in a step.
 pub use crate::factor::{Enrolled, KnownPasskey, Options, PasskeyForm};
 pub use crate::upstream::UnverifiedCallback;
+pub use again::{Again, Candidate, decide_as_stated};
 pub use directory::DirectoryError;
 pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
@@ -70,6 +73,7 @@ use crate::{
     factor::{Ceremonies, Factors},
     keys::KeyRing,
     policy::Generations,
+    recording::Recorder,
     secret::Secret,
     session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Rounds, Tickets},
     upstream::Upstreams,
@@ -215,6 +219,8 @@ pub struct Parts {
     pub factors: Option<Arc<Factors>>,
     /// The record.
     pub audit: Arc<Audit>,
+    /// What keeps the questions, where the configuration says so.
+    pub recorder: Option<Arc<Recorder>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who hears of the end of a session.

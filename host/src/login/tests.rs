@@ -24,6 +24,7 @@ use crate::{
     upstream::hash_password,
 };
 
+mod recorded;
 mod second_factor;
 
 const GATE: &str = "https://gate.example.com/";
@@ -151,12 +152,17 @@ impl Gate {
         let factors =
             config_now.second_factor.as_ref().map(|it| Arc::new(Factors::open(&it.file, testing::keys()).unwrap()));
         let told = Arc::new(Mutex::new(Vec::new()));
+        let recorder = config_now
+            .recording
+            .as_ref()
+            .map(|it| Arc::new(Recorder::open(it, testing::keys(), clock.clone()).unwrap()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
             factors,
             audit: Arc::new(audit),
+            recorder,
             clock: clock.clone(),
             farewell: {
                 let told = Arc::clone(&told);

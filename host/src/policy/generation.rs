@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{self, Config},
-    decision::{Context, Denial, DenyCode, Hook, PolicyRef, Trace},
+    decision::{Context, Denial, DenyCode, Hook, PolicyRef, Recipe, Trace},
 };
 
 /// Replaced generations that are kept for logins under way; the oldest goes first. They
@@ -47,6 +47,7 @@ pub struct Generation {
     policies: BTreeMap<String, Ready>,
     failed: BTreeSet<String>,
     chains: BTreeMap<String, ChainState>,
+    recipes: BTreeMap<String, Arc<Recipe>>,
 }
 
 /// An application's chain, or why there is none.
@@ -110,6 +111,26 @@ impl Generation {
         }
     }
 
+    /// What an application's chain is made of; none where it could not be loaded.
+    #[must_use]
+    pub fn recipe(&self, application: &str) -> Option<&Arc<Recipe>> {
+        self.recipes.get(application)
+    }
+
+    /// A generation of `config` that is never in force: for asking it what was asked of another one.
+    ///
+    /// Takes up to the compile timeout for each policy.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its policies, at once.
+    pub fn beside(config: Config, engine: &Engine) -> Result<Arc<Self>, Vec<PolicyProblem>> {
+        let assembly = assemble::assemble(engine, &config.policies, &BTreeMap::new(), &Passed::default());
+        let problems: Vec<PolicyProblem> =
+            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
+        if problems.is_empty() { Ok(Arc::new(Self::new(0, config, assembly))) } else { Err(problems) }
+    }
+
     /// Applications that deny everybody because their chain could not be loaded, and why.
     #[must_use]
     pub fn unavailable(&self) -> BTreeMap<String, String> {
@@ -129,9 +150,18 @@ impl Generation {
             .iter()
             .map(|(id, application)| (id.clone(), chain(&application.chain, &ready, &failed)))
             .collect();
-        let digest = Arc::from(digest(&config, &ready));
+        let digest: Arc<str> = Arc::from(digest(&config, &ready));
         let failed = failed.into_keys().collect();
-        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains }
+        let recipes = chains
+            .iter()
+            .filter_map(|(id, chain)| match chain {
+                ChainState::Ready(chain) => {
+                    Some((id.clone(), Arc::new(chain.recipe(Arc::clone(&digest), id, &config.policies.limits))))
+                }
+                ChainState::Unavailable(_) => None,
+            })
+            .collect();
+        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes }
     }
 }
 
@@ -461,6 +491,10 @@ fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String
     if differs(&config.audit, &before.audit) {
         note("audit");
         config.audit = before.audit.clone();
+    }
+    if differs(&config.recording, &before.recording) {
+        note("recording");
+        config.recording.clone_from(&before.recording);
     }
     if differs(&config.fetch, &before.fetch) {
         note("fetch");

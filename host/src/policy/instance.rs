@@ -32,6 +32,7 @@ pub struct LoadedPolicy {
     // Keeps the deadlines' clock alive as long as any instance can be made.
     engine: Engine,
     policy: PolicyRef,
+    settings: Arc<str>,
     manifest: Manifest,
     prepared: Prepared,
     hooks: Arc<Hooks>,
@@ -120,6 +121,7 @@ impl LoadedPolicy {
         Ok(Self {
             engine: engine.clone(),
             policy,
+            settings: Arc::from(settings.json.as_str()),
             prepared,
             hooks,
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits().fuel),
@@ -134,6 +136,12 @@ impl LoadedPolicy {
     #[must_use]
     pub fn policy(&self) -> &PolicyRef {
         &self.policy
+    }
+
+    /// The settings as the guest got them: JSON with sorted keys.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<str> {
+        &self.settings
     }
 
     /// The manifest.

@@ -228,6 +228,12 @@ impl Run {
         Ok(None)
     }
 
+    /// Did a policy answer at `hook`?
+    #[must_use]
+    pub fn was_asked(&self, hook: Hook) -> bool {
+        self.trace.answers.iter().any(|answer| answer.hook == hook)
+    }
+
     /// What happened, for the audit.
     #[must_use]
     pub fn finish(self) -> Trace {
