@@ -16,6 +16,7 @@
 //! - [`logout`]: tells relying parties that a session is over
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`recording`]: what the policies were asked, sealed, so that they can be asked again
+//! - [`replay`]: asks a candidate what was recorded; receipts
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`jose`]: what others sign, and their keys; pure, too
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
@@ -41,6 +42,7 @@ pub mod login;
 pub mod logout;
 pub mod policy;
 pub mod recording;
+pub mod replay;
 pub mod secret;
 pub mod server;
 pub mod session;
