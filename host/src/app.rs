@@ -202,10 +202,13 @@ impl App {
         server::serve(&self.config.server, listener, answer, stop).await;
         self.farewells.close().await;
         reloads.abort();
-        if let Some(recorder) = self.recorder.clone() {
-            // What waits is written: nobody is logging in any more.
-            let _ = tokio::task::spawn_blocking(move || recorder.close()).await;
-        }
+        // What waits is written: nobody is logging in any more.
+        let (login, recorder) = (Arc::clone(&self.login), self.recorder.clone());
+        let _ = tokio::task::spawn_blocking(move || {
+            login.close_shadow();
+            recorder.iter().for_each(|recorder| recorder.close());
+        })
+        .await;
         // The watch waits for its thread, which may be building a generation.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         Ok(())

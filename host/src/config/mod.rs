@@ -41,7 +41,7 @@ pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use organization::Organization;
-pub use policies::{Limits, Policies, PolicySource};
+pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
 pub use recording::Recording;
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
@@ -219,6 +219,7 @@ impl Raw {
         for (id, raw) in self.applications {
             references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
             references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), &policy_names);
             if raw.chain.as_ref().is_some_and(Vec::is_empty) {
                 let hint = "name at least one policy that says `allow`, such as `domain-restriction`";
                 check.warn(&format!("applications.{id}.chain"), "an empty chain lets nobody in", hint);
@@ -276,7 +277,7 @@ impl Raw {
 
 /// Every name in an application's list must exist, once.
 fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String]>, known: &BTreeSet<String>) {
-    let what = if key == "chain" { "policies" } else { "upstreams" };
+    let what = if key == "upstreams" { "upstreams" } else { "policies" };
     let mut seen = BTreeSet::new();
     for (index, name) in names.unwrap_or_default().iter().enumerate() {
         let key = format!("applications.{id}.{key}[{index}]");

@@ -63,7 +63,12 @@ pub struct Limits {
     pub compile_timeout: Duration,
     /// `decisions-max`: instances alive at one time; default 256.
     pub decisions_max: u32,
+    /// Further ones, for a chain in shadow: [`SHADOW_CHAIN_MAX`] in a configuration, none otherwise.
+    pub beside: u32,
 }
+
+/// How many policies a chain in shadow may have: there is room for so many beside the logins.
+pub const SHADOW_CHAIN_MAX: usize = 32;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -80,6 +85,7 @@ impl Default for Limits {
             settings_bytes_max: 1 << 20,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
+            beside: 0,
         }
     }
 }
@@ -259,6 +265,7 @@ impl RawLimits {
             settings_bytes_max: wide(self.settings_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
+            beside: narrow(SHADOW_CHAIN_MAX),
         }
     }
 }

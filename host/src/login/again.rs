@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     decision::{
-        Account, Answered, Asked, Attempt, Bounds, Conclusion, Context, Denial, DenyCode, Direction, Found, Profile,
-        Rules,
+        Account, Answered, Asked, Attempt, Bounds, Conclusion, Context, Denial, DenyCode, Direction, Found, Hook,
+        Profile, Rules,
     },
     identity::Identity,
     policy::{Chain, Generation, Run},
@@ -45,13 +45,28 @@ impl std::fmt::Debug for Accounts {
 pub struct Candidate {
     generation: Arc<Generation>,
     accounts: Accounts,
+    chain: Which,
+}
+
+/// Which of an application's chains is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// The one that decides.
+    Own,
+    /// The one in shadow.
+    Shadow,
 }
 
 impl Candidate {
     /// Asks `generation`, whose configuration says what holds.
     #[must_use]
     pub fn new(generation: Arc<Generation>) -> Self {
-        Self { generation, accounts: Accounts::default() }
+        Self { generation, accounts: Accounts::default(), chain: Which::Own }
+    }
+
+    /// Asks the chains that `generation` has in shadow.
+    pub(super) fn beside(generation: Arc<Generation>) -> Self {
+        Self { generation, accounts: Accounts::default(), chain: Which::Shadow }
     }
 
     /// Asks what was asked in a login. An account counts as it was found then; one that nobody looked for is
@@ -64,13 +79,21 @@ impl Candidate {
             Ok(live) => Revisited { live, found, known, looked_up: std::cell::Cell::new(false) },
             Err(denial) => return refused(denial),
         };
-        let mut run = match self.generation.begin(asked.context.clone()) {
+        let context = asked.context.clone();
+        let begun = match self.chain {
+            Which::Own => self.generation.begin(context),
+            Which::Shadow => self.generation.begin_shadow(context),
+        };
+        let mut run = match begun {
             Ok(run) => run,
             Err((denial, _)) => return refused(denial),
         };
+        // A chain in shadow may leave the way to the one that decides.
+        let asks_way = self.chain == Which::Own || run.has(Hook::Route);
         let direction = asked
             .routed
             .as_ref()
+            .filter(|_| asks_way)
             .map(|routed| run.route(&routed.attempt).and_then(|way| within_contract(config, application, way)));
         if let Some(Err(denial)) = &direction {
             let answers = run.finish().answers.iter().map(Answered::from).collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{
     Answer, Class, FormError, Login, Refusal, Step, UnverifiedCallback, Visitor,
-    decide::{Question, Times, UnderWay, Verdict, decide},
+    decide::{Listeners, Question, Times, UnderWay, Verdict, decide},
     pending::{Onward, Pending, Stage, is_same_state, read_id},
     route::{min_of, narrowed},
     second_factor,
@@ -211,8 +211,11 @@ impl Login {
             warnings,
         };
         let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));
-        let recorder = self.parts.recorder.clone();
-        let decided = tokio::task::spawn_blocking(move || decide(question, &directories, &audit, recorder.as_deref()));
+        let (recorder, shadow) = (self.parts.recorder.clone(), self.shadow.clone());
+        let decided = tokio::task::spawn_blocking(move || {
+            let listeners = Listeners { recorder: recorder.as_deref(), shadow: shadow.as_deref() };
+            decide(question, &directories, &audit, listeners)
+        });
         decided.await.unwrap_or_else(|error| {
             tracing::error!(request = %turn.visitor.request, %error, "the decision's task failed");
             Verdict::Denied(Denial::by_host(DenyCode::Sandbox, "the decision's task failed"))

@@ -5,13 +5,14 @@
 //! policies decide; the host holds the contracts, asks the hooks in their order, and
 //! writes the record before a yes takes effect. A failure at any point is a no.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
     contracts::is_recent,
     directory::Directories,
     judge::{Inquiry, Judged, Live, judge},
     second_factor,
+    shadow::{Seen, Shadow},
 };
 use crate::{
     audit::{Audit, Event, Kind},
@@ -51,6 +52,13 @@ pub(super) struct UnderWay {
     pub(super) routed: Routed,
 }
 
+/// Who hears of a decision once it is on record. None can slow or fail it.
+#[derive(Clone, Copy)]
+pub(super) struct Listeners<'a> {
+    pub(super) recorder: Option<&'a Recorder>,
+    pub(super) shadow: Option<&'a Shadow>,
+}
+
 /// When it was proved who is there, in seconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -77,7 +85,7 @@ pub(super) fn decide(
     question: Question,
     directories: &Directories,
     audit: &Audit,
-    recorder: Option<&Recorder>,
+    listeners: Listeners<'_>,
 ) -> Verdict {
     let started = Instant::now();
     let Question { generation, under_way, context, identity, times, max_age, demanded_acr, .. } = question;
@@ -101,7 +109,8 @@ pub(super) fn decide(
         Some(UnderWay { run, routed }) => (Some(run), Some(routed)),
         None => (None, None),
     };
-    let asked = recorder.map(|_| Asked {
+    let shadow = listeners.shadow.filter(|_| generation.has_shadow(&application));
+    let asked = (listeners.recorder.is_some() || shadow.is_some()).then(|| Asked {
         context: context.clone(),
         identity: (*identity).clone(),
         routed,
@@ -120,8 +129,8 @@ pub(super) fn decide(
             (judged, run.finish())
         }
     };
-    let noted = asked.map(|asked| noted(asked, &judged, &trace, &question.request, &generation));
-    let generation = trace.generation;
+    let told = asked.map(|asked| whole(asked, &judged, &trace, question.request));
+    let (in_force, generation) = (generation, trace.generation);
     event.trace = Some(trace);
     event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     let verdict = match judged.conclusion {
@@ -160,8 +169,8 @@ pub(super) fn decide(
         tracing::error!(%error, "a login was decided but could not be recorded: denied");
         return Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"));
     }
-    if let (Some(recorder), Some(noted)) = (recorder, noted) {
-        recorder.note(noted);
+    if let Some(decided) = told {
+        Listeners { shadow, ..listeners }.tell(decided, judged.known, in_force);
     }
     verdict
 }
@@ -182,18 +191,28 @@ fn unasked(denial: Denial) -> Judged {
     Judged { conclusion: Conclusion::Denied(denial), found: Found::default(), known: None }
 }
 
-/// What the recording keeps of it.
-fn noted(asked: Asked, judged: &Judged, trace: &Trace, request: &str, generation: &Generation) -> Noted {
-    let recipe = generation.recipe(&asked.context.application).cloned();
-    let decided = Decided {
-        request: request.to_owned(),
+/// The decision whole, for whoever asks again.
+fn whole(asked: Asked, judged: &Judged, trace: &Trace, request: String) -> Decided {
+    Decided {
+        request,
         generation: Arc::clone(&trace.generation_digest),
         asked,
         found: judged.found.clone(),
         conclusion: judged.conclusion.clone(),
         answers: trace.answers.iter().map(Answered::from).collect(),
-    };
-    Noted::Login { decided: Box::new(decided), known: judged.known.clone(), recipe }
+    }
+}
+
+impl Listeners<'_> {
+    fn tell(self, decided: Decided, known: Option<BTreeSet<String>>, generation: Arc<Generation>) {
+        let recipe = generation.recipe(&decided.asked.context.application).cloned();
+        if let Some(shadow) = self.shadow {
+            shadow.ask(Seen { generation, decided: decided.clone(), known: known.clone() });
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.note(Noted::Login { decided: Box::new(decided), known, recipe });
+        }
+    }
 }
 
 /// What the record keeps of the request: no header, since nobody can say what an

@@ -42,6 +42,7 @@ mod pending;
 mod round;
 mod route;
 mod second_factor;
+mod shadow;
 mod step;
 mod target;
 mod turn;
@@ -80,6 +81,7 @@ use crate::{
 };
 use directory::Directories;
 use limits::Limits;
+use shadow::Shadow;
 use turn::Turn;
 
 /// How many used states are remembered; a login past that is refused.
@@ -242,6 +244,8 @@ pub struct Login {
     ceremonies: Mutex<Expiring<String, Ceremonies>>,
     opened: Opened,
     participants: Participants,
+    /// None where no thread was to be had.
+    shadow: Option<Arc<Shadow>>,
     revoked: Revoked,
     rounds: Rounds,
     tickets: Tickets,
@@ -255,6 +259,7 @@ impl Login {
     pub fn new(parts: Parts) -> Self {
         let generation = parts.generations.current();
         let limits = Limits::new(&generation.config().login, generation.config().second_factor.as_ref());
+        let shadow = Shadow::start(Arc::clone(&parts.audit)).map(Arc::new);
         Self {
             parts,
             directories: Arc::default(),
@@ -264,6 +269,7 @@ impl Login {
             ceremonies: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
             participants: Participants::default(),
+            shadow,
             revoked: Revoked::default(),
             rounds: Rounds::default(),
             tickets: Tickets::default(),
@@ -462,6 +468,13 @@ impl Login {
         session: Option<&str>,
     ) -> Result<(), Refusal> {
         self.do_front_channel_logout(visitor, upstream, issuer, session).await
+    }
+
+    /// Has the chains in shadow asked what waits for them, and ends that. Blocks.
+    pub fn close_shadow(&self) {
+        if let Some(shadow) = &self.shadow {
+            shadow.close();
+        }
     }
 
     /// The configuration in force.

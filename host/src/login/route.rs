@@ -311,7 +311,10 @@ impl Login {
         }
         turn.record(event).await?;
         if let (Some(recorder), Some(chosen)) = (&self.parts.recorder, chosen) {
-            recorder.note(Noted::Way { chosen, recipe: turn.generation.recipe(&application.id).cloned() });
+            recorder.note(Noted::Way {
+                chosen: Box::new(chosen),
+                recipe: turn.generation.recipe(&application.id).cloned(),
+            });
         }
         direction
     }

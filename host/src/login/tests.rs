@@ -26,6 +26,7 @@ use crate::{
 
 mod recorded;
 mod second_factor;
+mod shadowed;
 
 const GATE: &str = "https://gate.example.com/";
 const WIKI: &str = "https://wiki.example.org/";

@@ -48,6 +48,8 @@ pub struct Generation {
     failed: BTreeSet<String>,
     chains: BTreeMap<String, ChainState>,
     recipes: BTreeMap<String, Arc<Recipe>>,
+    /// Of the applications that have one.
+    shadows: BTreeMap<String, ChainState>,
 }
 
 /// An application's chain, or why there is none.
@@ -100,6 +102,26 @@ impl Generation {
         }
     }
 
+    /// Has the application a chain in shadow that can be asked?
+    #[must_use]
+    pub fn has_shadow(&self, application: &str) -> bool {
+        matches!(self.shadows.get(application), Some(ChainState::Ready(_)))
+    }
+
+    /// As [`Generation::begin`], by the chain that the application has in shadow.
+    ///
+    /// # Errors
+    ///
+    /// As there; and `no-policy` where there is none.
+    pub fn begin_shadow(self: &Arc<Self>, context: Context) -> Result<Run, (Denial, Trace)> {
+        let none = Chain::new(Vec::new());
+        let chain = match self.shadows.get(&context.application) {
+            Some(ChainState::Ready(chain)) => chain,
+            Some(ChainState::Unavailable(_)) | None => &none,
+        };
+        Run::new(chain, context, self.number, Arc::clone(&self.digest))
+    }
+
     /// Does a policy of the application's chain want to be asked about `path`?
     ///
     /// True where the chain is unavailable: the question then ends in a denial.
@@ -150,6 +172,12 @@ impl Generation {
             .iter()
             .map(|(id, application)| (id.clone(), chain(&application.chain, &ready, &failed)))
             .collect();
+        let shadows: BTreeMap<String, ChainState> = config
+            .applications
+            .iter()
+            .filter(|(_, application)| !application.shadow_chain.is_empty())
+            .map(|(id, application)| (id.clone(), chain(&application.shadow_chain, &ready, &failed)))
+            .collect();
         let digest: Arc<str> = Arc::from(digest(&config, &ready));
         let failed = failed.into_keys().collect();
         let recipes = chains
@@ -161,7 +189,7 @@ impl Generation {
                 ChainState::Unavailable(_) => None,
             })
             .collect();
-        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes }
+        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes, shadows }
     }
 }
 
@@ -417,15 +445,21 @@ pub fn problems(engine: &Engine, policies: &config::Policies) -> Vec<PolicyProbl
     assembly.failed.into_values().flatten().collect()
 }
 
-/// Applications into which nobody gets, since no policy of their chain is asked about that.
+/// Applications into which nobody gets, since no policy of their chain is asked about that; and those whose chain
+/// in shadow cannot be asked, which concerns no login.
 fn closed(generation: &Generation) -> impl Iterator<Item = String> {
-    generation.chains.iter().filter_map(|(application, chain)| match chain {
+    let unseen = generation.shadows.iter().filter_map(|(application, chain)| match chain {
+        ChainState::Ready(_) => None,
+        ChainState::Unavailable(why) => Some(format!("application {application} has nothing in shadow: {why}")),
+    });
+    let closed = generation.chains.iter().filter_map(|(application, chain)| match chain {
         // The configuration has said so of an empty one.
         ChainState::Ready(chain) if !chain.policies().is_empty() && !chain.has(Hook::Admit) => Some(format!(
             "application {application} lets nobody in: no policy of its chain has the hook `admit`, and one must say yes"
         )),
         _ => None,
-    })
+    });
+    closed.chain(unseen)
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a

@@ -46,7 +46,7 @@ pub enum Noted {
     /// Of `route` alone.
     Way {
         /// What was decided.
-        chosen: WayChosen,
+        chosen: Box<WayChosen>,
         /// What decided.
         recipe: Option<Arc<Recipe>>,
     },

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     config,
@@ -19,6 +19,9 @@ const NO_DOMAIN: &str = "redacted.invalid";
 
 /// Shorter values are replaced only where they are all of a text.
 const WITHIN_CHARS_MIN: usize = 6;
+
+/// What the host itself names: no person.
+const OURS: [&str; 6] = ["application", "generation", "hook", "login", "policy", "tenant"];
 
 /// Which names, and how.
 pub(super) struct Redactor {
@@ -63,7 +66,7 @@ impl Redactor {
             self.of_account(account, &mut values);
         }
         let mut tree = serde_json::to_value(decided)?;
-        replace(&mut tree, &self.pseudonyms(keys, values));
+        replace(&mut tree, &self.pseudonyms(keys, values), true);
         Ok(tree)
     }
 
@@ -75,7 +78,7 @@ impl Redactor {
             values.extend(chosen.attempt.identifier.clone());
         }
         let mut tree = serde_json::to_value(chosen)?;
-        replace(&mut tree, &self.pseudonyms(keys, values));
+        replace(&mut tree, &self.pseudonyms(keys, values), true);
         Ok(tree)
     }
 
@@ -135,29 +138,39 @@ fn leaves(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Puts pseudonyms in the place of values, everywhere below `tree` but in what the host itself says.
-fn replace(tree: &mut Value, known: &Known) {
+/// Puts pseudonyms in the place of values, everywhere below `tree` but in the names that the host itself gives.
+/// `is_ours` where the members' names are ours: a claim of such a name is whatever an upstream says.
+fn replace(tree: &mut Value, known: &Known, is_ours: bool) {
     match tree {
         Value::String(text) => redact(text, known),
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, known)),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, known, is_ours)),
         Value::Object(members) => {
+            if let Some(pseudonym) = hidden_number(members, known) {
+                *members = Map::from_iter([("text".to_owned(), Value::String(pseudonym))]);
+                return;
+            }
             for (name, member) in members.iter_mut() {
-                if !matches!(name.as_str(), "generation" | "login" | "application" | "tenant" | "hook" | "policy") {
-                    replace(member, known);
+                if !(is_ours && OURS.contains(&name.as_str())) {
+                    replace(member, known, is_ours && name != "claims");
                 }
             }
         }
         // A claim of numbers is hidden as one of texts.
-        Value::Number(number) => {
+        Value::Number(number) if !is_ours => {
             let text = number.to_string();
-            if text.len() >= WITHIN_CHARS_MIN
-                && let Some((_, pseudonym)) = known.iter().find(|(value, _)| *value == text)
-            {
+            if let Some((_, pseudonym)) = known.iter().find(|(value, _)| *value == text) {
                 *tree = Value::String(pseudonym.clone());
             }
         }
-        Value::Bool(_) | Value::Null => {}
+        Value::Bool(_) | Value::Null | Value::Number(_) => {}
     }
+}
+
+/// The pseudonym of `{"integer": …}` or `{"number": …}`, as an attribute or a fact has it.
+fn hidden_number(members: &Map<String, Value>, known: &Known) -> Option<String> {
+    let number = members.get("integer").or_else(|| members.get("number")).filter(|_| members.len() == 1)?;
+    let text = number.as_number()?.to_string();
+    known.iter().find(|(value, _)| *value == text).map(|(_, pseudonym)| pseudonym.clone())
 }
 
 fn redact(text: &mut String, known: &Known) {

@@ -104,6 +104,8 @@ fn decided(login: &str) -> Decided {
     identity.email = Some(Email { address: format!("{login}@example.com"), verified: true });
     identity.claims.insert("phone".into(), json!(4_123_456_789_u64));
     identity.claims.insert("department".into(), json!("it"));
+    // Such a name is a name of ours elsewhere.
+    identity.claims.insert("login".into(), json!("octocat"));
     Decided {
         request: "request-1".into(),
         generation: Arc::from("generation-1"),
@@ -132,10 +134,10 @@ fn decided(login: &str) -> Decided {
                 found: Ok(Some(Account {
                     active: true,
                     groups: vec!["staff".into()],
-                    attributes: vec![Claim {
-                        name: "email".into(),
-                        value: Value::Text(format!("{login}@example.com")),
-                    }],
+                    attributes: vec![
+                        Claim { name: "email".into(), value: Value::Text(format!("{login}@example.com")) },
+                        Claim { name: "phone".into(), value: Value::Integer(4_123_456_789) },
+                    ],
                 })),
             }),
             ..Found::default()
@@ -215,7 +217,7 @@ fn gives_back_what_was_asked_and_decided() {
         recipe: Some(recipe("generation-1")),
     };
     let mut log = scene.log();
-    log.append(&[Noted::Way { chosen: way.clone(), recipe: None }, with_known("ann")], 0).unwrap();
+    log.append(&[Noted::Way { chosen: Box::new(way.clone()), recipe: None }, with_known("ann")], 0).unwrap();
     log.append(&[with_known("bob")], 7).unwrap();
 
     let mut reader = Reader::open(&scene.config.directory, &scene.keys, Range::default()).unwrap();
@@ -441,11 +443,11 @@ fn a_full_queue_makes_nobody_wait_and_what_is_missing_is_counted() {
 
 #[test]
 fn what_is_redacted_stands_nowhere_and_still_equals_itself() {
-    let scene = Scene::redacting(&["subject", "email", "phone", "address"], true);
+    let scene = Scene::redacting(&["subject", "email", "phone", "address", "login"], true);
     let mut log = scene.log();
     log.append(&[noted("ann-smith"), noted("ann-smith"), noted("bob-brown")], 0).unwrap();
     let (entries, summary) = scene.read(Range::default());
-    assert_eq!(summary.redacted.len(), 4);
+    assert_eq!(summary.redacted.len(), 5);
     let decided: Vec<&Decided> = entries
         .iter()
         .map(|entry| match entry {
@@ -454,7 +456,7 @@ fn what_is_redacted_stands_nowhere_and_still_equals_itself() {
         })
         .collect();
     let text = serde_json::to_string(&entries).unwrap();
-    for personal in ["ann-smith@", "subject-of-", "4123456789", "192.0.2.7"] {
+    for personal in ["ann-smith@", "subject-of-", "4123456789", "192.0.2.7", "octocat"] {
         assert!(!text.contains(personal), "{personal} in {text}");
     }
     let [one, again, other] = decided[..] else { panic!("{decided:?}") };
@@ -481,7 +483,7 @@ fn a_redacted_address_may_lose_its_domain_too() {
         direction: Err(Denial::by_host(DenyCode::NoRoute, "nowhere for ann@example.com")),
         answers: vec![],
     };
-    scene.log().append(&[noted("ann"), Noted::Way { chosen: way, recipe: None }], 0).unwrap();
+    scene.log().append(&[noted("ann"), Noted::Way { chosen: Box::new(way), recipe: None }], 0).unwrap();
     let (entries, _) = scene.read(Range::default());
     let text = serde_json::to_string(&entries).unwrap();
     assert!(!text.contains("example.com\"") && text.contains("@redacted.invalid"), "{text}");

@@ -298,7 +298,7 @@ fn tells_who_would_be_sent_elsewhere() {
 fn a_way_that_was_asked_alone_is_asked_again() {
     let scene = Scene::new();
     let way = |login: &str, identifier: Option<&str>| Noted::Way {
-        chosen: WayChosen {
+        chosen: Box::new(WayChosen {
             request: "request".into(),
             generation: Arc::from("before"),
             context: context_of(login),
@@ -309,7 +309,7 @@ fn a_way_that_was_asked_alone_is_asked_again() {
             },
             direction: Ok(Direction::Redirect(Redirect { upstream: "corp".into(), ..Redirect::default() })),
             answers: vec![],
-        },
+        }),
         recipe: None,
     };
     let config = scene.config().recording.unwrap();

@@ -42,19 +42,21 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     // The other domain may enter, and this one no longer; its people get another group.
     fs::create_dir(scene.gateway.path("candidate")).expect("a folder");
     scene.gateway.write("candidate/domain-restriction.toml", "allowed-domains = \"evil.test\"\n");
-    scene.gateway.write(
-        "candidate/group-mapping.toml",
-        "[[manual]]\ngroup = \"jira-developers\"\nfrom = [\"dev\"]\n",
-    );
+    scene.gateway.write("candidate/group-mapping.toml", "[[manual]]\ngroup = \"jira-developers\"\nfrom = [\"dev\"]\n");
     let (code, report) = replay(&scene, &["--candidate", "candidate", "--html", "report.html"]);
     assert_eq!((code, &report["ok"], &report["same"]), (0, &json!(true), &json!(false)), "{report:#}");
     assert_eq!((&report["counts"]["denied"], &report["counts"]["admitted"]), (&json!(3), &json!(1)), "{report:#}");
     let denied = &report["denied"][0];
-    assert_eq!((&denied["to"], &denied["moved"]["people"]), (&json!("denied by domain-restriction at admit: domain-not-allowed"), &json!(2)));
+    assert_eq!(
+        (&denied["to"], &denied["moved"]["people"]),
+        (&json!("denied by domain-restriction at admit: domain-not-allowed"), &json!(2))
+    );
     assert_eq!(report["admitted"][0]["moved"]["who"][0]["email"], "mallory@evil.test");
     let gained = |group: &str| {
         let rows = report["groups"].as_array().expect("groups");
-        rows.iter().find(|row| row["group"] == group).map(|row| (row["gained"]["people"].clone(), row["lost"]["people"].clone()))
+        rows.iter()
+            .find(|row| row["group"] == group)
+            .map(|row| (row["gained"]["people"].clone(), row["lost"]["people"].clone()))
     };
     assert_eq!(gained("jira-developers"), Some((json!(1), json!(0))));
     assert_eq!(gained("jira-software-users"), Some((json!(0), json!(1))));
@@ -65,7 +67,8 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     // The same bytes again, on one core, and in words.
     let again = replay(&scene, &["--candidate", "candidate", "--threads", "1"]);
     assert_eq!(again, (0, report));
-    let words = scene.gateway.run(&["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--names", "0"]);
+    let words =
+        scene.gateway.run(&["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--names", "0"]);
     assert!(words.0 == 0 && words.1.contains("jira-developers") && !words.1.contains("mallory"), "{words:?}");
     assert!(words.2.contains("a second"), "{words:?}");
 
