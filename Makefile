@@ -72,7 +72,7 @@ lint: setup-demo ## formatting, clippy and rustdoc, warnings denied
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --manifest-path guest/rust/Cargo.toml --all-features --no-deps --target-dir policies/target
 
 bench: setup-test policies  ## the benches; benches/README.md says how to read them
-	cargo bench --locked --workspace --bench decision --bench swap --bench gateway --bench applications
+	cargo bench --locked --workspace --bench decision --bench swap --bench gateway --bench applications --bench replay
 
 clean-demo:      ## forget the demo's keys, sessions and settings
 	rm -rf .demo

@@ -22,6 +22,7 @@ use crate::{
     policy::{
         Cache, CacheError, Compiler, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError,
     },
+    recording::{Recorder, RecordingError},
     server,
     upstream::{UpstreamError, Upstreams},
 };
@@ -35,6 +36,7 @@ pub struct App {
     login: Arc<Login>,
     provider: Arc<Provider>,
     farewells: Arc<Farewells>,
+    recorder: Option<Arc<Recorder>>,
     /// Ends with the gateway.
     _watch: Watch,
 }
@@ -69,6 +71,9 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// The recording.
+    #[error("failed to open the recording")]
+    Recording(#[from] RecordingError),
     /// A signal could not be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
@@ -108,6 +113,9 @@ impl App {
             Arc::new(move |value: &str| keys.pseudonym(value))
         };
         let audit = Arc::new(Audit::open(&config.audit, Arc::clone(&clock), pseudonym)?);
+        let open_recorder =
+            |it: &config::Recording| Recorder::open(it, Arc::clone(&keys), Arc::clone(&clock)).map(Arc::new);
+        let recorder = config.recording.as_ref().map(open_recorder).transpose()?;
         let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
         let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
         let engine = Engine::with_compiler(&config.policies.limits, cache, Compiler::this_program())?;
@@ -135,6 +143,7 @@ impl App {
             keys: Arc::clone(&keys),
             factors,
             audit,
+            recorder: recorder.clone(),
             clock: Arc::clone(&clock),
             farewell: {
                 let farewells = Arc::clone(&farewells);
@@ -148,7 +157,7 @@ impl App {
             },
         }));
         let config = Arc::clone(generations.current().config());
-        Ok(Self { config, generations, keys, clock, login, provider, farewells, _watch: watch })
+        Ok(Self { config, generations, keys, clock, login, provider, farewells, recorder, _watch: watch })
     }
 
     /// The configuration that the gateway began with.
@@ -203,6 +212,13 @@ impl App {
         server::serve(&self.config.server, listener, answer, stop).await;
         self.farewells.close().await;
         reloads.abort();
+        // What waits is written: nobody is logging in any more.
+        let (login, recorder) = (Arc::clone(&self.login), self.recorder.clone());
+        let _ = tokio::task::spawn_blocking(move || {
+            login.close_shadow();
+            recorder.iter().for_each(|recorder| recorder.close());
+        })
+        .await;
         // The watch waits for its thread, which may be building a generation.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         Ok(())

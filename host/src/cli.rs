@@ -10,6 +10,8 @@ mod factors;
 mod keys;
 mod output;
 mod policy;
+mod receipt;
+mod replay;
 mod saml;
 mod serve;
 mod snippet;
@@ -68,6 +70,11 @@ enum Command {
     /// Build, inspect and test policies.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Receipts: a recorded decision, signed, that anybody who has the components can make again.
+    #[command(subcommand)]
+    Receipt(receipt::Command),
+    /// Ask a candidate what was asked in the recorded logins, and report whom it would treat otherwise.
+    Replay(replay::Arguments),
     /// SAML: what a service provider must know of the gateway, and the other way round.
     #[command(subcommand)]
     Saml(saml::Command),
@@ -98,6 +105,8 @@ pub fn main() -> ExitCode {
         Command::Factors(command) => factors::run(&command, &output),
         Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
+        Command::Receipt(command) => receipt::run(&command, &output),
+        Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Saml(command) => saml::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),
         Command::Snippet(command) => snippet::run(&command, &output),

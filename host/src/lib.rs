@@ -15,6 +15,8 @@
 //! - [`downstream`]: how an identity reaches an application
 //! - [`logout`]: tells relying parties that a session is over
 //! - [`audit`]: the hash-chained record of every decision
+//! - [`recording`]: what the policies were asked, sealed, so that they can be asked again
+//! - [`replay`]: asks a candidate what was recorded; receipts
 //! - [`registry`]: components in OCI registries, for the command line
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`jose`]: what others sign, and their keys; pure, too
@@ -40,6 +42,8 @@ pub mod keys;
 pub mod login;
 pub mod logout;
 pub mod policy;
+pub mod recording;
+pub mod replay;
 pub mod registry;
 pub mod secret;
 pub mod server;

@@ -110,6 +110,12 @@ pub enum Kind {
     /// The gateway opened the log, and what it repaired.
     #[serde(rename = "audit.opened")]
     Opened,
+    /// A chain in shadow would have decided otherwise. Nothing came of it.
+    #[serde(rename = "shadow.differs")]
+    ShadowDiffers,
+    /// A chain in shadow was not asked, since more logins came than it could follow.
+    #[serde(rename = "shadow.missed")]
+    ShadowMissed,
     /// A session ended.
     #[serde(rename = "session.ended")]
     SessionEnded,

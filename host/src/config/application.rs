@@ -9,6 +9,7 @@ use url::Url;
 pub use super::proxy::ReverseProxy;
 use super::{
     check::{Check, UrlUse, join},
+    policies::SHADOW_CHAIN_MAX,
     proxy::RawProxy,
     relying_party::{OidcClient, RawOidc},
     service_provider::{RawSaml, ServiceProvider},
@@ -27,6 +28,8 @@ pub struct Application {
     pub upstreams: Vec<String>,
     /// `chain`: policy names, in order.
     pub chain: Vec<String>,
+    /// `shadow-chain`: policy names, in order, that are asked beside the chain; default none.
+    pub shadow_chain: Vec<String>,
     /// `url`: where a browser ends that has nowhere else to go.
     pub url: Url,
     /// `hosts`: further origins (`https://a.example.com`), or all hosts below a domain
@@ -130,6 +133,9 @@ pub(super) struct RawApplication {
     /// The policies that decide, in order. An empty chain denies everybody.
     #[schemars(extend("x-required" = true))]
     pub(super) chain: Option<Vec<String>>,
+    /// Policies that are asked the same in shadow, in order: what they would decide otherwise is an event in the audit,
+    /// and nothing else comes of it.
+    pub(super) shadow_chain: Vec<String>,
     /// Where a browser ends that has nowhere else to go.
     #[schemars(extend("x-required" = true))]
     url: Option<String>,
@@ -156,6 +162,7 @@ impl Default for RawApplication {
             tenant: "default".to_owned(),
             upstreams: None,
             chain: None,
+            shadow_chain: Vec::new(),
             url: None,
             hosts: Vec::new(),
             allowed_targets: Vec::new(),
@@ -236,6 +243,10 @@ impl RawApplication {
             let message = format!("the gateway's own pages are below `/{}`", self.tenant);
             check.error(&join(&section, "tenant"), message, "another name", "the OIDC provider's issuer ends in it");
         }
+        if self.shadow_chain.len() > SHADOW_CHAIN_MAX {
+            let message = format!("it has {} policies", self.shadow_chain.len());
+            check.error(&join(&section, "shadow-chain"), message, &format!("at most {SHADOW_CHAIN_MAX}"), "");
+        }
         let url = check.url_opt(&join(&section, "url"), self.url.as_deref(), UrlUse::Page);
         for (key, list) in [("hosts", &self.hosts), ("allowed-targets", &self.allowed_targets)] {
             for (index, origin) in list.iter().enumerate() {
@@ -278,6 +289,7 @@ impl RawApplication {
             tenant: self.tenant,
             upstreams: self.upstreams?,
             chain: self.chain?,
+            shadow_chain: self.shadow_chain,
             url: url?,
             hosts: self.hosts,
             allowed_targets: self.allowed_targets,

@@ -13,6 +13,7 @@ mod organization;
 mod policies;
 mod presets;
 mod proxy;
+mod recording;
 mod reference;
 mod relying_party;
 mod second_factor;
@@ -43,7 +44,8 @@ pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interpreter::InterpreterLimits;
 pub use organization::Organization;
-pub use policies::{Limits, Policies, PolicySource};
+pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
+pub use recording::Recording;
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
 pub use second_factor::SecondFactor;
@@ -77,6 +79,8 @@ pub struct Config {
     pub accounts: Option<Accounts>,
     /// `[consent]`: where it is remembered what people agreed to, if anywhere.
     pub consent: Option<Consent>,
+    /// `[recording]`: what the policies were asked, if that is kept.
+    pub recording: Option<Recording>,
     /// `[second-factor]`: the gateway's own, if there is one.
     pub second_factor: Option<SecondFactor>,
     /// `[policies]` and `[policies.NAME]`
@@ -170,6 +174,7 @@ struct Raw {
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
     consent: Option<consent::RawConsent>,
+    recording: Option<recording::RawRecording>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
     upstreams: BTreeMap<String, upstream::RawUpstream>,
@@ -202,6 +207,7 @@ impl Raw {
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
         let consent = self.consent.and_then(|consent| consent.check(check));
+        let recording = self.recording.and_then(|recording| recording.check(check));
         let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
         let mut upstreams = BTreeMap::new();
@@ -214,6 +220,7 @@ impl Raw {
         for (id, raw) in self.applications {
             references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
             references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), &policy_names);
             if raw.chain.as_ref().is_some_and(Vec::is_empty) {
                 let hint = "name at least one policy that says `allow`, such as `domain-restriction`";
                 check.warn(&format!("applications.{id}.chain"), "an empty chain lets nobody in", hint);
@@ -257,6 +264,7 @@ impl Raw {
             login,
             accounts,
             consent,
+            recording,
             second_factor,
             policies,
             upstreams,
@@ -270,7 +278,7 @@ impl Raw {
 
 /// Every name in an application's list must exist, once.
 fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String]>, known: &BTreeSet<String>) {
-    let what = if key == "chain" { "policies" } else { "upstreams" };
+    let what = if key == "upstreams" { "upstreams" } else { "policies" };
     let mut seen = BTreeSet::new();
     for (index, name) in names.unwrap_or_default().iter().enumerate() {
         let key = format!("applications.{id}.{key}[{index}]");

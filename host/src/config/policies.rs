@@ -79,6 +79,8 @@ pub struct Limits {
     pub decisions_max: u32,
     /// `[policies.limits.interpreter]`
     pub interpreter: InterpreterLimits,
+    /// Further ones, for a chain in shadow: [`SHADOW_CHAIN_MAX`] in a configuration, none otherwise.
+    pub beside: u32,
 }
 
 /// An interpreter's component is so much larger.
@@ -113,6 +115,9 @@ impl Limits {
     }
 }
 
+/// How many policies a chain in shadow may have: there is room for so many beside the logins.
+pub const SHADOW_CHAIN_MAX: usize = 32;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -130,6 +135,7 @@ impl Default for Limits {
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
             interpreter: InterpreterLimits::default(),
+            beside: 0,
         }
     }
 }
@@ -349,6 +355,7 @@ impl RawLimits {
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,
             interpreter: self.interpreter.check(),
+            beside: narrow(SHADOW_CHAIN_MAX),
         }
     }
 }

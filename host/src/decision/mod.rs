@@ -5,6 +5,7 @@ mod admission;
 mod groups;
 mod hooks;
 mod reason;
+mod record;
 mod trace;
 
 pub use admission::{Account, Admission, Admitted, Difference, MatchKey, Profile};
@@ -14,4 +15,8 @@ pub use hooks::{
     SessionTerms, StepUp, Update, Value,
 };
 pub use reason::{Denial, Denied, DenyCode, Reason};
+pub use record::{
+    Allowance, Answered, Asked, Bounds, Conclusion, Decided, Found, Granted, Held, Ingredient, Recipe, Routed, Search,
+    WayChosen,
+};
 pub use trace::{Answer, PolicyRef, Recorded, Trace};

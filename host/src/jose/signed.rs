@@ -38,8 +38,17 @@ impl<'a> SignedText<'a> {
     /// Where it is no JWS, is encrypted, of another type, or its header asks for what is not in
     /// [`ALGORITHMS`] or what we do not understand.
     pub fn parse(text: &'a str, types: &[&str]) -> Result<Self, Fault> {
+        Self::parse_within(text, types, TEXT_BYTES_MAX)
+    }
+
+    /// As [`SignedText::parse`], for a text that may be longer than what a stranger sends.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn parse_within(text: &'a str, types: &[&str], bytes_max: usize) -> Result<Self, Fault> {
         let malformed = || refuse("jws-malformed", "it is no signed text of three parts");
-        if text.len() > TEXT_BYTES_MAX {
+        if text.len() > bytes_max {
             return Err(refuse("jws-too-long", "it is too long"));
         }
         let mut parts = text.split('.');

@@ -37,6 +37,10 @@ pub enum Purpose {
     EnterBinding,
     /// A pending login.
     PendingLogin,
+    /// The input of a receipt that is not for everybody's eyes.
+    Receipt,
+    /// A line of the recording.
+    Recording,
     /// The session cookie of an application.
     Session,
     /// The shared secret of a second factor, in its file.
@@ -51,10 +55,12 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AuthorizeRequest,
         Self::EnterBinding,
         Self::PendingLogin,
+        Self::Receipt,
+        Self::Recording,
         Self::Session,
         Self::SecondFactor,
         Self::Sso,
@@ -68,6 +74,8 @@ impl Purpose {
             Self::AuthorizeRequest => "authorize-request",
             Self::EnterBinding => "enter-binding",
             Self::PendingLogin => "pending-login",
+            Self::Receipt => "receipt",
+            Self::Recording => "recording",
             Self::Session => "session",
             Self::SecondFactor => "second-factor",
             Self::Sso => "sso",
@@ -276,6 +284,12 @@ impl KeyRing {
     pub fn is_newest(&self, sealed: &str) -> bool {
         let id = seal::parts(sealed).map(|(id, _)| id);
         id.is_some() && id == self.sealing.first().map(SealingKey::id)
+    }
+
+    /// Has the ring the key that sealed it, as far as the text itself says?
+    #[must_use]
+    pub fn knows_key_of(&self, sealed: &str) -> bool {
+        seal::parts(sealed).is_some_and(|(id, _)| self.sealing.iter().any(|key| key.id() == id))
     }
 
     /// Signs `claims` as a JWT with the newest key of `algorithm` (`ES256`, `RS256`,

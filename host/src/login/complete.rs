@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{
     Answer, Class, FormError, Login, Refusal, Step, UnverifiedCallback, Visitor,
-    decide::{Question, Times, Verdict, decide},
+    decide::{Listeners, Question, Times, UnderWay, Verdict, decide},
     pending::{Onward, Pending, Stage, is_same_state, read_id},
     route::{min_of, narrowed},
     second_factor,
@@ -16,7 +16,6 @@ use crate::{
     config::{Upstream, UpstreamKind},
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
     identity::{VerifiedIdentity, is_reserved_acr},
-    policy::Run,
     secret::Secret,
     session::{Entry, Origin, Proven, Session, Sso},
     upstream::Proof,
@@ -191,7 +190,7 @@ impl Login {
         &self,
         turn: &Turn<'_>,
         pending: &Pending,
-        run: Option<Run>,
+        under_way: Option<UnderWay>,
         identity: VerifiedIdentity,
         times: Times,
         warnings: Vec<&'static str>,
@@ -201,7 +200,7 @@ impl Login {
         };
         let question = Question {
             generation: Arc::clone(&turn.generation),
-            run,
+            under_way,
             context: turn.context(&pending.id, application, pending.return_to()),
             identity,
             times,
@@ -212,7 +211,11 @@ impl Login {
             warnings,
         };
         let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));
-        let decided = tokio::task::spawn_blocking(move || decide(question, &directories, &audit));
+        let (recorder, shadow) = (self.parts.recorder.clone(), self.shadow.clone());
+        let decided = tokio::task::spawn_blocking(move || {
+            let listeners = Listeners { recorder: recorder.as_deref(), shadow: shadow.as_deref() };
+            decide(question, &directories, &audit, listeners)
+        });
         decided.await.unwrap_or_else(|error| {
             tracing::error!(request = %turn.visitor.request, %error, "the decision's task failed");
             Verdict::Denied(Denial::by_host(DenyCode::Sandbox, "the decision's task failed"))

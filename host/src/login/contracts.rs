@@ -5,7 +5,7 @@
 use crate::{
     config::{Application, Config, HandOver, NameIdKind, Upstream},
     decision::{Account, Denial, DenyCode, Hook, Profile, ProvisionTerms},
-    identity::{Email, VerifiedIdentity},
+    identity::{Email, Identity},
     upstream::{authoritative, is_address, is_within},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn hold_identity_contracts(
     config: &Config,
     application: &Application,
-    identity: &VerifiedIdentity,
+    identity: &Identity,
 ) -> Result<(), Denial> {
     let upstream = config
         .upstreams
@@ -39,7 +39,7 @@ pub(super) fn hold_identity_contracts(
 pub(super) fn hold_profile_contracts<'c>(
     config: &'c Config,
     profile: &Profile,
-    identity: &VerifiedIdentity,
+    identity: &Identity,
 ) -> Result<&'c Upstream, Denial> {
     let upstream = config
         .upstreams
@@ -125,7 +125,10 @@ pub(super) fn is_recent(auth_time: Option<u64>, max_age: Option<u32>, now: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Reason, Update};
+    use crate::{
+        decision::{Reason, Update},
+        identity::VerifiedIdentity,
+    };
 
     fn terms(refuse: Option<&str>, reactivate: bool) -> ProvisionTerms {
         ProvisionTerms {
@@ -188,7 +191,7 @@ mod tests {
         let text = "[server]\npublic-url = \"https://login.example.com\"\n[upstreams.net]\npreset = \"google\"\n\
                     client-id = \"c\"\nclient-secret = \"s\"\ndomains = [\"example.net\"]\n";
         let config = crate::config::parse(text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
-        let identity = VerifiedIdentity::assertion(crate::identity::Identity {
+        let identity = VerifiedIdentity::assertion(Identity {
             upstream: "net".into(),
             protocol: crate::identity::Protocol::Oidc,
             issuer: "https://accounts.example.net".into(),

@@ -5,31 +5,31 @@
 //! policies decide; the host holds the contracts, asks the hooks in their order, and
 //! writes the record before a yes takes effect. A failure at any point is a no.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
-    contracts::{
-        hold_account_contracts, hold_assertion_contracts, hold_identity_contracts, hold_profile_contracts, is_recent,
-    },
-    directory::{Directories, Directory},
+    contracts::is_recent,
+    directory::Directories,
+    judge::{Inquiry, Judged, Live, judge},
     second_factor,
+    shadow::{Seen, Shadow},
 };
 use crate::{
     audit::{Audit, Event, Kind},
-    config::{Config, Upstream},
     decision::{
-        Account, Admission, Admit, Admitted, Context, Denial, DenyCode, Difference, Hook, Plan, Profile, Rules,
-        SessionTerms, StepUp, Trace, Value, difference,
+        Admission, Admitted, Answered, Asked, Conclusion, Context, Decided, Denial, DenyCode, Found, Granted, Held,
+        Routed, StepUp, Trace, Value,
     },
     identity::VerifiedIdentity,
     policy::{Generation, Run},
+    recording::{Noted, Recorder},
 };
 
 /// What is to be decided.
 pub(super) struct Question {
     pub(super) generation: Arc<Generation>,
     /// The decision under way, where this login's route was just asked; none begins one.
-    pub(super) run: Option<Run>,
+    pub(super) under_way: Option<UnderWay>,
     pub(super) context: Context,
     pub(super) identity: VerifiedIdentity,
     pub(super) times: Times,
@@ -43,6 +43,20 @@ pub(super) struct Question {
     pub(super) request: String,
     /// What the upstream's verifier wants on record, such as `email-trusted-unverified`.
     pub(super) warnings: Vec<&'static str>,
+}
+
+/// A decision under way.
+pub(super) struct UnderWay {
+    pub(super) run: Run,
+    /// What the route was asked, and what it answered.
+    pub(super) routed: Routed,
+}
+
+/// Who hears of a decision once it is on record. None can slow or fail it.
+#[derive(Clone, Copy)]
+pub(super) struct Listeners<'a> {
+    pub(super) recorder: Option<&'a Recorder>,
+    pub(super) shadow: Option<&'a Shadow>,
 }
 
 /// When it was proved who is there, in seconds since 1970-01-01 UTC.
@@ -67,64 +81,60 @@ pub(super) enum Verdict {
 }
 
 /// Decides, and records what was decided. Blocks: call it off the async threads.
-pub(super) fn decide(question: Question, directories: &Directories, audit: &Audit) -> Verdict {
+pub(super) fn decide(
+    question: Question,
+    directories: &Directories,
+    audit: &Audit,
+    listeners: Listeners<'_>,
+) -> Verdict {
     let started = Instant::now();
-    let Question { generation, run, context, identity, times, max_age, demanded_acr, may_step_up, request, warnings } =
-        question;
-    let config = Arc::clone(generation.config());
+    let Question { generation, under_way, context, identity, times, max_age, demanded_acr, .. } = question;
+    let held = held(&demanded_acr, max_age, &identity, times.asked);
     let mut event = Event {
         kind: Kind::Login,
-        request: Some(request),
+        request: Some(question.request.clone()),
         login: Some(context.login.clone()),
         tenant: Some(context.tenant.clone()),
         application: Some(context.application.clone()),
         upstream: Some(identity.upstream.clone()),
         address: context.address.clone(),
         identity: Some((*identity).clone()),
-        input: Some(input(&context, &warnings)),
+        input: Some(input(&context, &question.warnings)),
         ..Event::default()
     };
     let (login, application, tenant, at) =
         (context.login.clone(), context.application.clone(), context.tenant.clone(), context.at);
-    let run = match run {
-        Some(run) => Ok(run),
-        None => generation.begin(context),
+    let elapsed = u32::try_from(at.saturating_sub(times.proved)).unwrap_or(u32::MAX);
+    let (run, routed) = match under_way {
+        Some(UnderWay { run, routed }) => (Some(run), Some(routed)),
+        None => (None, None),
     };
-    let (outcome, trace) = match run {
-        Err((denial, trace)) => (Err(denial), trace),
-        Ok(mut run) => {
-            let held = if second_factor::is_due(&demanded_acr, max_age, &identity, times.asked) {
-                Held::SecondFactorDue(second_factor::demand(&demanded_acr, max_age))
-            } else if second_factor::answers(&demanded_acr) || is_recent(identity.auth_time, max_age, times.asked) {
-                Held::Yes
-            } else {
-                Held::TooOld
-            };
-            let outcome = ask(&mut run, &config, &application, &identity, held, directories);
-            (outcome, run.finish())
-        }
-    };
-    let outcome = outcome.and_then(|answers| match answers {
-        Answers::StepUp(step_up) if may_step_up => Ok(Settled::StepUp(step_up)),
-        Answers::StepUp(step_up) => Err(unmet(&step_up)),
-        Answers::Yes(mut granted) => {
-            let elapsed = u32::try_from(at.saturating_sub(times.proved)).unwrap_or(u32::MAX);
-            let terms = settle_terms(granted.terms, &config, &trace);
-            match terms.lifetime.checked_sub(elapsed) {
-                Some(lifetime) if lifetime > 0 => {
-                    granted.terms = SessionTerms { lifetime, ..terms };
-                    Ok(Settled::Yes(granted))
-                }
-                _ if elapsed > 0 => Ok(Settled::Stale),
-                _ => Err(Denial::by_host(DenyCode::SessionTooShort, "the session would have no lifetime")),
-            }
-        }
+    let shadow = listeners.shadow.filter(|_| generation.has_shadow(&application));
+    let asked = (listeners.recorder.is_some() || shadow.is_some()).then(|| Asked {
+        context: context.clone(),
+        identity: (*identity).clone(),
+        routed,
+        held: held.clone(),
+        may_step_up: question.may_step_up,
+        elapsed,
     });
-    let generation = trace.generation;
+    let inquiry = Inquiry { identity: &identity, held: &held, may_step_up: question.may_step_up, elapsed };
+    let (judged, trace) = match run.map_or_else(|| generation.begin(context), Ok) {
+        Err((denial, trace)) => (unasked(denial), trace),
+        Ok(mut run) => {
+            let judged = match Live::new(generation.config(), &application, directories) {
+                Ok(ground) => judge(&mut run, &ground, &inquiry),
+                Err(denial) => unasked(denial),
+            };
+            (judged, run.finish())
+        }
+    };
+    let told = asked.map(|asked| whole(asked, &judged, &trace, question.request));
+    let (in_force, generation) = (generation, trace.generation);
     event.trace = Some(trace);
     event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let verdict = match outcome {
-        Ok(Settled::Yes(granted)) => {
+    let verdict = match judged.conclusion {
+        Conclusion::Admitted(granted) => {
             let Granted { profile, groups, terms } = *granted;
             event.granted = true;
             event.outcome = Some(serde_json::json!({ "profile": profile, "groups": groups, "terms": terms }));
@@ -140,26 +150,67 @@ pub(super) fn decide(question: Question, directories: &Directories, audit: &Audi
                 at,
             })))
         }
-        Ok(Settled::StepUp(step_up)) => {
+        Conclusion::StepUp(step_up) => {
             event.denial = Some(Denial::by_host(DenyCode::StepUpRequired, reasons_of(&step_up)));
             event.outcome = serde_json::to_value(&step_up).ok();
             Verdict::StepUp(step_up)
         }
-        Ok(Settled::Stale) => {
+        Conclusion::Stale => {
             event.denial = Some(Denial::by_host(DenyCode::StepUpRequired, "the identity was proved too long ago"));
             Verdict::Stale
         }
-        Err(denial) => {
+        Conclusion::Denied(denial) => {
             event.denial = Some(denial.clone());
             Verdict::Denied(denial)
         }
     };
     // A yes that is not on record is a no.
-    match audit.record(&event) {
-        Ok(()) => verdict,
-        Err(error) => {
-            tracing::error!(%error, "a login was decided but could not be recorded: denied");
-            Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"))
+    if let Err(error) = audit.record(&event) {
+        tracing::error!(%error, "a login was decided but could not be recorded: denied");
+        return Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"));
+    }
+    if let Some(decided) = told {
+        Listeners { shadow, ..listeners }.tell(decided, judged.known, in_force);
+    }
+    verdict
+}
+
+/// Is the identity what was demanded before the policies were asked?
+fn held(demanded_acr: &[String], max_age: Option<u32>, identity: &VerifiedIdentity, asked: u64) -> Held {
+    if second_factor::is_due(demanded_acr, max_age, identity, asked) {
+        Held::SecondFactorDue(second_factor::demand(demanded_acr, max_age))
+    } else if second_factor::answers(demanded_acr) || is_recent(identity.auth_time, max_age, asked) {
+        Held::Yes
+    } else {
+        Held::TooOld
+    }
+}
+
+/// Nobody was asked.
+fn unasked(denial: Denial) -> Judged {
+    Judged { conclusion: Conclusion::Denied(denial), found: Found::default(), known: None }
+}
+
+/// The decision whole, for whoever asks again.
+fn whole(asked: Asked, judged: &Judged, trace: &Trace, request: String) -> Decided {
+    Decided {
+        request,
+        generation: Arc::clone(&trace.generation_digest),
+        asked,
+        found: judged.found.clone(),
+        conclusion: judged.conclusion.clone(),
+        answers: trace.answers.iter().map(Answered::from).collect(),
+    }
+}
+
+impl Listeners<'_> {
+    fn tell(self, decided: Decided, known: Option<BTreeSet<String>>, generation: Arc<Generation>) {
+        let recipe = generation.recipe(&decided.asked.context.application).cloned();
+        if let Some(shadow) = self.shadow {
+            shadow.ask(Seen { generation, decided: decided.clone(), known: known.clone() });
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.note(Noted::Login { decided: Box::new(decided), known, recipe });
         }
     }
 }
@@ -183,144 +234,8 @@ fn input(context: &Context, warnings: &[&'static str]) -> serde_json::Value {
     serde_json::json!({ "facts": facts, "warnings": warnings })
 }
 
-/// Is the identity what was demanded before the policies were asked?
-enum Held {
-    Yes,
-    /// Not yet: a second factor of ours is to come.
-    SecondFactorDue(StepUp),
-    /// No: it was proved too long ago.
-    TooOld,
-}
-
-/// What the policies came to.
-enum Answers {
-    StepUp(StepUp),
-    Yes(Box<Granted>),
-}
-
-/// What the host made of it.
-enum Settled {
-    Stale,
-    StepUp(StepUp),
-    Yes(Box<Granted>),
-}
-
-/// What a yes comes with.
-struct Granted {
-    profile: Profile,
-    groups: Difference,
-    terms: SessionTerms,
-}
-
-/// Contracts, then the hooks in their order.
-fn ask(
-    run: &mut Run,
-    config: &Config,
-    application: &str,
-    identity: &VerifiedIdentity,
-    held: Held,
-    directories: &Directories,
-) -> Result<Answers, Denial> {
-    let application = config
-        .applications
-        .get(application)
-        .ok_or_else(|| Denial::by_host(DenyCode::UnknownApplication, "not in the configuration"))?;
-    hold_identity_contracts(config, application, identity)?;
-    if matches!(held, Held::TooOld) {
-        return Err(Denial::by_host(DenyCode::StepUpUnmet, "the upstream did not authenticate the subject anew"));
-    }
-    let directory = match &application.directory {
-        None => None,
-        Some(path) => Some(
-            directories
-                .read(path)
-                .map_err(|error| Denial::by_host(DenyCode::DirectoryUnavailable, describe(&error)))?,
-        ),
-    };
-    let linked = directory.as_ref().map_or(Ok(None), |directory| directory.linked(identity))?;
-    match run.admit(identity, linked.as_ref())? {
-        Admit::StepUp(step_up) => return Ok(Answers::StepUp(step_up)),
-        Admit::Allow(_) => {}
-    }
-    if let Held::SecondFactorDue(step_up) = held {
-        return Ok(Answers::StepUp(step_up));
-    }
-    let profile = run.profile(identity, linked.as_ref())?;
-    let upstream = hold_profile_contracts(config, &profile, identity)?;
-    hold_assertion_contracts(application, &profile)?;
-    let account = find_account(directory.as_deref(), linked, &profile, identity, upstream)?;
-    let rules = Rules {
-        protected: application.protected_groups.clone(),
-        known: directory.as_ref().and_then(|directory| directory.groups.clone()),
-    };
-    let plan: Plan = run.groups(identity, account.as_ref(), &profile, &rules)?;
-    let groups = difference(&plan, account.as_ref(), &rules);
-    let terms = run.provision(identity, account.as_ref(), &profile, &plan)?;
-    hold_account_contracts(directory.is_some(), account.as_ref(), &profile, &terms)?;
-    let terms = run.session(identity, &groups.groups, maximum(config))?;
-    Ok(Answers::Yes(Box::new(Granted { profile, groups, terms })))
-}
-
-/// The linked account; else the one that the profile's match key finds.
-fn find_account(
-    directory: Option<&Directory>,
-    linked: Option<Account>,
-    profile: &Profile,
-    identity: &VerifiedIdentity,
-    upstream: &Upstream,
-) -> Result<Option<Account>, Denial> {
-    match (linked, directory, &profile.match_key) {
-        (Some(linked), ..) => Ok(Some(linked)),
-        (None, Some(directory), Some(key)) => directory.matched(key, identity, upstream),
-        (None, ..) => Ok(None),
-    }
-}
-
-/// What every policy's answer is clamped to.
-fn maximum(config: &Config) -> SessionTerms {
-    let session = &config.session;
-    let lifetime = if session.remember { session.remember_lifetime.max(session.lifetime) } else { session.lifetime };
-    SessionTerms { lifetime, idle: session.idle, remember: session.remember }
-}
-
-/// Carries out the terms. A session is remembered only where a policy had the say and
-/// said so; one that is not has the ordinary maximum; one that is may be left alone for
-/// its whole life, unless a policy shortened the idle time.
-fn settle_terms(terms: SessionTerms, config: &Config, trace: &Trace) -> SessionTerms {
-    let somebody_said_so = trace.answers.iter().any(|answer| answer.hook == Hook::Session);
-    let remember = terms.remember && config.session.remember && somebody_said_so;
-    if remember {
-        let lifetime = terms.lifetime.min(config.session.remember_lifetime.max(config.session.lifetime));
-        let idle = if terms.idle < config.session.idle { terms.idle } else { lifetime };
-        SessionTerms { lifetime, idle, remember }
-    } else {
-        let lifetime = terms.lifetime.min(config.session.lifetime);
-        SessionTerms { lifetime, idle: terms.idle.min(config.session.idle), remember }
-    }
-}
-
-fn unmet(step_up: &StepUp) -> Denial {
-    let mut denial = Denial::by_host(DenyCode::StepUpUnmet, "the upstream gave no stronger proof");
-    if let Some(reason) = step_up.reasons.first() {
-        denial.reason.detail = format!("{}: {}", denial.reason.detail, reason.code);
-    }
-    denial
-}
-
 pub(super) fn reasons_of(step_up: &StepUp) -> String {
     step_up.reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@
 //! `decide`, the only place that makes one. This module has no login rule: it asks the
 //! policies and carries out what they answer, within the contracts.
 
+mod again;
 mod begin;
 mod complete;
 mod contracts;
@@ -33,6 +34,7 @@ mod ended;
 mod enter;
 mod factors;
 mod facts;
+mod judge;
 mod limits;
 mod logout;
 mod passkeys;
@@ -40,6 +42,7 @@ mod pending;
 mod round;
 mod route;
 mod second_factor;
+mod shadow;
 mod step;
 mod target;
 mod turn;
@@ -56,6 +59,7 @@ use url::Url;
 /// What of a factor stands in a step.
 pub use crate::factor::{Enrolled, KnownPasskey, Options, PasskeyForm};
 pub use crate::upstream::UnverifiedCallback;
+pub use again::{Again, Candidate, decide_as_stated};
 pub use directory::DirectoryError;
 pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
@@ -71,12 +75,14 @@ use crate::{
     factor::{Ceremonies, Factors, TotpSecret},
     keys::KeyRing,
     policy::Generations,
+    recording::Recorder,
     secret::Secret,
     session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Rounds, Tickets},
     upstream::Upstreams,
 };
 use directory::Directories;
 use limits::Limits;
+use shadow::Shadow;
 use turn::Turn;
 
 /// How many used states are remembered; a login past that is refused.
@@ -216,6 +222,8 @@ pub struct Parts {
     pub factors: Option<Arc<Factors>>,
     /// The record.
     pub audit: Arc<Audit>,
+    /// What keeps the questions, where the configuration says so.
+    pub recorder: Option<Arc<Recorder>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who hears of the end of a session.
@@ -239,6 +247,8 @@ pub struct Login {
     new_apps: Mutex<Expiring<String, TotpSecret>>,
     opened: Opened,
     participants: Participants,
+    /// None where no thread was to be had.
+    shadow: Option<Arc<Shadow>>,
     revoked: Revoked,
     rounds: Rounds,
     tickets: Tickets,
@@ -252,6 +262,7 @@ impl Login {
     pub fn new(parts: Parts) -> Self {
         let generation = parts.generations.current();
         let limits = Limits::new(&generation.config().login, generation.config().second_factor.as_ref());
+        let shadow = Shadow::start(Arc::clone(&parts.audit)).map(Arc::new);
         Self {
             parts,
             directories: Arc::default(),
@@ -262,6 +273,7 @@ impl Login {
             new_apps: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
             participants: Participants::default(),
+            shadow,
             revoked: Revoked::default(),
             rounds: Rounds::default(),
             tickets: Tickets::default(),
@@ -460,6 +472,13 @@ impl Login {
         session: Option<&str>,
     ) -> Result<(), Refusal> {
         self.do_front_channel_logout(visitor, upstream, issuer, session).await
+    }
+
+    /// Has the chains in shadow asked what waits for them, and ends that. Blocks.
+    pub fn close_shadow(&self) {
+        if let Some(shadow) = &self.shadow {
+            shadow.close();
+        }
     }
 
     /// The configuration in force.

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use super::{
     Answer, Choice, Class, FormError, Login, Refusal, Step,
     complete::Proved,
-    decide::{Times, Verdict},
+    decide::{Times, UnderWay, Verdict},
     pending::{Onward, Pending, Stage},
     second_factor, target,
     turn::Turn,
 };
 use crate::{
     audit::Kind,
-    config::{Application, UpstreamKind},
-    decision::{Attempt, Denial, DenyCode, Direction, Hook, Redirect, Trace},
+    config::{Application, Config, UpstreamKind},
+    decision::{Answered, Attempt, Denial, DenyCode, Direction, Hook, Redirect, Routed, Trace, WayChosen},
     identity::Protocol,
     policy::Run,
+    recording::Noted,
     session::{Entry, Proven, SetCookie, Sso, Ticket},
     upstream::{ACCOUNT_SELECTION_UNSUPPORTED, Request, UpstreamError},
 };
@@ -40,10 +41,10 @@ impl Login {
                 previous: previous.clone(),
                 failed: pending.failed.clone(),
             };
-            let (direction, run) = match self.ask_route(turn, &pending, application, attempt).await {
+            let (direction, attempt, run) = match self.ask_route(turn, &pending, application, attempt).await {
                 Ok(asked) => asked,
-                Err((denial, trace)) => {
-                    let denial = self.record_route(turn, &pending, application, Err(denial), trace).await;
+                Err((denial, attempt, trace)) => {
+                    let denial = self.record_route(turn, &pending, application, (attempt, Err(denial)), trace).await;
                     return Err(turn.denied(&denial.err().unwrap_or_else(no_route), Some(&pending)));
                 }
             };
@@ -53,7 +54,8 @@ impl Login {
                     (pending.demanded_acr, pending.max_age) = (acr_values, max_age);
                 }
                 let times = Times { proved: known.began, asked: turn.now };
-                match self.decide(turn, &pending, Some(run), known.verified(), times, Vec::new()).await {
+                let under_way = UnderWay { run, routed: Routed { attempt, direction: direction.clone() } };
+                match self.decide(turn, &pending, Some(under_way), known.verified(), times, Vec::new()).await {
                     Verdict::Admitted(admission) => {
                         return self.admitted(turn, pending, *admission, Proved::Before(Box::new(known.clone())));
                     }
@@ -73,10 +75,10 @@ impl Login {
                     }
                 }
             }
-            let direction = within_contract(application, direction, turn);
+            let direction = within_contract(&turn.config, &application.id, direction);
             let trace = run.finish();
             let direction = self
-                .record_route(turn, &pending, application, direction, trace)
+                .record_route(turn, &pending, application, (attempt, direction), trace)
                 .await
                 .map_err(|denial| turn.denied(&denial, Some(&pending)))?;
             if pending.silent {
@@ -107,7 +109,7 @@ impl Login {
                 return Ok(self.leave(turn, pending, &redirect).await?.map_err(|error| (redirect.upstream, error)));
             }
             Direction::LocalForm => {
-                let upstream = local_upstream(application, turn).unwrap_or_default();
+                let upstream = local_upstream(&application.upstreams, &turn.config).unwrap_or_default();
                 self.local_form(turn, pending, upstream)?
             }
             Direction::AskIdentifier => {
@@ -253,19 +255,23 @@ impl Login {
         pending: &Pending,
         application: &Application,
         attempt: Attempt,
-    ) -> Result<(Direction, Run), (Denial, Trace)> {
+    ) -> Result<(Direction, Attempt, Run), (Denial, Attempt, Trace)> {
         let generation = Arc::clone(&turn.generation);
         let context = turn.context(&pending.id, application, pending.return_to());
         let asked = tokio::task::spawn_blocking(move || {
-            let mut run = generation.begin(context)?;
+            let mut run = match generation.begin(context) {
+                Ok(run) => run,
+                Err((denial, trace)) => return Err((denial, attempt, trace)),
+            };
             match run.route(&attempt) {
-                Ok(direction) => Ok((direction, run)),
-                Err(denial) => Err((denial, run.finish())),
+                Ok(direction) => Ok((direction, attempt, run)),
+                Err(denial) => Err((denial, attempt, run.finish())),
             }
         });
         asked.await.unwrap_or_else(|error| {
             tracing::error!(request = %turn.visitor.request, %error, "the route's task failed");
-            Err((Denial::by_host(DenyCode::Sandbox, "the decision's task failed"), Trace::default()))
+            let denial = Denial::by_host(DenyCode::Sandbox, "the decision's task failed");
+            Err((denial, Attempt::default(), Trace::default()))
         })
     }
 
@@ -274,9 +280,17 @@ impl Login {
         turn: &Turn<'_>,
         pending: &Pending,
         application: &Application,
-        direction: Result<Direction, Denial>,
+        (attempt, direction): (Attempt, Result<Direction, Denial>),
         trace: Trace,
     ) -> Result<Direction, Denial> {
+        let chosen = self.parts.recorder.as_ref().map(|_| WayChosen {
+            request: turn.visitor.request.to_string(),
+            generation: Arc::clone(&trace.generation_digest),
+            context: turn.context(&pending.id, application, pending.return_to()),
+            attempt,
+            direction: direction.clone(),
+            answers: trace.answers.iter().map(Answered::from).collect(),
+        });
         let mut event = turn.event(Kind::Route);
         event.login = Some(pending.id.clone());
         event.tenant = Some(application.tenant.clone());
@@ -301,6 +315,12 @@ impl Login {
             Err(denial) => event.denial = Some(denial.clone()),
         }
         turn.record(event).await?;
+        if let (Some(recorder), Some(chosen)) = (&self.parts.recorder, chosen) {
+            recorder.note(Noted::Way {
+                chosen: Box::new(chosen),
+                recipe: turn.generation.recipe(&application.id).cloned(),
+            });
+        }
         direction
     }
 }
@@ -353,8 +373,10 @@ fn may_answer(redirect: &Redirect, sso: &Sso, pending: &Pending, now: u64) -> Op
 }
 
 /// A direction leads only to upstreams of this application.
-fn within_contract(application: &Application, direction: Direction, turn: &Turn<'_>) -> Result<Direction, Denial> {
-    let is_open = |id: &String| application.upstreams.contains(id) && turn.config.upstreams.contains_key(id);
+pub(super) fn within_contract(config: &Config, application: &str, direction: Direction) -> Result<Direction, Denial> {
+    let open = config.applications.get(application).map(|application| application.upstreams.as_slice());
+    let open = open.unwrap_or_default();
+    let is_open = |id: &String| open.contains(id) && config.upstreams.contains_key(id);
     let foreign = |id: &str| {
         Denial::by_host(
             DenyCode::UnknownUpstream,
@@ -368,18 +390,16 @@ fn within_contract(application: &Application, direction: Direction, turn: &Turn<
             Some(redirect) => Err(foreign(&redirect.upstream)),
             None => Ok(direction),
         },
-        Direction::LocalForm if local_upstream(application, turn).is_none() => {
+        Direction::LocalForm if local_upstream(open, config).is_none() => {
             Err(Denial::by_host(DenyCode::UnknownUpstream, "this application has no upstream of kind `local`"))
         }
         _ => Ok(direction),
     }
 }
 
-fn local_upstream(application: &Application, turn: &Turn<'_>) -> Option<String> {
-    application
-        .upstreams
-        .iter()
-        .filter_map(|id| turn.config.upstreams.get(id))
+fn local_upstream(open: &[String], config: &Config) -> Option<String> {
+    open.iter()
+        .filter_map(|id| config.upstreams.get(id))
         .find(|upstream| matches!(upstream.kind, UpstreamKind::Local))
         .map(|upstream| upstream.id.clone())
 }

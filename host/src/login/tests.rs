@@ -26,9 +26,11 @@ use crate::{
 
 mod decide;
 mod logout;
+mod recorded;
 mod routes;
 mod second_factor;
 mod sessions;
+mod shadowed;
 
 const GATE: &str = "https://gate.example.com/";
 const WIKI: &str = "https://wiki.example.org/";
@@ -155,12 +157,17 @@ impl Gate {
         let factors =
             config_now.second_factor.as_ref().map(|it| Arc::new(Factors::open(&it.file, testing::keys()).unwrap()));
         let told = Arc::new(Mutex::new(Vec::new()));
+        let recorder = config_now
+            .recording
+            .as_ref()
+            .map(|it| Arc::new(Recorder::open(it, testing::keys(), clock.clone()).unwrap()));
         let login = Login::new(Parts {
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
             factors,
             audit: Arc::new(audit),
+            recorder,
             clock: clock.clone(),
             farewell: {
                 let told = Arc::clone(&told);

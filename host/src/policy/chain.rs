@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::instance::LoadedPolicy;
-use crate::decision::{Hook, PolicyRef};
+use crate::{
+    config::Limits,
+    decision::{Allowance, Hook, Ingredient, PolicyRef, Recipe},
+};
 
 /// The policies of one application, in order. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,6 +32,28 @@ impl Chain {
     /// How decisions name them, in the same order.
     pub(crate) fn refs(&self) -> &Arc<[PolicyRef]> {
         &self.refs
+    }
+
+    /// What it is made of, where it decides for `application` in a generation of this digest.
+    pub(crate) fn recipe(&self, generation: Arc<str>, application: &str, limits: &Limits) -> Recipe {
+        let ingredient = |policy: &Arc<LoadedPolicy>| Ingredient {
+            policy: policy.policy().clone(),
+            settings: Arc::clone(policy.settings()),
+        };
+        Recipe {
+            generation,
+            application: application.to_owned(),
+            policies: self.policies.iter().map(ingredient).collect(),
+            limits: Allowance {
+                fuel: limits.fuel,
+                memory_bytes: limits.memory_bytes_max,
+                table_elements: limits.table_elements_max,
+                stack_bytes: limits.stack_bytes_max,
+                output_bytes: limits.output_bytes_max,
+                log_lines: limits.log_lines_max,
+                log_line_bytes: limits.log_line_bytes_max,
+            },
+        }
     }
 
     /// Does a policy of the chain have `hook`?

@@ -341,7 +341,8 @@ fn base(limits: &Limits) -> Config {
 }
 
 fn pool(limits: &Limits, parts: Parts) -> PoolingAllocationConfig {
-    let instances = limits.decisions_max;
+    // What runs beside the logins takes none of their places.
+    let instances = limits.decisions_max.saturating_add(limits.beside);
     let table_bytes = limits.table_elements_max.saturating_mul(size_of::<usize>());
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{self, Config},
-    decision::{Context, Denial, DenyCode, Hook, PolicyRef, Trace},
+    decision::{Context, Denial, DenyCode, Hook, PolicyRef, Recipe, Trace},
 };
 
 /// Replaced generations that are kept for logins under way; the oldest goes first. They
@@ -56,6 +56,9 @@ pub struct Generation {
     policies: BTreeMap<String, Ready>,
     failed: BTreeSet<String>,
     chains: BTreeMap<String, ChainState>,
+    recipes: BTreeMap<String, Arc<Recipe>>,
+    /// Of the applications that have one.
+    shadows: BTreeMap<String, ChainState>,
 }
 
 /// An application's chain, or why there is none.
@@ -114,6 +117,26 @@ impl Generation {
         }
     }
 
+    /// Has the application a chain in shadow that can be asked?
+    #[must_use]
+    pub fn has_shadow(&self, application: &str) -> bool {
+        matches!(self.shadows.get(application), Some(ChainState::Ready(_)))
+    }
+
+    /// As [`Generation::begin`], by the chain that the application has in shadow.
+    ///
+    /// # Errors
+    ///
+    /// As there; and `no-policy` where there is none.
+    pub fn begin_shadow(self: &Arc<Self>, context: Context) -> Result<Run, (Denial, Trace)> {
+        let none = Chain::new(Vec::new());
+        let chain = match self.shadows.get(&context.application) {
+            Some(ChainState::Ready(chain)) => chain,
+            Some(ChainState::Unavailable(_)) | None => &none,
+        };
+        Run::new(chain, context, self.number, Arc::clone(&self.digest))
+    }
+
     /// Does a policy of the application's chain want to be asked about `path`?
     ///
     /// True where the chain is unavailable: the question then ends in a denial.
@@ -123,6 +146,26 @@ impl Generation {
             Some(ChainState::Ready(chain)) => chain.asks_access(path),
             Some(ChainState::Unavailable(_)) | None => true,
         }
+    }
+
+    /// What an application's chain is made of; none where it could not be loaded.
+    #[must_use]
+    pub fn recipe(&self, application: &str) -> Option<&Arc<Recipe>> {
+        self.recipes.get(application)
+    }
+
+    /// A generation of `config` that is never in force: for asking it what was asked of another one.
+    ///
+    /// Takes up to the compile timeout for each policy.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its policies, at once.
+    pub fn beside(config: Config, engine: &Engine) -> Result<Arc<Self>, Vec<PolicyProblem>> {
+        let assembly = assemble::assemble(engine, &config.policies, &BTreeMap::new(), &Passed::default());
+        let problems: Vec<PolicyProblem> =
+            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
+        if problems.is_empty() { Ok(Arc::new(Self::new(0, config, assembly))) } else { Err(problems) }
     }
 
     /// Applications that deny everybody because their chain could not be loaded, and why.
@@ -144,9 +187,24 @@ impl Generation {
             .iter()
             .map(|(id, application)| (id.clone(), chain(&application.chain, &ready, &failed)))
             .collect();
-        let digest = Arc::from(digest(&config, &ready));
+        let shadows: BTreeMap<String, ChainState> = config
+            .applications
+            .iter()
+            .filter(|(_, application)| !application.shadow_chain.is_empty())
+            .map(|(id, application)| (id.clone(), chain(&application.shadow_chain, &ready, &failed)))
+            .collect();
+        let digest: Arc<str> = Arc::from(digest(&config, &ready));
         let failed = failed.into_keys().collect();
-        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains }
+        let recipes = chains
+            .iter()
+            .filter_map(|(id, chain)| match chain {
+                ChainState::Ready(chain) => {
+                    Some((id.clone(), Arc::new(chain.recipe(Arc::clone(&digest), id, &config.policies.limits))))
+                }
+                ChainState::Unavailable(_) => None,
+            })
+            .collect();
+        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes, shadows }
     }
 }
 
@@ -435,15 +493,21 @@ pub fn problems(engine: &Engine, policies: &config::Policies) -> Vec<PolicyProbl
     assembly.failed.into_values().flatten().collect()
 }
 
-/// Applications into which nobody gets, since no policy of their chain is asked about that.
+/// Applications into which nobody gets, since no policy of their chain is asked about that; and those whose chain
+/// in shadow cannot be asked, which concerns no login.
 fn closed(generation: &Generation) -> impl Iterator<Item = String> {
-    generation.chains.iter().filter_map(|(application, chain)| match chain {
+    let unseen = generation.shadows.iter().filter_map(|(application, chain)| match chain {
+        ChainState::Ready(_) => None,
+        ChainState::Unavailable(why) => Some(format!("application {application} has nothing in shadow: {why}")),
+    });
+    let closed = generation.chains.iter().filter_map(|(application, chain)| match chain {
         // The configuration has said so of an empty one.
         ChainState::Ready(chain) if !chain.policies().is_empty() && !chain.has(Hook::Admit) => Some(format!(
             "application {application} lets nobody in: no policy of its chain has the hook `admit`, and one must say yes"
         )),
         _ => None,
-    })
+    });
+    closed.chain(unseen)
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a
@@ -509,6 +573,10 @@ fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String
     if differs(&config.audit, &before.audit) {
         note("audit");
         config.audit = before.audit.clone();
+    }
+    if differs(&config.recording, &before.recording) {
+        note("recording");
+        config.recording.clone_from(&before.recording);
     }
     if differs(&config.fetch, &before.fetch) {
         note("fetch");

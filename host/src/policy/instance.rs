@@ -33,6 +33,7 @@ pub struct LoadedPolicy {
     engine: Engine,
     form: Form,
     policy: PolicyRef,
+    settings: Arc<str>,
     manifest: Manifest,
     prepared: Prepared,
     hooks: Arc<Hooks>,
@@ -125,6 +126,7 @@ impl LoadedPolicy {
             engine: engine.clone(),
             form: component.form(),
             policy,
+            settings: Arc::from(settings.json.as_str()),
             prepared,
             hooks,
             fuel: manifest.fuel.unwrap_or(u64::MAX).min(engine.limits_of(component.form()).fuel),
@@ -139,6 +141,12 @@ impl LoadedPolicy {
     #[must_use]
     pub fn policy(&self) -> &PolicyRef {
         &self.policy
+    }
+
+    /// The settings as the guest got them: JSON with sorted keys.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<str> {
+        &self.settings
     }
 
     /// The manifest.

@@ -228,6 +228,18 @@ impl Run {
         Ok(None)
     }
 
+    /// Does a policy of the chain have `hook`?
+    #[must_use]
+    pub fn has(&self, hook: Hook) -> bool {
+        self.slots.iter().any(|slot| slot.policy.manifest().hooks.contains(&hook))
+    }
+
+    /// Did a policy answer at `hook`?
+    #[must_use]
+    pub fn was_asked(&self, hook: Hook) -> bool {
+        self.trace.answers.iter().any(|answer| answer.hook == hook)
+    }
+
     /// What happened, for the audit.
     #[must_use]
     pub fn finish(self) -> Trace {

@@ -13,6 +13,7 @@ mod oauth2_proxy;
 mod provider;
 mod provider_apache;
 mod registration;
+mod replay;
 mod reverse_proxy;
 mod saml;
 mod saml_apache;
