@@ -14,7 +14,7 @@ use super::{
     random::Random,
     shape::Topic,
     shrink::shrink,
-    subject::{self, Asked, Subject, Written},
+    subject::{self, Subject, Written},
 };
 use crate::{
     decision::Hook,
