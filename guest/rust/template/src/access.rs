@@ -32,8 +32,7 @@ impl Access for Rules {
     fn check(&self, context: &Context, identity: &Identity, _: &[String], _: &Request) -> Result<Verdict, Fault> {
         // The manifest's `access-paths-from-settings`: only requests to these paths come here.
         let max_age = self.access.max_age;
-        let is_fresh =
-            identity.auth_time.is_some_and(|then| context.at.saturating_sub(then) <= u64::from(max_age));
+        let is_fresh = identity.auth_time.is_some_and(|then| context.at.saturating_sub(then) <= u64::from(max_age));
         if is_fresh {
             return Ok(Verdict::Pass);
         }

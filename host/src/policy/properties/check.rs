@@ -186,7 +186,10 @@ impl Checker<'_> {
             let subject = subjects.get((number / hooks.len()) % subjects.len())?;
             let of_hook = |case: &&Written| case.hook == Some(hook);
             let cases: Vec<&Table> = self.written.iter().filter(of_hook).map(|case| &case.input).collect();
-            let input = generate::input(hook, &self.pool, &cases, &mut random);
+            let mut input = generate::input(hook, &self.pool, &cases, &mut random);
+            if random.percent(50) {
+                property.when.iter().for_each(|when| when.impose(hook, &mut input, &mut random));
+            }
             Some((hook, subject, input, Some(random)))
         });
         for (hook, subject, input, random) in written.chain(generated) {

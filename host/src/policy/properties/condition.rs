@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
+use toml::{Table, Value};
 
-use super::pool::Filling;
+use super::{pool::Filling, random::Random, shape};
 use crate::{
+    decision::Hook,
     identity::{GroupClaim, Protocol},
     policy::{cases::Input, manifest::GrantPatterns},
 };
@@ -67,6 +69,41 @@ impl Condition {
     pub(super) fn fill(&self, filling: &mut Filling) {
         self.lists().into_iter().flatten().chain(self.claim.values().flatten()).for_each(|word| filling.word(word));
         filling.names(self.claim.keys().cloned(), &[]);
+    }
+
+    /// Gives an input what it names, where a case can: most inputs would not have it by chance.
+    pub(super) fn impose(&self, hook: Hook, input: &mut Table, random: &mut Random) {
+        let fields = shape::of(hook);
+        let mut set = |record: &str, key: &str, value: Value| {
+            if fields.iter().any(|field| field.name == record)
+                && let Some(table) = input.entry(record).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
+            {
+                table.insert(key.to_owned(), value);
+            }
+        };
+        let mut one = |of: &Option<Vec<String>>| {
+            // A pattern's own sign stands for a text.
+            of.as_ref().and_then(|of| random.pick(of)).map(|text| Value::String(text.replace('*', "x")))
+        };
+        let list = |text: Value| Value::Array(vec![text]);
+        let texts = [
+            ("identity", "upstream", one(&self.upstream)),
+            ("identity", "acr", one(&self.acr)),
+            ("context", "application", one(&self.application)),
+        ];
+        let lists = [("identity", "groups", one(&self.in_group)), ("account", "groups", one(&self.account_group))];
+        let protocol = self.protocol.as_ref().and_then(|of| Value::try_from(of.first()?).ok());
+        let texts = texts.into_iter().chain([("identity", "protocol", protocol)]);
+        let lists = lists.into_iter().map(|(record, key, text)| (record, key, text.map(list)));
+        for (record, key, value) in texts.chain(lists) {
+            value.into_iter().for_each(|value| set(record, key, value));
+        }
+        if let Some(domain) = one(&self.email_domain) {
+            let address = Value::String(format!("u@{}", domain.as_str().unwrap_or_default()));
+            let verified = Value::Boolean(self.email_verified.unwrap_or(true));
+            let email = [("address".to_owned(), address), ("verified".to_owned(), verified)];
+            set("identity", "email", Value::Table(Table::from_iter(email)));
+        }
     }
 
     /// Does `input` have it?
@@ -133,7 +170,7 @@ fn has(claim: Option<&Json>, values: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{decision::Hook, policy::cases::InputForm};
+    use crate::policy::cases::InputForm;
 
     fn holds(condition: &str, input: &str) -> bool {
         let condition: Condition = toml::from_str(condition).unwrap();
@@ -172,6 +209,26 @@ mod tests {
         ] {
             assert!(!holds(condition, ann), "{condition}");
         }
+    }
+
+    #[test]
+    fn what_is_imposed_holds_then() {
+        for condition in [
+            "email-domain = [\"a.COM\"]\nemail-verified = true",
+            "in-group = [\"dev-*\"]\naccount-group = [\"old\"]\nhas-account = true",
+            "upstream = [\"corp\"]\nprotocol = [\"saml\"]\napplication = [\"wiki\"]\nacr = [\"mfa\"]",
+        ] {
+            let condition: Condition = toml::from_str(condition).unwrap();
+            let mut input: Table = toml::from_str("identity = { subject = \"ann\", groups = \"absent\" }").unwrap();
+            condition.impose(Hook::Groups, &mut input, &mut Random::new(0, 0));
+            let form: InputForm = Value::Table(input.clone()).try_into().unwrap();
+            assert!(condition.holds(&form.build(Hook::Groups).unwrap()), "{input}");
+            assert_eq!(input["identity"]["subject"].as_str(), Some("ann"));
+        }
+        let mut input = Table::new();
+        let condition: Condition = toml::from_str("account-group = [\"old\"]").unwrap();
+        condition.impose(Hook::Access, &mut input, &mut Random::new(0, 0));
+        assert_eq!(input, Table::new(), "the hook gets no account");
     }
 
     #[test]

@@ -141,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn every_hour_of_every_day_of_the_week_comes_up() {
+        let pool = Filling::default().pool();
+        let mut hours = BTreeSet::new();
+        for stream in 0..10_000 {
+            hours.insert(pool.moment(&mut Random::new(0, stream)) / 3600 % (24 * 7));
+        }
+        assert_eq!(hours.len(), 24 * 7);
+    }
+
+    #[test]
     fn takes_values_that_occur() {
         let mut filling = Filling::default();
         filling.json(&serde_json::json!({ "rows": [{ "group": "odd-name", "domains": "a.com; b.org" }] }));

@@ -180,11 +180,13 @@ impl Pool {
         }
     }
 
-    /// A moment: now, or so long before it as a number that occurs says, or nearly.
+    /// A moment: now, or so long before it as a number that occurs says, or nearly; or any of the
+    /// two weeks before, so that every hour of every day of the week comes up.
     pub(super) fn moment(&self, random: &mut Random) -> i64 {
         const NOW: i64 = 1_700_000_000;
-        let ago = match random.below(3) {
+        let ago = match random.below(4) {
             0 => random.pick(&[0, 5, 60, 3600, 86_400, -60]).copied(),
+            1 => i64::try_from(random.below(14 * 86_400)).ok(),
             _ => random.pick(&self.numbers).copied(),
         };
         let near = i64::try_from(random.below(3)).unwrap_or_default() - 1;

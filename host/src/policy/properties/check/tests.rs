@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::policy::properties::subject::Asked;
 use crate::policy::{Properties, fixture, testing};
 
 /// The results for `properties`, with a case for each of these marks.
