@@ -112,7 +112,10 @@ impl Versions {
         let failed = |source| VersionsError::File { path: path.to_owned(), source };
         let malformed = |detail: String| VersionsError::Malformed { path: path.to_owned(), detail };
         let text = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            // Where the folder is missing, too, nothing could be remembered.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder(path).is_dir() => {
+                return Ok(Self::default());
+            }
             Err(error) => return Err(failed(error)),
             Ok(known) if known.len() > FILE_BYTES_MAX => {
                 return Err(malformed(format!("it has more than {FILE_BYTES_MAX} bytes")));
@@ -233,8 +236,7 @@ fn write(path: &Path, versions: &Versions) -> Result<(), VersionsError> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&beside).map_err(failed)?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    fs::File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// The gateway and the command line change the file both.
@@ -244,6 +246,10 @@ fn lock(path: &Path) -> Result<fs::File, VersionsError> {
     options.write(true).create(true).truncate(false).mode(FILE_MODE);
     let locked = options.open(&path).and_then(|file| file.lock().map(|()| file));
     locked.map_err(|source| VersionsError::File { path, source })
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -318,6 +324,14 @@ mod tests {
             assert!(matches!(in_force(&path, "1.0.0"), Err(VersionsError::Malformed { .. })), "{text}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn where_nothing_can_be_remembered_nothing_comes_into_force() {
+        let (folder, _) = file();
+        let path = folder.path().join("no-such-folder/versions.json");
+        assert!(matches!(Versions::read(&path), Err(VersionsError::File { .. })));
+        assert!(matches!(in_force(&path, "1.0.0"), Err(VersionsError::File { .. })));
     }
 
     #[test]

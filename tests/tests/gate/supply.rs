@@ -146,6 +146,11 @@ async fn what_is_not_signed_or_older_stays_out_of_a_running_gateway() {
         })
         .await;
     let folder = gateway.path("");
+    let verify =
+        ["policy", "verify", "policies/well-behaved.wasm", "--config", "vestibule.toml", "--name", "well-behaved"];
+    assert_eq!(done(&folder, &verify)["signers"], serde_json::json!(["ann"]));
+    let why = refused(&folder, &["policy", "allow-downgrade", "well-behaved", "--to", "0.3.0"]);
+    assert!(why.contains("is not lower than 0.2.0"), "{why}");
     let allowed = done(&folder, &["policy", "allow-downgrade", "well-behaved", "--to", "0.1.0"]);
     assert_eq!(allowed["highest"], "0.2.0");
     gateway
