@@ -230,7 +230,7 @@ fn measured(bundle: &Bundle) -> String {
 }
 
 #[test]
-fn a_component_that_says_nothing_of_its_folder_is_not_missed() {
+fn the_components_that_are_tested_are_of_the_languages_that_they_should_be() {
     for (language, path) in LANGUAGES {
         let folder: PathBuf = root().join(path);
         let policy = folder.ancestors().nth(3).expect("a folder").join("policy.toml");

@@ -725,3 +725,17 @@ fn an_upstreams_callback_is_a_plain_path_of_its_own() {
     let both = text(&(upstream("one", "/cb") + &upstream("two", "/cb")));
     assert_eq!(errors(&both)[0].0, "upstreams.two.callback-path");
 }
+
+#[test]
+fn interpreters_have_limits_of_their_own_and_share_the_rest() {
+    let text = |key: &str| {
+        format!("{MINIMAL}[policies.limits]\noutput-bytes-max = 2048\n[policies.limits.interpreter]\n{key}\n")
+    };
+    let limits = taken(&text("fuel = 5000")).policies.limits;
+    let interpreted = limits.for_interpreters();
+    assert_eq!((limits.fuel, interpreted.fuel), (20_000_000, 5000));
+    assert_eq!((interpreted.output_bytes_max, interpreted.memory_bytes_max), (2048, 64 << 20));
+    for (key, at) in [("deadline-ms = 0", "deadline-ms"), ("output-bytes-max = 1", "output-bytes-max")] {
+        assert_eq!(errors(&text(key))[0].0, format!("policies.limits.interpreter.{at}"));
+    }
+}
