@@ -242,3 +242,21 @@ fn a_compile_bomb_does_not_hold_up_the_gateway() {
     // The next one still finds a worker.
     load(&engine, &guests::component("well-behaved")).expect("a policy");
 }
+
+#[test]
+fn an_answer_in_json_that_does_not_fit_is_told_by_its_place_and_kind() {
+    let engine = engine(|_| {});
+    for (name, words) in [
+        ("json-wrong-shape", "`/ok/refuse/code`: expected a string, found an object"),
+        ("json-unknown-case", "unknown variant `teleport`"),
+        ("json-unknown-key", "expected"),
+        ("json-key-twice", "a key twice"),
+        ("json-deep", "recursion limit"),
+        ("json-not-json", "not JSON"),
+    ] {
+        let policy = load(&engine, &guests::component(name)).expect(name);
+        let denial = route(&policy).expect_err(name);
+        assert!(denial.reason.detail.contains(words), "{name}: {}", denial.reason.detail);
+        assert!(!denial.reason.detail.contains("trust me"), "{name}: {}", denial.reason.detail);
+    }
+}
