@@ -307,3 +307,21 @@ fn what_the_compiler_refuses_is_told_in_its_own_words() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("failed to read the task"), "{run:?}");
     assert!(run.stdout.is_empty());
 }
+
+#[test]
+fn an_answer_in_json_that_does_not_fit_is_told_by_its_place_and_kind() {
+    let engine = engine(|_| {});
+    for (name, words) in [
+        ("json-wrong-shape", "`/ok/refuse/code`: expected a string, found an object"),
+        ("json-unknown-case", "unknown variant `teleport`"),
+        ("json-unknown-key", "expected"),
+        ("json-key-twice", "a key twice"),
+        ("json-deep", "recursion limit"),
+        ("json-not-json", "not JSON"),
+    ] {
+        let policy = load(&engine, &guests::component(name)).expect(name);
+        let denial = route(&policy).expect_err(name);
+        assert!(denial.reason.detail.contains(words), "{name}: {}", denial.reason.detail);
+        assert!(!denial.reason.detail.contains("trust me"), "{name}: {}", denial.reason.detail);
+    }
+}

@@ -38,7 +38,7 @@ struct Bundle {
     code: Vec<u8>,
     engine: Engine,
     // Native code is the same for each manifest, and compiled once.
-    _cache: TempDir,
+    folder: TempDir,
 }
 
 impl Bundle {
@@ -48,7 +48,7 @@ impl Bundle {
         });
         let folder = TempDir::new().expect("a folder");
         let cache = Cache::open(&folder.path().join("native"), &Secret::new(vec![1; 32])).expect("a cache");
-        Self { language, code: code(&bytes).to_owned(), engine: engine(|_| {}, Some(cache)), _cache: folder }
+        Self { language, code: code(&bytes).to_owned(), engine: engine(|_| {}, Some(cache)), folder }
     }
 
     /// The component as the policy `rule`: its own manifest and schema, and the setting that
@@ -180,13 +180,13 @@ fn limits_hold(bundle: &Bundle) {
     // Two logins share nothing: an answer is the same each time.
     assert_eq!(map(&policy, &names(20)).expect("a plan"), plan, "{language}");
 
-    // The settings are too much for the budget that each login has for them.
+    // The rule's own schema holds.
     let refused = bundle.load("group-mapping", &json!({ "manual": [], "odd": 1 })).expect_err("odd");
     assert!(matches!(refused, LoadError::Settings(_)), "{language}: {refused}");
     let component = bundle.component("group-mapping");
     let bytes = component.bytes();
     let strict = |change: &dyn Fn(&mut InterpreterLimits)| {
-        let cache = Cache::open(&bundle._cache.path().join("native"), &Secret::new(vec![1; 32])).expect("a cache");
+        let cache = Cache::open(&bundle.folder.path().join("native"), &Secret::new(vec![1; 32])).expect("a cache");
         let engine = engine(|limits| change(limits), Some(cache));
         let component = Component::check(&engine, bytes)?;
         LoadedPolicy::load(&engine, "group-mapping", &component, &mapping(30))
@@ -230,7 +230,7 @@ fn measured(bundle: &Bundle) -> String {
 }
 
 #[test]
-fn a_component_that_says_nothing_of_its_folder_is_not_missed() {
+fn the_components_that_are_tested_are_of_the_languages_that_they_should_be() {
     for (language, path) in LANGUAGES {
         let folder: PathBuf = root().join(path);
         let policy = folder.ancestors().nth(3).expect("a folder").join("policy.toml");

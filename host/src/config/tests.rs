@@ -759,3 +759,17 @@ fn trusted_keys_are_held_to_what_they_are_for() {
         assert!(found.iter().any(|(at, message)| at == key && message.contains(says)), "{lines}: {found:?}");
     }
 }
+
+#[test]
+fn interpreters_have_limits_of_their_own_and_share_the_rest() {
+    let text = |key: &str| {
+        format!("{MINIMAL}[policies.limits]\noutput-bytes-max = 2048\n[policies.limits.interpreter]\n{key}\n")
+    };
+    let limits = taken(&text("fuel = 5000")).policies.limits;
+    let interpreted = limits.for_interpreters();
+    assert_eq!((limits.fuel, interpreted.fuel), (20_000_000, 5000));
+    assert_eq!((interpreted.output_bytes_max, interpreted.memory_bytes_max), (2048, 64 << 20));
+    for (key, at) in [("deadline-ms = 0", "deadline-ms"), ("output-bytes-max = 1", "output-bytes-max")] {
+        assert_eq!(errors(&text(key))[0].0, format!("policies.limits.interpreter.{at}"));
+    }
+}

@@ -377,3 +377,15 @@ fn a_full_pool_refuses_the_next_decision_and_recovers() {
     drop(first);
     assert!(run(vec![policy]).admit(&identity, None).is_ok());
 }
+
+#[test]
+fn native_code_is_known_by_the_code_and_by_nothing_that_is_said_of_it() {
+    let engine = engine(|_| {});
+    let key = |guest: &Guest| Component::check(&engine, &guest.component()).unwrap().code_key(b"kind", b"processor");
+    let one = key(&allowing());
+    assert_eq!(one, key(&allowing().manifest("description", json!("another"))));
+    assert_ne!(one, key(&allowing().text("fime")));
+    let component = Component::check(&engine, &allowing().component()).unwrap();
+    assert_ne!(one, component.code_key(b"kind", b"another processor"));
+    assert_ne!(one, component.code_key(b"another kind", b"processor"));
+}

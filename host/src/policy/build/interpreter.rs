@@ -22,6 +22,10 @@ const WORLD: &str = "json-policy";
 /// What is shown of a tool that failed.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
+/// What a failed set-up means where it asked for WASI.
+const NOTHING_TO_ASK: &str = "The policy asks for randomness or the like while it is made. No policy has any: it decides \
+                              by its question and its settings alone";
+
 /// The module that componentize-py is given. The policy's own is imported by it.
 const PYTHON_APP: &str = "vestibule_app";
 
@@ -90,6 +94,9 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
             "run `npm install` there, or `npm install PATH` with that of guest/js",
         ));
     }
+    if message.contains("attempted to call an unknown imported function") {
+        return Err(failed(source, "componentize-js", format!("{message}\n{NOTHING_TO_ASK}")));
+    }
     Err(failed(source, "componentize-js", message))
 }
 
@@ -111,9 +118,6 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
     }
     componentize
         .current_dir(work)
-        // What the interpreter leaves in memory goes into the component: the same sources are to
-        // give the same bytes.
-        .env("PYTHONHASHSEED", "0")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .arg("--wit-path")
         .arg(wit)
