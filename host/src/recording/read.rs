@@ -260,7 +260,7 @@ impl<'k> Reader<'k> {
     /// # Errors
     ///
     /// Where a file cannot be read. What is wrong in it is no error, and stands in the [`Summary`].
-    pub fn next(&mut self) -> Result<Option<Batch>, RecordingError> {
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, RecordingError> {
         let mut lines = Vec::new();
         while lines.len() < BATCH_LINES {
             let Some(mut current) = self.current.take() else {

@@ -84,7 +84,7 @@ impl Scene {
 fn read_with(directory: &Path, keys: &KeyRing, range: Range) -> (Vec<Entry>, Summary) {
     let mut reader = Reader::open(directory, keys, range).unwrap();
     let (mut entries, mut damage) = (Vec::new(), Vec::new());
-    while let Some(batch) = reader.next().unwrap() {
+    while let Some(batch) = reader.next_batch().unwrap() {
         for line in &batch.lines {
             match line.open(keys) {
                 Ok(entry) => entries.push(entry),
@@ -221,7 +221,7 @@ fn gives_back_what_was_asked_and_decided() {
     log.append(&[with_known("bob")], 7).unwrap();
 
     let mut reader = Reader::open(&scene.config.directory, &scene.keys, Range::default()).unwrap();
-    let batch = reader.next().unwrap().unwrap();
+    let batch = reader.next_batch().unwrap().unwrap();
     let entries: Vec<Entry> = batch.lines.iter().map(|line| line.open(&scene.keys).unwrap()).collect();
     assert_eq!(entries[0], Entry::Way(Box::new(way)));
     let Entry::Login(ann) = &entries[1] else { panic!("{entries:?}") };
@@ -230,7 +230,7 @@ fn gives_back_what_was_asked_and_decided() {
     let mut expected = decided("ann");
     expected.found.known = Some(digest);
     assert_eq!(**ann, expected);
-    assert!(reader.next().unwrap().is_none());
+    assert!(reader.next_batch().unwrap().is_none());
     let summary = reader.summary();
     assert_eq!((summary.dropped, summary.damage.len(), summary.files.len()), (7, 0, 1));
     assert_eq!(reader.recipe("generation-1", "wiki"), Some(&*recipe("generation-1")));

@@ -241,7 +241,7 @@ pub fn export(
     let mut reader = Reader::open(&recording.directory, keys, wanted.range)?;
     let mut found: Option<Match> = None;
     let mut decisions = 0;
-    while let Some(batch) = reader.next()? {
+    while let Some(batch) = reader.next_batch()? {
         for line in batch.lines.iter().filter(|line| line.kind == Kind::Login) {
             // What does not open may be of any login; if it is of this one, there is one decision fewer.
             let Ok(Entry::Login(decided)) = line.open(keys) else { continue };

@@ -140,7 +140,7 @@ pub fn run(keys: &KeyRing, generation: &Arc<Generation>, options: &Options<'_>) 
         drop(receiver);
         let mut told = Instant::now();
         let mut read = || -> Result<(), RecordingError> {
-            while let Some(batch) = reader.next()? {
+            while let Some(batch) = reader.next_batch()? {
                 if !options.skip_damaged && !reader.summary().damage.is_empty() {
                     shared.is_spoilt.store(true, Ordering::Relaxed);
                 }

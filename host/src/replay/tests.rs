@@ -464,6 +464,8 @@ fn each_altered_byte_of_a_receipt_is_refused() {
     ));
 }
 
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 #[test]
 fn what_the_gateway_itself_misstates_is_refused_with_the_reason() {
     let scene = Scene::new();
@@ -473,7 +475,7 @@ fn what_the_gateway_itself_misstates_is_refused_with_the_reason() {
         let changed = altered(&scene, &text, change);
         checked(&scene, &changed, None, scene.folder.path()).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 9] = [
+    let cases: [(Change<'_>, &str); 9] = [
         (
             &|it| it["content"]["clear"]["output"]["answers"][1]["answer"] = json!("pass"),
             "door at admit answers otherwise",

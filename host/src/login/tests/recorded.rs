@@ -15,7 +15,7 @@ fn recorded(gate: &Gate) -> (Vec<WayChosen>, Vec<Decided>) {
     let keys = testing::keys();
     let mut reader = Reader::open(&gate.folder.path().join("recording"), &keys, Range::default()).unwrap();
     let (mut ways, mut logins) = (Vec::new(), Vec::new());
-    while let Some(batch) = reader.next().unwrap() {
+    while let Some(batch) = reader.next_batch().unwrap() {
         for line in &batch.lines {
             match line.open(&keys).unwrap() {
                 Entry::Way(way) => ways.push(*way),
