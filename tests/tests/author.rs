@@ -91,7 +91,9 @@ fn a_new_project_with_every_hook_builds_and_passes_its_own_tests() {
     let component = tested["policies"][0]["component"].as_str().expect("a path").to_owned();
     let (_, inspected) = desk.run(&["inspect", &component]);
     assert_eq!(inspected["manifest"]["hooks"].as_array().map(Vec::len), Some(8), "{inspected}");
-    assert_eq!((&inspected["properties"], &inspected["imports"][0]), (&3.into(), &"vestibule:policy/log@0.1.0".into()));
+    assert_eq!(inspected["properties"], 3, "{inspected}");
+    let imports = inspected["imports"].as_array().expect("imports");
+    assert!(imports.contains(&"vestibule:policy/log@0.1.0".into()), "{inspected}");
     assert!(inspected["limits"]["fuel"].as_u64() > Some(0), "{inspected}");
     fs::write(
         desk.path("question.toml"),
