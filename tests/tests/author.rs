@@ -112,6 +112,9 @@ fn a_new_project_with_every_hook_builds_and_passes_its_own_tests() {
     assert_eq!(code, Some(0), "{measured}");
     let rows = measured["policies"][0]["hooks"].as_array().expect("rows");
     assert_eq!(rows.len(), 8);
+    // The third is about a path about which the policy is not asked.
+    let access = rows.iter().find(|row| row["hook"] == "access").expect("a row");
+    assert_eq!(access["cases"], 2, "{access}");
     for row in rows {
         let number = |key: &str| row[key].as_f64().expect("a number");
         assert!(number("cold-us") > number("warm-us") && number("warm-us") > 0.0, "{row}");
