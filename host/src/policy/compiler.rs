@@ -190,9 +190,11 @@ impl Drop for Worker {
 
 /// Why a worker ended as it did.
 fn failure(status: ExitStatus, words: &str, limits: &Limits) -> LoadError {
+    // The standard library aborts; the compiler's own collections panic, which ends like a refusal.
+    let is_out_of_memory = ["memory allocation", "out-of-memory"].iter().any(|word| words.contains(word));
     match status.signal() {
         Some(libc::SIGXCPU | libc::SIGKILL) => LoadError::CompileTimeout(limits.compile_timeout),
-        Some(libc::SIGABRT) if words.contains("memory allocation") => {
+        Some(libc::SIGABRT) | None if is_out_of_memory => {
             LoadError::CompileMemory { max: limits.compile_memory_bytes_max }
         }
         Some(signal) => LoadError::CompilerPanicked(format!("signal {signal} ({words})")),
