@@ -157,7 +157,9 @@ mod tests {
     fn every_choice_of_hooks_is_a_policy_with_cases_for_each() {
         let folder = tempfile::tempdir().unwrap();
         let one = || Hook::ALL.into_iter().map(|hook| (format!("only-{hook}"), BTreeSet::from([hook])));
-        for (language, rule) in [(Language::Rust, "src/HOOK.rs"), (Language::Js, "rules/HOOK.js"), (Language::Python, "rules/HOOK.py")] {
+        for (language, rule) in
+            [(Language::Rust, "src/HOOK.rs"), (Language::Js, "rules/HOOK.js"), (Language::Python, "rules/HOOK.py")]
+        {
             for (name, hooks) in one().chain([("all-of-them".to_owned(), all())]) {
                 let project = folder.path().join(language.name()).join(&name);
                 new_project(&project, language, &hooks).unwrap();

@@ -89,7 +89,8 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
         return Err(BuildError::File { path: entry, source: error });
     }
     let settings = &source.manifest.settings_default;
-    let tools = tools::in_clone(&source.directory, "guest/js/node_modules").map(|found| found.with_file_name("build.js"));
+    let tools =
+        tools::in_clone(&source.directory, "guest/js/node_modules").map(|found| found.with_file_name("build.js"));
     let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw, "settings": settings, "tools": tools });
     let order = order.to_string();
     let output = tools::run(
@@ -252,7 +253,9 @@ mod tests {
 
     #[test]
     fn what_is_not_installed_is_told_from_a_slip_of_the_policys_own() {
-        assert!(is_not_installed("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@vestibule/policy' imported from"));
+        assert!(is_not_installed(
+            "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@vestibule/policy' imported from"
+        ));
         assert!(is_not_installed("Cannot find package 'esbuild' imported from /p/sdk/build.js"));
         assert!(is_not_installed("policy.js:1:9: Could not resolve \"@vestibule/policy\""));
         assert!(!is_not_installed("policy.js:2:9: Could not resolve \"./rules/admin.js\""));

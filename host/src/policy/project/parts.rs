@@ -74,8 +74,7 @@ pub(super) fn all(hooks: &BTreeSet<Hook>) -> impl Iterator<Item = &'static Setti
 
 /// `template` filled in; `rule` is the path of a hook's rule.
 pub(super) fn readme(template: &str, name: &str, hooks: &BTreeSet<Hook>, rule: impl Fn(Hook) -> String) -> String {
-    let rows: Vec<String> =
-        hooks.iter().map(|hook| format!("| `{}` | the rule at `{hook}` |", rule(*hook))).collect();
+    let rows: Vec<String> = hooks.iter().map(|hook| format!("| `{}` | the rule at `{hook}` |", rule(*hook))).collect();
     let listed: Vec<String> = hooks.iter().map(|hook| format!("`{hook}`")).collect();
     template
         .replace("{{name}}", name)
@@ -167,7 +166,10 @@ pub(super) fn assert_embedded(embedded: &[(&str, &str)], folder: &str, is_left_o
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if !entry.is_dir() {
                 found.insert(entry.strip_prefix(root).unwrap().to_string_lossy().into_owned());
-            } else if !["target", "node_modules", "__pycache__", ".venv", "build", "vestibule_policy.egg-info"].iter().any(|name| entry.ends_with(name)) {
+            } else if !["target", "node_modules", "__pycache__", ".venv", "build", "vestibule_policy.egg-info"]
+                .iter()
+                .any(|name| entry.ends_with(name))
+            {
                 walk(&entry, root, found);
             }
         }
