@@ -235,7 +235,7 @@ mod tests {
             (format!("backend = \"https://jira_\u{e9}.internal\"\n{ca}"), "backend"),
             (format!("{secure}\n{ca}\nbackend-name = \"a b\""), "backend-name"),
             (format!("{secure}\nbackend-ca = \"nonsense\""), "backend-ca"),
-            (format!("{secure}\nbackend-ca = \"{}\"", PRIVATE), "backend-ca"),
+            (format!("{secure}\nbackend-ca = \"{PRIVATE}\""), "backend-ca"),
             (format!("{secure}\nbackend-ca = {{ file = \"/nowhere/ca.pem\" }}"), "backend-ca"),
             (format!("backend = \"http://127.0.0.1:8080\"\n{ca}"), "backend-ca"),
             ("backend = \"http://127.0.0.1:8080\"\nbackend-name = \"x\"".to_owned(), "backend-name"),

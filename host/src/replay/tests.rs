@@ -18,7 +18,7 @@ use crate::{
     config,
     decision::{
         Account, Answered, Asked, Attempt, Bounds, Conclusion, Context, Decided, DenyCode, Direction, Found, Held,
-        Hook, Redirect, Routed, Search, WayChosen,
+        Hook, MatchKey, Redirect, Routed, Search, WayChosen,
     },
     jose::KeySet,
     keys::KeyRing,
@@ -73,6 +73,15 @@ fn grants(groups: &[&str]) -> Guest {
     let list = TEXT + 512;
     let answer = Bytes::default().list(list, groups.len()).word(0x0100).list(0, 0).word(0).done();
     Guest::answering(Hook::Groups, &answer).text(&names).data(list, &records.done()).manifest("may-grant", json!(["*"]))
+}
+
+/// Finds the account of this username.
+fn finds(username: &str) -> Guest {
+    let mut answer = Bytes::default().word(1).word(0).list(TEXT, username.len());
+    for _ in 0..5 {
+        answer = answer.word(0).list(0, 0);
+    }
+    Guest::answering(Hook::Profile, &answer.list(0, 0).done()).text(username)
 }
 
 /// A gateway's files: route, admit and groups, and a recording.
@@ -322,6 +331,42 @@ fn a_way_that_was_asked_alone_is_asked_again() {
     assert_eq!((row.moved.logins, row.moved.people), (2, 1));
     assert_eq!(row.moved.who[0].subject, "ann");
     assert_eq!((report.recording.ways, report.recording.dropped), (2, 3));
+}
+
+#[test]
+fn an_account_counts_as_it_was_found_and_one_that_nobody_looked_for_is_looked_for() {
+    let scene = Scene::new();
+    let text = Scene::configuration()
+        .replace("\"groups\"]", "\"groups\", \"who\"]\ndirectory = \"accounts.toml\"")
+        .replace("[policies.way]", "[policies.who]\ncomponent = \"who.wasm\"\n[policies.way]");
+    scene.write("vestibule.toml", text.as_bytes());
+    scene.write("who.wasm", &finds("ann").component());
+    let accounts = |groups: &str| {
+        format!(
+            "[[accounts]]\nusername = \"ann\"\ngroups = [\"{groups}\"]\n[[accounts]]\nusername = \"bob\"\ngroups = [\"admins\"]\n"
+        )
+    };
+    scene.write("accounts.toml", accounts("wiki-users").as_bytes());
+    let generation = scene.generation("vestibule.toml");
+    let candidate = Candidate::new(Arc::clone(&generation));
+    let mut decided = decide(&candidate, &generation, "login-0");
+    decided.found.has_directory = true;
+    decided.found.account = Some(Search { key: Some(MatchKey::Username("ann".into())), found: Ok(Some(account())) });
+    let again = candidate.decide(&decided.asked, &decided.found, None);
+    assert!(matches!(again.conclusion, Conclusion::Admitted(_)), "{:?}", again.conclusion);
+    (decided.conclusion, decided.answers) = (again.conclusion, again.answers);
+    let config = scene.config().recording.unwrap();
+    let mut log = Log::open(&config, Arc::clone(&scene.keys), Arc::new(ManualClock::at(NOW))).unwrap();
+    log.append(&[Noted::Login { decided: Box::new(decided), known: None, recipe: None }], 0).unwrap();
+
+    scene.write("accounts.toml", accounts("changed-since").as_bytes());
+    let report = scene.replay("vestibule.toml", 1).unwrap();
+    assert!(report.same && report.counts.looked_up == 0, "{report}");
+    scene.write("other/who.wasm", &finds("bob").component());
+    let report = scene.replay("other", 1).unwrap();
+    let moved: Vec<(&str, usize, usize)> =
+        report.groups.iter().map(|row| (&*row.group, row.gained.people, row.lost.people)).collect();
+    assert_eq!((moved, report.counts.looked_up), (vec![("admins", 1, 0), ("wiki-users", 0, 1)], 1), "{report}");
 }
 
 #[test]

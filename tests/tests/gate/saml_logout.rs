@@ -26,8 +26,8 @@ async fn by_forms() -> Federation {
 
 /// Sends the form that brings a logout message, as the page's script does.
 async fn bring(browser: &mut Browser, page: &Page, parameter: &str) -> Page {
-    let forms = page.forms().into_iter();
-    let form = forms.filter(|form| form.fields.iter().any(|(name, _)| name == parameter)).next();
+    let mut forms = page.forms().into_iter();
+    let form = forms.find(|form| form.fields.iter().any(|(name, _)| name == parameter));
     let form = form.unwrap_or_else(|| panic!("no {parameter} at {}: {}", page.url, page.body));
     browser.submit(&form).await
 }

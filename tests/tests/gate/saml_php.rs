@@ -60,8 +60,8 @@ impl Federation {
         assert!(page.url.as_str().starts_with(&self.op.issuer), "{} {}\n{}", page.url, page.body, self.provider.log());
         let form = page.forms().into_iter().next().expect("a form");
         let page = browser.submit(&form.with("login", name).with("password", "any")).await;
-        let forms = page.forms().into_iter();
-        let form = forms.filter(|form| form.fields.iter().any(|(name, _)| name == "SAMLResponse")).next();
+        let mut forms = page.forms().into_iter();
+        let form = forms.find(|form| form.fields.iter().any(|(name, _)| name == "SAMLResponse"));
         let form = form.unwrap_or_else(|| panic!("no response at {}: {}\n{}", page.url, page.body, self.gateway.log()));
         browser.submit(&form).await
     }

@@ -109,8 +109,7 @@ fn bench_hook(
         progress(&format!(", settings {} of {many}", index + 1));
         // A case about settings that are refused measures nothing.
         if let Ok(chain) = load(engine, component, &group.settings) {
-            measured.cases += group.inputs.len();
-            measured.ask(&chain, hook, &group.inputs, rounds);
+            measured.cases += measured.ask(&chain, hook, &group.inputs, rounds);
             measured.first.get_or_insert_with(|| (group.settings, group.inputs.first().map(|input| (*input).clone())));
         }
     }
@@ -149,9 +148,10 @@ struct Measured {
 }
 
 impl Measured {
-    /// Asks every input `rounds` times. A question that the policy is not asked (a path that is
-    /// none of its own) costs nothing, and is left out.
-    fn ask(&mut self, chain: &Chain, hook: Hook, inputs: &[&Input], rounds: usize) {
+    /// Asks every input `rounds` times; returns how many inputs those are. A question that the
+    /// policy is not asked (a path that is none of its own) costs nothing, and is left out.
+    fn ask(&mut self, chain: &Chain, hook: Hook, inputs: &[&Input], rounds: usize) -> usize {
+        let mut asked = 0;
         for round in 0..=rounds {
             for input in inputs {
                 let context = input.context.clone();
@@ -164,9 +164,12 @@ impl Measured {
                 // The first time fills caches that no later question finds empty.
                 if round > 0 {
                     self.samples.push(took);
+                } else {
+                    asked += 1;
                 }
             }
         }
+        asked
     }
 }
 

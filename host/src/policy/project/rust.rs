@@ -216,8 +216,9 @@ mod tests {
 
     #[test]
     fn every_file_of_the_sdk_and_of_the_template_goes_along() {
-        // The project has a lock of its own; the contract's README is for whoever changes it.
-        let left = |path: &str| path == "Cargo.lock" || path == "wit/README.md";
+        // The project has a lock of its own; the contract's README is for whoever changes it, and its schema for
+        // interpreters.
+        let left = |path: &str| ["Cargo.lock", "wit/README.md", "wit/policy.schema.json"].contains(&path);
         let embedded = [SDK, TEMPLATE, parts::CASES].concat();
         parts::assert_embedded(&embedded, "guest/rust", left);
     }

@@ -243,18 +243,18 @@ fn kind(form: &PropertyForm) -> Result<Kind, String> {
             None => {}
         }
     }
-    let lists: [(&str, &Option<Vec<String>>, fn(Vec<String>) -> Kind); 3] = [
-        ("never-grants", &form.never_grants, Kind::NeverGrants),
-        ("never-takes", &form.never_takes, Kind::NeverTakes),
-        ("never-routes-to", &form.never_routes_to, Kind::NeverRoutesTo),
+    let lists = [
+        ("never-grants", form.never_grants.clone().map(Kind::NeverGrants)),
+        ("never-takes", form.never_takes.clone().map(Kind::NeverTakes)),
+        ("never-routes-to", form.never_routes_to.clone().map(Kind::NeverRoutesTo)),
     ];
-    for (key, list, kind) in lists {
-        let Some(list) = list else { continue };
-        if list.is_empty() {
+    for (key, kind) in lists {
+        let Some(kind) = kind else { continue };
+        if kind.words().is_empty() {
             return Err(format!("`{key}` names nothing"));
         }
-        GrantPatterns::new(list).map_err(|error| format!("`{key}`: {error}"))?;
-        kinds.push(kind(list.clone()));
+        GrantPatterns::new(kind.words()).map_err(|error| format!("`{key}`: {error}"))?;
+        kinds.push(kind);
     }
     let mut kinds = kinds.into_iter();
     match (kinds.next(), kinds.next()) {

@@ -56,7 +56,7 @@ fn shows_the_smallest_input_and_the_settings_that_it_takes() {
 fn what_says_nothing_about_the_policy_does_not_pass() {
     let result = one(&["yes"], "never-grants = [\"admins\"]");
     assert!(result.problem.as_ref().is_some_and(|problem| problem.contains("no hook")), "{result:?}");
-    let result = one(&["yes"], "never-denies = true\nwhen = { email-verified = true, email-domain = [\"no domain\"] }");
+    let result = one(&["yes"], "never-denies = true\nwhen.email-verified = true\nunless.email-verified = true");
     assert!(result.problem.as_ref().is_some_and(|problem| problem.contains("none of")), "{result:?}");
     let result = one(&["trap"], "adding-a-group-never-removes-access = true\nwhen.acr = [\"x\"]\nunless.acr = [\"x\"]");
     assert!(!result.passed(), "{result:?}");
