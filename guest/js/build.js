@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { componentize, version } from "@bytecodealliance/componentize-js";
 import { build as bundle } from "esbuild";
@@ -50,6 +51,21 @@ function keyed(key, component) {
     return `${key} ${createHash("sha256").update(component).digest("hex")}\n`;
 }
 
+/** A policy that has no SDK installed is made with the one that this file belongs to. */
+const ownSdk = {
+    name: "own-sdk",
+    setup(builder) {
+        builder.onResolve({ filter: /^@vestibule\/policy(\/|$)/ }, async ({ path, ...order }) => {
+            if (order.pluginData === ownSdk) return undefined;
+            const { kind, importer, resolveDir, with: attributes } = order;
+            const from = (folder) =>
+                builder.resolve(path, { kind, importer, resolveDir: folder, with: attributes, pluginData: ownSdk });
+            const found = await from(resolveDir);
+            return found.errors.length > 0 ? from(dirname(fileURLToPath(import.meta.url))) : found;
+        });
+    },
+};
+
 /** All that `entry` imports in one file, with the exports of the contract. */
 async function bundled(entry, settings) {
     const glue = `
@@ -67,6 +83,7 @@ async function bundled(entry, settings) {
         external: ["vestibule:*"],
         format: "esm",
         logLevel: "silent",
+        plugins: [ownSdk],
         platform: "neutral",
         target: "es2022",
         write: false,

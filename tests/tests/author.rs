@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use vestibule_tests::process::{root, vestibule};
+use vestibule_tests::process::{node, root, vestibule};
 
 /// Every project here is compiled into one target folder, one after the other.
 static TARGET: Mutex<()> = Mutex::new(());
@@ -18,17 +18,24 @@ static TARGET: Mutex<()> = Mutex::new(());
 /// names its folder, so that in another one nothing would be compiled already.
 struct Desk {
     folder: PathBuf,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Desk {
     fn new() -> Self {
         let turn = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = root().join("policies/target/projects/desk");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join(".cargo")).expect("a folder");
+        let desk = Self::of("desk", Some(turn));
+        fs::create_dir_all(desk.path(".cargo")).expect("a folder");
         let config = format!("[build]\ntarget-dir = {:?}\n", root().join("policies/target/projects"));
-        fs::write(folder.join(".cargo/config.toml"), config).expect("a file");
+        fs::write(desk.path(".cargo/config.toml"), config).expect("a file");
+        desk
+    }
+
+    /// An empty folder in this clone, which has the tools of JavaScript and Python.
+    fn of(name: &str, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        let folder = root().join("policies/target/projects").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
         Self { folder, _turn: turn }
     }
 
@@ -65,11 +72,49 @@ fn change(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).expect("a file");
 }
 
+const EVERY_HOOK: &str = "route,admit,profile,groups,provision,session,access,logout";
+
+/// A project in the language of an interpreter: natively, and as a component.
+fn a_new_project_is_whole(language: &str, mut native: Command) {
+    let desk = Desk::of(language, None);
+    let (code, made) = desk.run(&["new", "mine", "--lang", language, "--hooks", EVERY_HOOK]);
+    assert_eq!(code, Some(0), "{made}");
+    let native = native.current_dir(desk.path("mine")).output().expect("it starts");
+    let said = [native.stdout, native.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+    assert!(native.status.success(), "{said}");
+    // None of the tests was overlooked: one for each rule, and those of the whole.
+    let count = regex::Regex::new(r"(?m)^(?:# tests |Ran )(\d+)").expect("a pattern").captures(&said).expect("a count");
+    assert!(count[1].parse::<u32>().expect("a number") > 8, "{said}");
+
+    let (code, tested) = desk.run(&["test", "mine", "--inputs", "100"]);
+    assert_eq!(code, Some(0), "{tested:#}");
+    assert!(tested["passed"].as_u64() > Some(20) && tested["failed"] == 0, "{tested}");
+    assert_eq!(tested["properties-passed"], 3, "{tested:#}");
+    let component = tested["policies"][0]["component"].as_str().expect("a path").to_owned();
+    let (_, inspected) = desk.run(&["inspect", &component]);
+    assert_eq!(inspected["manifest"]["hooks"].as_array().map(Vec::len), Some(8), "{inspected}");
+    assert_eq!(inspected["imports"], serde_json::json!(["vestibule:policy/log@0.1.0"]));
+    assert_eq!(inspected["manifest"]["settings-default"]["allowed-domains"], "example.com", "{inspected}");
+}
+
+#[test]
+fn a_new_project_in_javascript_builds_and_passes_its_own_tests() {
+    let mut native = Command::new(node());
+    native.arg("--test");
+    a_new_project_is_whole("js", native);
+}
+
+#[test]
+fn a_new_project_in_python_builds_and_passes_its_own_tests() {
+    let mut native = Command::new("python3");
+    native.args(["-B", "-m", "unittest"]);
+    a_new_project_is_whole("python", native);
+}
+
 #[test]
 fn a_new_project_with_every_hook_builds_and_passes_its_own_tests() {
     let desk = Desk::new();
-    let hooks = "route,admit,profile,groups,provision,session,access,logout";
-    let (code, made) = desk.run(&["new", "mine", "--lang", "rust", "--hooks", hooks]);
+    let (code, made) = desk.run(&["new", "mine", "--lang", "rust", "--hooks", EVERY_HOOK]);
     assert_eq!(code, Some(0), "{made}");
     let (code, tested) = desk.run(&["test", "mine"]);
     assert_eq!(code, Some(0), "{tested:#}");
@@ -197,7 +242,8 @@ fn refuses_what_it_cannot_do_and_says_why() {
     let desk = Desk::new();
     for (arguments, code, part) in [
         (&["new", "Mine", "--lang", "rust"][..], 2, "kebab-case"),
-        (&["new", "mine", "--lang", "cobol"], 2, "cobol"),
+        (&["new", "Mine", "--lang", "js"], 2, "kebab-case"),
+        (&["new", "mine", "--lang", "cobol"], 2, "expected rust or js or python"),
         (&["new", "mine", "--lang", "rust", "--hooks", "admin"], 2, "admin"),
         (&["new", ".cargo", "--lang", "rust"], 2, ".cargo"),
         (&["call", "admit", "--input", "none.toml", "none.wasm"], 74, "none.toml"),

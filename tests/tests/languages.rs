@@ -95,7 +95,7 @@ fn code(bytes: &[u8]) -> &[u8] {
             _ => {}
         }
     }
-    &bytes[..end as usize]
+    &bytes[..end]
 }
 
 /// The default limits, but for the clock: the machine may be busy with other tests.

@@ -11,6 +11,7 @@ mod interpreter;
 mod source;
 mod strip;
 mod toolchain;
+mod tools;
 
 use std::{
     fs, io,
@@ -123,7 +124,7 @@ pub enum BuildError {
         /// The policy's folder.
         directory: PathBuf,
         /// What to do about it.
-        install: &'static str,
+        install: String,
     },
     /// The language's tool failed.
     #[error("failed to build {policy} with {program}:\n{message}")]

@@ -53,8 +53,8 @@ pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
 pub use event::{Cause, GenerationEvent, Outcome, PolicyProblem};
 pub use generation::{Generation, Generations, Listener, problems};
 pub use instance::LoadedPolicy;
-pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
-pub use project::{Language, ProjectError, new_project};
+pub use manifest::{Language, Manifest, SECTION as MANIFEST_SECTION};
+pub use project::{ProjectError, new_project};
 pub use properties::{
     Counterexample, DiffError, Difference, PROPERTIES_SECTION, Properties, PropertyResult, Search, Side, check, diff,
 };

@@ -1,46 +1,62 @@
 //! A new policy project: manifest, settings, a rule for each hook, cases, properties. It
 //! builds and tests as it is.
 
+mod javascript;
+mod parts;
+mod python;
 mod rust;
+mod setting;
 
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
+use super::manifest::Language;
 use crate::decision::Hook;
-
-/// The language that a policy is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// Rust.
-    Rust,
-}
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Rust];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::Js, Self::Python];
 
-    /// Its name on the command line.
+    /// Its name on the command line and in the manifest.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Js => "js",
+            Self::Python => "python",
             Self::Rust => "rust",
         }
     }
 
     /// The files of a project, by their paths in it.
     fn files(self, name: &str, hooks: &BTreeSet<Hook>) -> Result<Vec<(String, String)>, ProjectError> {
-        match self {
+        let mut files = match self {
+            Self::Js => javascript::files(name, hooks),
+            Self::Python => python::files(name, hooks),
             Self::Rust => rust::files(name, hooks),
-        }
+        }?;
+        files.extend(parts::files(name, self, hooks)?);
+        files.sort();
+        Ok(files)
     }
 
     /// What speaks against `name` in this language.
     fn problem(self, name: &str) -> Option<String> {
         match self {
+            // What is published under that name is no matter: nobody depends on a policy.
+            Self::Js | Self::Python => None,
             Self::Rust => rust::problem(name),
+        }
+    }
+
+    /// Where in the project the SDK must be seen besides `sdk/`: link, and what it leads to.
+    const fn link(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Js => Some(javascript::LINK),
+            Self::Python | Self::Rust => None,
         }
     }
 }
@@ -109,6 +125,14 @@ pub fn new_project(directory: &Path, language: Language, hooks: &BTreeSet<Hook>)
         };
         write().map_err(|source| ProjectError::Write { path: path.clone(), source })?;
     }
+    if let Some((link, target)) = language.link() {
+        let path = directory.join(link);
+        let write = || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            symlink(target, &path)
+        };
+        write().map_err(|source| ProjectError::Write { path: path.clone(), source })?;
+    }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
@@ -132,15 +156,32 @@ mod tests {
     #[test]
     fn every_choice_of_hooks_is_a_policy_with_cases_for_each() {
         let folder = tempfile::tempdir().unwrap();
-        let one = Hook::ALL.into_iter().map(|hook| (format!("only-{hook}"), BTreeSet::from([hook])));
-        for (name, hooks) in one.chain([("all-of-them".to_owned(), all())]) {
-            let project = folder.path().join(&name);
-            new_project(&project, Language::Rust, &hooks).unwrap();
-            let source = Source::read(&project).unwrap();
-            assert_eq!((&source.manifest.name, &source.manifest.hooks), (&name, &hooks));
-            assert!(source.cases.count().unwrap() >= 2 * hooks.len(), "{name}");
-            for hook in Hook::ALL {
-                assert_eq!(project.join(format!("src/{hook}.rs")).exists(), hooks.contains(&hook), "{name}: {hook}");
+        let one = || Hook::ALL.into_iter().map(|hook| (format!("only-{hook}"), BTreeSet::from([hook])));
+        for (language, rule) in
+            [(Language::Rust, "src/HOOK.rs"), (Language::Js, "rules/HOOK.js"), (Language::Python, "rules/HOOK.py")]
+        {
+            for (name, hooks) in one().chain([("all-of-them".to_owned(), all())]) {
+                let project = folder.path().join(language.name()).join(&name);
+                new_project(&project, language, &hooks).unwrap();
+                let source = Source::read(&project).unwrap();
+                assert_eq!((&source.manifest.name, &source.manifest.hooks), (&name, &hooks));
+                assert!(source.manifest.language.is_none_or(|said| said == language), "{name}");
+                assert!(source.cases.count().unwrap() >= 2 * hooks.len(), "{name}");
+                for hook in Hook::ALL {
+                    let rule = project.join(rule.replace("HOOK", hook.name()));
+                    assert_eq!(rule.exists(), hooks.contains(&hook), "{name}: {hook}");
+                }
+            }
+        }
+        // As `npm install` would make it.
+        assert!(folder.path().join("js/all-of-them/node_modules/@vestibule/policy/build.js").exists());
+    }
+
+    #[test]
+    fn nothing_of_a_template_is_left_to_fill_in() {
+        for language in Language::ALL {
+            for (path, text) in language.files("mine", &all()).unwrap() {
+                assert!(!text.contains("{{"), "{} {path}", language.name());
             }
         }
     }

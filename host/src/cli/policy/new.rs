@@ -16,7 +16,7 @@ pub(in crate::cli) struct Arguments {
     /// The project's folder, which is made. Its last part is the policy's name.
     #[arg(value_name = "NAME")]
     directory: PathBuf,
-    /// The language: rust.
+    /// The language: rust, js or python.
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     lang: Language,
     /// The hooks that it decides: of route, admit, profile, groups, provision, session, access

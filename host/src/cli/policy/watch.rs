@@ -23,7 +23,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(300);
 
 /// Folders that hold no source.
-const NO_SOURCES: [&str; 3] = ["target", ".git", "node_modules"];
+const NO_SOURCES: [&str; 5] = ["target", ".git", "node_modules", ".venv", "__pycache__"];
 
 /// The sources as they were last seen: when each file was changed, and its length.
 type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;

@@ -4,13 +4,13 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BuildError, Source, strip};
+use super::{BuildError, Source, strip, tools};
 use crate::policy::manifest::Language;
 
 /// The contract that components are made for.
@@ -25,6 +25,9 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// What a failed set-up means where it asked for WASI.
 const NOTHING_TO_ASK: &str = "The policy asks for randomness or the like while it is made. No policy has any: it decides \
                               by its question and its settings alone";
+
+/// What componentize-py is installed as.
+const PYTHON_TOOL: &str = include_str!("../../../../guest/python/requirements-build.txt");
 
 /// The module that componentize-py is given. The policy's own is imported by it.
 const PYTHON_APP: &str = "vestibule_app";
@@ -58,12 +61,18 @@ fn javascript_main() -> String {
 
 /// The SDK's own build script bundles the sources and runs componentize-js.
 fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError> {
-    const SCRIPT: &str = "import { build } from '@vestibule/policy/build';\
-                          await build(JSON.parse(process.argv.at(-1)));";
-    let missing = |what: &'static str, install: &'static str| BuildError::Missing {
+    // A project whose packages are not installed is built with those of a clone.
+    const SCRIPT: &str = "const order = JSON.parse(process.argv.at(-1));\
+        const ours = (error) => {\
+            if (!order.tools || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;\
+            return import(order.tools);\
+        };\
+        const { build } = await import('@vestibule/policy/build').catch(ours);\
+        await build(order);";
+    let missing = |what: &'static str, install: &str| BuildError::Missing {
         what,
         directory: source.directory.clone(),
-        install,
+        install: install.to_owned(),
     };
     let path = source.directory.join("package.json");
     let main = match fs::read(&path) {
@@ -80,17 +89,24 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
         return Err(BuildError::File { path: entry, source: error });
     }
     let settings = &source.manifest.settings_default;
-    let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw, "settings": settings });
-    let mut node = Command::new("node");
-    node.current_dir(&source.directory).args(["--input-type=module", "--eval", SCRIPT, "--", &order.to_string()]);
-    let output = run(&mut node, || missing("Node.js", "install Node.js 20 or later"))?;
+    let tools =
+        tools::in_clone(&source.directory, "guest/js/node_modules").map(|found| found.with_file_name("build.js"));
+    let order = json!({ "entry": entry, "wit": wit, "world": WORLD, "out": raw, "settings": settings, "tools": tools });
+    let order = order.to_string();
+    let output = tools::run(
+        &tools::programs(&source.directory, "node"),
+        |node| {
+            node.current_dir(&source.directory).args(["--input-type=module", "--eval", SCRIPT, "--", &order]);
+        },
+        || missing("Node.js", "install Node.js 20 or later"),
+    )?;
     if output.status.success() {
         return Ok(());
     }
     let message = words(&output);
-    if message.contains("ERR_MODULE_NOT_FOUND") && message.contains("@vestibule/policy") {
+    if is_not_installed(&message) {
         return Err(missing(
-            "the package @vestibule/policy",
+            "the package @vestibule/policy, or what it builds with,",
             "run `npm install` there, or `npm install PATH` with that of guest/js",
         ));
     }
@@ -98,6 +114,15 @@ fn javascript(source: &Source, wit: &Path, raw: &Path) -> Result<(), BuildError>
         return Err(failed(source, "componentize-js", format!("{message}\n{NOTHING_TO_ASK}")));
     }
     Err(failed(source, "componentize-js", message))
+}
+
+/// Is it the SDK or one of its tools that was not found, and no package of the policy's own?
+fn is_not_installed(message: &str) -> bool {
+    let is_missing = |package| {
+        message.contains(&format!("Cannot find package '{package}"))
+            || message.contains(&format!("Could not resolve \"{package}"))
+    };
+    ["@vestibule/policy", "@bytecodealliance/componentize-js", "esbuild"].into_iter().any(is_missing)
 }
 
 fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), BuildError> {
@@ -110,28 +135,37 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
         json!(source.manifest.settings_default.to_string()),
     );
     fs::write(&app, text).map_err(|source| BuildError::File { path: app, source })?;
-    let environment = source.directory.join(".venv");
-    let own = environment.join("bin/componentize-py");
-    let mut componentize = Command::new(if own.is_file() { own.as_path() } else { Path::new("componentize-py") });
-    if own.is_file() {
-        componentize.env("VIRTUAL_ENV", &environment);
-    }
-    componentize
-        .current_dir(work)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg("--wit-path")
-        .arg(wit)
-        .args(["--world", WORLD, "componentize", "--stub-wasi", PYTHON_APP, "--output"])
-        .arg(raw);
-    let sdk = source.directory.ancestors().find(|folder| folder.join("vestibule_policy/__init__.py").is_file());
-    for folder in [Some(work), Some(source.directory.as_path()), sdk].into_iter().flatten() {
-        componentize.arg("--python-path").arg(folder);
-    }
-    let output = run(&mut componentize, || BuildError::Missing {
-        what: "componentize-py",
-        directory: source.directory.clone(),
-        install: "run `python3 -m venv .venv && .venv/bin/pip install 'PATH[build]'` there, with that of guest/python",
-    })?;
+    let directory = &source.directory;
+    let environment = directory.join(".venv");
+    let is_sdk = |folder: &PathBuf| folder.join("vestibule_policy/__init__.py").is_file();
+    let sdk = [directory.join("sdk")]
+        .into_iter()
+        .chain(directory.ancestors().map(Path::to_owned))
+        .chain(tools::in_clone(directory, "guest/python"))
+        .find(is_sdk);
+    let paths = [Some(work), Some(directory.as_path()), sdk.as_deref()].into_iter().flatten();
+    let paths: Vec<&Path> = paths.flat_map(|folder| [Path::new("--python-path"), folder]).collect();
+    let output = tools::run(
+        &tools::programs(directory, "componentize-py"),
+        |componentize| {
+            if Path::new(componentize.get_program()).starts_with(&environment) {
+                componentize.env("VIRTUAL_ENV", &environment);
+            }
+            componentize
+                .current_dir(work)
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .arg("--wit-path")
+                .arg(wit)
+                .args(["--world", WORLD, "componentize", "--stub-wasi", PYTHON_APP, "--output"])
+                .arg(raw)
+                .args(&paths);
+        },
+        || BuildError::Missing {
+            what: "componentize-py",
+            directory: directory.clone(),
+            install: format!("run `python3 -m venv .venv && .venv/bin/pip install {}` there", PYTHON_TOOL.trim()),
+        },
+    )?;
     if output.status.success() {
         return Ok(());
     }
@@ -140,7 +174,7 @@ fn python(source: &Source, work: &Path, wit: &Path, raw: &Path) -> Result<(), Bu
         return Err(BuildError::Missing {
             what: "the package vestibule-policy",
             directory: source.directory.clone(),
-            install: "run `.venv/bin/pip install PATH` there, with that of guest/python",
+            install: "run `.venv/bin/pip install PATH` there, with that of guest/python".to_owned(),
         });
     }
     Err(failed(source, "componentize-py", message))
@@ -192,13 +226,6 @@ fn module(directory: &Path) -> Result<String, BuildError> {
     Ok(module)
 }
 
-fn run(command: &mut Command, missing: impl FnOnce() -> BuildError) -> Result<Output, BuildError> {
-    command.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => missing(),
-        _ => BuildError::File { path: PathBuf::from(command.get_program()), source: error },
-    })
-}
-
 fn failed(source: &Source, program: &'static str, message: String) -> BuildError {
     BuildError::Interpreter { policy: source.manifest.name.clone(), program, message }
 }
@@ -223,6 +250,17 @@ pub(super) fn work_folder(source: &Source, out: Option<&Path>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_installed_is_told_from_a_slip_of_the_policys_own() {
+        assert!(is_not_installed(
+            "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@vestibule/policy' imported from"
+        ));
+        assert!(is_not_installed("Cannot find package 'esbuild' imported from /p/sdk/build.js"));
+        assert!(is_not_installed("policy.js:1:9: Could not resolve \"@vestibule/policy\""));
+        assert!(!is_not_installed("policy.js:2:9: Could not resolve \"./rules/admin.js\""));
+        assert!(!is_not_installed("policy.js:2:9: Could not resolve \"left-pad\""));
+    }
 
     #[test]
     fn a_python_policy_says_which_module_it_is() {

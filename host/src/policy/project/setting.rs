@@ -11,6 +11,31 @@ pub(super) struct Setting {
     pub(super) kind: Kind,
 }
 
+impl Setting {
+    /// Its JSON Schema, with `kind` for the type.
+    fn schema(&self, mut kind: Value) -> Value {
+        if let Value::Object(schema) = &mut kind {
+            schema.insert("description".to_owned(), Value::from(self.documentation));
+        }
+        kind
+    }
+
+    /// Its JSON Schema, as schemars derives it.
+    pub(super) fn schema_in_rust(&self) -> Value {
+        self.schema(self.kind.schema())
+    }
+
+    /// Its JSON Schema where nothing but the schema says how large a number may be.
+    pub(super) fn schema_alone(&self) -> Value {
+        self.schema(match self.kind {
+            Kind::Seconds(seconds) => {
+                json!({ "default": seconds, "type": "integer", "minimum": 0, "maximum": u32::MAX })
+            }
+            _ => self.kind.schema(),
+        })
+    }
+}
+
 /// A setting's type, and its default.
 pub(super) enum Kind {
     Text(&'static str),
@@ -107,7 +132,7 @@ impl Kind {
     }
 
     /// The JSON Schema, as schemars derives it.
-    pub(super) fn schema(&self) -> Value {
+    fn schema(&self) -> Value {
         match self {
             Self::Text(text) => json!({ "default": text, "type": "string" }),
             Self::Texts(texts) => json!({ "default": texts, "items": { "type": "string" }, "type": "array" }),
