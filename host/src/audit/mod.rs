@@ -92,6 +92,9 @@ pub enum Kind {
     /// A new generation came into force.
     #[serde(rename = "generation.swapped")]
     GenerationSwapped,
+    /// An older generation is in force again.
+    #[serde(rename = "generation.rolled-back")]
+    GenerationRolledBack,
     /// A new generation was refused; the old one stays.
     #[serde(rename = "generation.refused")]
     GenerationRefused,

@@ -16,6 +16,7 @@ mod proxy;
 mod recording;
 mod reference;
 mod relying_party;
+mod rollback;
 mod second_factor;
 mod server;
 mod service_provider;
@@ -48,6 +49,7 @@ pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
 pub use recording::Recording;
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
+pub use rollback::{Control, Rollback};
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
@@ -79,6 +81,8 @@ pub struct Config {
     pub accounts: Option<Accounts>,
     /// `[consent]`: where it is remembered what people agreed to, if anywhere.
     pub consent: Option<Consent>,
+    /// `[control]`: where an operator's commands reach the gateway, if anywhere.
+    pub control: Option<Control>,
     /// `[recording]`: what the policies were asked, if that is kept.
     pub recording: Option<Recording>,
     /// `[second-factor]`: the gateway's own, if there is one.
@@ -174,6 +178,7 @@ struct Raw {
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
     consent: Option<consent::RawConsent>,
+    control: Option<rollback::RawControl>,
     recording: Option<recording::RawRecording>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
@@ -207,6 +212,7 @@ impl Raw {
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
         let consent = self.consent.and_then(|consent| consent.check(check));
+        let control = self.control.and_then(|control| control.check(check));
         let recording = self.recording.and_then(|recording| recording.check(check));
         let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
@@ -264,6 +270,7 @@ impl Raw {
             login,
             accounts,
             consent,
+            control,
             recording,
             second_factor,
             policies,

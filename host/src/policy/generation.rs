@@ -4,9 +4,12 @@
 //! A new generation is built whole beside the one in force, then put in its place with one
 //! store. Where any part of it fails, the one in force stays.
 
+mod in_force;
+mod listing;
+
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -14,13 +17,12 @@ use std::{
     time::Instant,
 };
 
-use arc_swap::ArcSwap;
-
 use super::{
     Chain, Engine, Run,
     assemble::{self, Assembly, Passed, Ready},
     cache::sha256,
-    event::{Cause, GenerationEvent, Outcome, PolicyProblem},
+    event::{Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack},
+    tally::Tally,
     watch::{self, Fingerprint},
     worker::message,
 };
@@ -30,9 +32,9 @@ use crate::{
     decision::{Context, Denial, DenyCode, Hook, PolicyRef, Recipe, Trace},
 };
 
-/// Replaced generations that are kept for logins under way; the oldest goes first. They
-/// share whatever policies did not change.
-const KEPT_MAX: usize = 16;
+pub use in_force::RollbackError;
+use in_force::{InForce, NotTaken};
+pub use listing::{Listed, Listing, SetAside};
 
 /// What the generations are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ pub struct Generation {
     recipes: BTreeMap<String, Arc<Recipe>>,
     /// Of the applications that have one.
     shadows: BTreeMap<String, ChainState>,
+    tally: Arc<Tally>,
 }
 
 /// An application's chain, or why there is none.
@@ -111,7 +114,10 @@ impl Generation {
             Err((Denial::by_host(code, detail), trace))
         };
         match self.chains.get(&context.application) {
-            Some(ChainState::Ready(chain)) => Run::new(chain, context, self.number, Arc::clone(&self.digest)),
+            Some(ChainState::Ready(chain)) => {
+                let run = Run::new(chain, context, self.number, Arc::clone(&self.digest))?;
+                Ok(run.counted_by(&self.tally))
+            }
             Some(ChainState::Unavailable(why)) => deny(DenyCode::ChainUnavailable, why.clone()),
             None => deny(DenyCode::UnknownApplication, format!("`{}` is not configured", context.application)),
         }
@@ -204,7 +210,17 @@ impl Generation {
                 ChainState::Unavailable(_) => None,
             })
             .collect();
-        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes, shadows }
+        Self {
+            number,
+            digest,
+            config: Arc::new(config),
+            policies: ready,
+            failed,
+            chains,
+            recipes,
+            shadows,
+            tally: Arc::default(),
+        }
     }
 }
 
@@ -213,11 +229,9 @@ impl Generation {
 pub struct Generations {
     path: PathBuf,
     engine: Engine,
-    clock: Arc<dyn Clock>,
-    listener: Listener,
-    current: ArcSwap<Generation>,
-    /// Replaced generations with the second at which they are forgotten, the newest first.
-    replaced: Mutex<VecDeque<(u64, Arc<Generation>)>>,
+    in_force: Arc<InForce>,
+    /// What was wrong with the files at the last attempt, if anything was.
+    last_refusal: Mutex<Vec<PolicyProblem>>,
     passed: Passed,
     purpose: Purpose,
     /// Held while a generation is built: one attempt at a time.
@@ -275,10 +289,8 @@ impl Generations {
         Self {
             path,
             engine,
-            clock,
-            listener,
-            current: ArcSwap::new(generation),
-            replaced: Mutex::default(),
+            in_force: Arc::new(InForce::new(generation, clock, listener)),
+            last_refusal: Mutex::default(),
             passed,
             purpose,
             building: Mutex::default(),
@@ -289,20 +301,13 @@ impl Generations {
     /// The generation in force. Wait-free.
     #[must_use]
     pub fn current(&self) -> Arc<Generation> {
-        self.current.load_full()
+        self.in_force.current()
     }
 
     /// A generation by its number, while a login that it began may still be under way.
     #[must_use]
     pub fn by_number(&self, number: u64) -> Option<Arc<Generation>> {
-        let current = self.current();
-        if current.number == number {
-            return Some(current);
-        }
-        let now = self.clock.now();
-        let mut replaced = lock(&self.replaced);
-        replaced.retain(|(until, _)| now < *until);
-        replaced.iter().find(|(_, generation)| generation.number == number).map(|(_, found)| Arc::clone(found))
+        self.in_force.by_number(number)
     }
 
     /// Where the configuration is.
@@ -322,14 +327,50 @@ impl Generations {
 
     /// [`Generations::reload`] for a change that was noticed at `noticed`.
     pub(super) fn renew(&self, cause: Cause, noticed: Instant) -> GenerationEvent {
+        self.renew_for(cause, noticed, None)
+    }
+
+    fn renew_for(&self, cause: Cause, noticed: Instant, by: Option<&str>) -> GenerationEvent {
         let _building = lock(&self.building);
         let before = self.current();
         let event = catch_unwind(AssertUnwindSafe(|| self.attempt(cause, &before)))
             .unwrap_or_else(|panic| self.panicked(cause, &before, panic.as_ref()));
         give_back_memory();
-        let event = GenerationEvent { took: noticed.elapsed(), ..event };
-        (self.listener)(&event);
+        let mut event = GenerationEvent { took: noticed.elapsed(), ..event };
+        event.notes.extend(by.map(|by| format!("asked for by {by}")));
+        let refusal = if event.outcome == Outcome::Refused { event.problems.clone() } else { Vec::new() };
+        *lock(&self.last_refusal) = refusal;
+        self.in_force.tell(&event);
         event
+    }
+
+    /// Puts generation `number` in force again, or the one before the one in force; `by` says who asked. It stays
+    /// until the files change or somebody [promotes](Generations::promote) what they say. The listener hears of it.
+    ///
+    /// What is remembered of versions (`policies.versions-file`) does not stand in the way: it is an operator's word.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such generation any more, or nobody who is trusted now vouches for its policies.
+    pub fn roll_back(&self, number: Option<u64>, by: &str) -> Result<GenerationEvent, RollbackError> {
+        let event = self.in_force.roll_back(number)?;
+        let event = GenerationEvent { notes: vec![format!("asked for by {by}")], ..event };
+        self.in_force.tell(&event);
+        Ok(event)
+    }
+
+    /// Puts in force what the files say, also where that was rolled back; `by` says who asked. It is on probation as
+    /// any new generation is.
+    ///
+    /// Takes as long as [`Generations::reload`].
+    pub fn promote(&self, by: &str) -> GenerationEvent {
+        self.in_force.forget_aside();
+        self.renew_for(Cause::Promote, Instant::now(), Some(by))
+    }
+
+    /// Is it time to try again what failed before?
+    pub(super) fn is_due(&self) -> bool {
+        self.in_force.is_due()
     }
 
     /// The files of the generation in force and of the last attempt, as they were then.
@@ -372,6 +413,9 @@ impl Generations {
         if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
             return refused(problems, notes);
         }
+        if let Some(aside) = self.in_force.aside(&digest(&config, &assembly.ready)) {
+            return refused(vec![self.set_aside(&aside)], notes);
+        }
         if self.purpose == Purpose::Serve {
             // Before it is in force: what is not remembered could be taken back by anybody.
             if assembly.remember(&config.policies).is_err() {
@@ -381,19 +425,20 @@ impl Generations {
         }
         let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
         let reused = assembly.reused.iter().cloned().collect();
-        let next = Arc::new(Generation::new(before.number.saturating_add(1), config, assembly));
+        let next = Generation::new(self.in_force.next_number(), config, assembly);
         notes.extend(closed(&next));
-        // A secret that was rotated is no part of the digest, which is for everybody to see.
-        let same_secrets = next.config.secret_files == before.config.secret_files;
-        if next.digest == before.digest && next.failed == before.failed && same_secrets {
-            return GenerationEvent {
-                problems,
-                unavailable: before.unavailable(),
-                notes,
-                ..event(cause, Outcome::Unchanged, before)
-            };
-        }
-        self.swap(before, &next);
+        let next = match self.in_force.take(next) {
+            Ok(next) => next,
+            Err(NotTaken::Aside(aside)) => return refused(vec![self.set_aside(&aside)], notes),
+            Err(NotTaken::Same) => {
+                return GenerationEvent {
+                    problems,
+                    unavailable: before.unavailable(),
+                    notes,
+                    ..event(cause, Outcome::Unchanged, before)
+                };
+            }
+        };
         GenerationEvent {
             loaded,
             reused,
@@ -401,6 +446,16 @@ impl Generations {
             unavailable: next.unavailable(),
             notes,
             ..event(cause, Outcome::InForce, &next)
+        }
+    }
+
+    /// What the files say was rolled back, and nothing has changed since.
+    fn set_aside(&self, aside: &in_force::Aside) -> PolicyProblem {
+        PolicyProblem {
+            file: Some(self.path.clone()),
+            message: aside.to_string(),
+            hint: Some("change what is wrong, or `vestibule generation promote`".to_owned()),
+            ..PolicyProblem::default()
         }
     }
 
@@ -415,17 +470,6 @@ impl Generations {
             unavailable: before.unavailable(),
             ..event(cause, Outcome::Refused, before)
         }
-    }
-
-    /// Keeps the old one for the logins that it began, then lets the new one decide.
-    fn swap(&self, before: &Arc<Generation>, next: &Arc<Generation>) {
-        let now = self.clock.now();
-        let until = now.saturating_add(u64::from(before.config.login.pending));
-        let mut replaced = lock(&self.replaced);
-        replaced.retain(|(until, _)| now < *until);
-        replaced.push_front((until, Arc::clone(before)));
-        replaced.truncate(KEPT_MAX);
-        self.current.store(Arc::clone(next));
     }
 }
 
@@ -460,6 +504,7 @@ fn event(cause: Cause, outcome: Outcome, in_force: &Generation) -> GenerationEve
         reused: Vec::new(),
         signers: in_force.signers(),
         problems: Vec::new(),
+        rolled_back: None,
         unavailable: BTreeMap::new(),
         notes: Vec::new(),
         took: std::time::Duration::ZERO,
@@ -574,6 +619,10 @@ fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String
         note("audit");
         config.audit = before.audit.clone();
     }
+    if differs(&config.control, &before.control) {
+        note("control");
+        config.control.clone_from(&before.control);
+    }
     if differs(&config.recording, &before.recording) {
         note("recording");
         config.recording.clone_from(&before.recording);
@@ -631,6 +680,8 @@ fn give_back_memory() {
     }
 }
 
+#[cfg(test)]
+mod rollback_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]
