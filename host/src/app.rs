@@ -245,6 +245,7 @@ impl App {
 fn record(audit: &Audit, event: &GenerationEvent) {
     let kind = match event.outcome {
         Outcome::InForce => Kind::GenerationSwapped,
+        Outcome::CanaryEnded => Kind::CanaryEnded,
         Outcome::Refused => Kind::GenerationRefused,
         Outcome::RolledBack => Kind::GenerationRolledBack,
         Outcome::Unchanged => return,
@@ -256,7 +257,7 @@ fn record(audit: &Audit, event: &GenerationEvent) {
     }
     let recorded = audit.record(&Event {
         kind,
-        granted: event.outcome != Outcome::Refused,
+        granted: !matches!(event.outcome, Outcome::CanaryEnded | Outcome::Refused),
         outcome: serde_json::to_value(event).ok(),
         micros: u64::try_from(event.took.as_micros()).unwrap_or(u64::MAX),
         ..Event::default()

@@ -47,6 +47,9 @@ pub enum Kind {
     /// The way to an upstream was decided.
     #[serde(rename = "decision.route")]
     Route,
+    /// A canary failed too often: the application's chain decides for everybody.
+    #[serde(rename = "canary.ended")]
+    CanaryEnded,
     /// A relying party was registered.
     #[serde(rename = "client.registered")]
     ClientRegistered,

@@ -4,6 +4,7 @@
 //! the files and environment variables that it names, and opens no socket.
 
 mod application;
+mod canary;
 mod check;
 mod client;
 mod consent;
@@ -40,6 +41,7 @@ use check::Check;
 pub(crate) use check::is_private;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy};
+pub use canary::Canary;
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -226,6 +228,7 @@ impl Raw {
         for (id, raw) in self.applications {
             references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
             references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            references(check, &id, "canary-chain", Some(raw.canary_chain.as_slice()), &policy_names);
             references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), &policy_names);
             if raw.chain.as_ref().is_some_and(Vec::is_empty) {
                 let hint = "name at least one policy that says `allow`, such as `domain-restriction`";

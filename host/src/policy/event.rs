@@ -33,6 +33,8 @@ pub enum Cause {
 pub enum Outcome {
     /// It is in force.
     InForce,
+    /// A canary failed too often and decides for nobody any more; the generation stays.
+    CanaryEnded,
     /// It failed, and the one before it stays in force.
     Refused,
     /// One that was in force before is in force again.
@@ -68,6 +70,9 @@ pub struct GenerationEvent {
     /// Which generation was in force until now, where an older one is in force again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
+    /// Which canary is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryEnded>,
     /// Applications that now deny everybody, and why.
     pub unavailable: BTreeMap<String, String>,
     /// What the operator should know: changes that need a restart, warnings.
@@ -88,6 +93,16 @@ pub struct RolledBack {
     /// How often it failed, where that was why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<Failed>,
+}
+
+/// A canary that failed too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CanaryEnded {
+    /// Whose.
+    pub application: String,
+    /// How often it failed.
+    pub failed: Failed,
 }
 
 /// One thing that is wrong with a policy or the configuration that names it.
@@ -134,6 +149,15 @@ impl fmt::Display for GenerationEvent {
             Outcome::Refused => {
                 write!(f, "the change is refused, generation {} stays in force ({took} ms)", self.generation)?;
             }
+            Outcome::CanaryEnded => match &self.canary {
+                Some(CanaryEnded { application, failed }) => {
+                    write!(
+                        f,
+                        "the canary of application {application} is over, its chain decides for everybody: {failed}"
+                    )?;
+                }
+                None => f.write_str("a canary is over")?,
+            },
             Outcome::RolledBack => {
                 write!(f, "generation {} is in force again", self.generation)?;
                 match &self.rolled_back {

@@ -4,8 +4,10 @@
 //! A new generation is built whole beside the one in force, then put in its place with one
 //! store. Where any part of it fails, the one in force stays.
 
+mod canary;
 mod in_force;
 mod listing;
+mod reread;
 
 use std::{
     any::Any,
@@ -21,7 +23,7 @@ use super::{
     Chain, Engine, Run,
     assemble::{self, Assembly, Passed, Ready},
     cache::sha256,
-    event::{Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack},
+    event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack},
     tally::Tally,
     watch::{self, Fingerprint},
     worker::message,
@@ -32,9 +34,11 @@ use crate::{
     decision::{Context, Denial, DenyCode, Hook, PolicyRef, Recipe, Trace},
 };
 
+use canary::Canary;
 pub use in_force::RollbackError;
 use in_force::{InForce, NotTaken};
-pub use listing::{Listed, Listing, SetAside};
+pub use listing::{Listed, ListedCanary, Listing, SetAside};
+use reread::{config_note, config_problems, keep_what_needs_a_restart};
 
 /// What the generations are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Generation {
     recipes: BTreeMap<String, Arc<Recipe>>,
     /// Of the applications that have one.
     shadows: BTreeMap<String, ChainState>,
+    /// Of the applications that have one.
+    canaries: BTreeMap<String, Canary>,
     tally: Arc<Tally>,
 }
 
@@ -200,6 +206,7 @@ impl Generation {
             .map(|(id, application)| (id.clone(), chain(&application.shadow_chain, &ready, &failed)))
             .collect();
         let digest: Arc<str> = Arc::from(digest(&config, &ready));
+        let canaries = canary::canaries(&config, &digest, &ready, &failed);
         let failed = failed.into_keys().collect();
         let recipes = chains
             .iter()
@@ -219,6 +226,7 @@ impl Generation {
             chains,
             recipes,
             shadows,
+            canaries,
             tally: Arc::default(),
         }
     }
@@ -286,10 +294,12 @@ impl Generations {
         };
         listener(&event);
         give_back_memory();
+        let in_force = Arc::new(InForce::new(Arc::clone(&generation), clock, listener));
+        in_force.watch_canaries(&generation);
         Self {
             path,
             engine,
-            in_force: Arc::new(InForce::new(generation, clock, listener)),
+            in_force,
             last_refusal: Mutex::default(),
             passed,
             purpose,
@@ -505,6 +515,7 @@ fn event(cause: Cause, outcome: Outcome, in_force: &Generation) -> GenerationEve
         signers: in_force.signers(),
         problems: Vec::new(),
         rolled_back: None,
+        canary: None,
         unavailable: BTreeMap::new(),
         notes: Vec::new(),
         took: std::time::Duration::ZERO,
@@ -552,7 +563,13 @@ fn closed(generation: &Generation) -> impl Iterator<Item = String> {
         )),
         _ => None,
     });
-    closed.chain(unseen)
+    let canaries = generation.canaries.iter().filter_map(|(application, canary)| {
+        Some(format!(
+            "application {application} has no canary, its chain decides for everybody: {}",
+            canary.unavailable()?
+        ))
+    });
+    closed.chain(unseen).chain(canaries)
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a
@@ -577,88 +594,6 @@ fn missing_from_chains(config: &Config) -> Vec<PolicyProblem> {
         }
     }
     problems
-}
-
-fn config_problems(diagnostics: &config::Diagnostics) -> Vec<PolicyProblem> {
-    diagnostics
-        .problems()
-        .iter()
-        .filter(|problem| problem.severity == config::Severity::Error)
-        .map(|problem| PolicyProblem {
-            policy: None,
-            file: Some(problem.file.clone()),
-            line: problem.line,
-            column: problem.column,
-            key: (!problem.key.is_empty()).then(|| problem.key.clone()),
-            message: problem.message.clone(),
-            found: problem.found.clone(),
-            expected: problem.expected.clone(),
-            hint: problem.hint.clone(),
-        })
-        .collect()
-}
-
-fn config_note(warning: &config::Diagnostic) -> String {
-    if warning.key.is_empty() { warning.message.clone() } else { format!("{}: {}", warning.key, warning.message) }
-}
-
-/// Sockets, keys, the audit and the sandbox's limits are set up once. A change of them is
-/// noted, and what is in force goes on being what the configuration says.
-fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut note = |key: &str| notes.push(format!("`{key}` changed: it takes effect at the next start"));
-    if config.server.listen != before.server.listen {
-        note("server.listen");
-        config.server.listen = before.server.listen;
-    }
-    if differs(&config.keys, &before.keys) {
-        note("keys");
-        config.keys = before.keys.clone();
-    }
-    if differs(&config.audit, &before.audit) {
-        note("audit");
-        config.audit = before.audit.clone();
-    }
-    if differs(&config.control, &before.control) {
-        note("control");
-        config.control.clone_from(&before.control);
-    }
-    if differs(&config.recording, &before.recording) {
-        note("recording");
-        config.recording.clone_from(&before.recording);
-    }
-    if differs(&config.fetch, &before.fetch) {
-        note("fetch");
-        config.fetch = before.fetch.clone();
-    }
-    if config.server.header_bytes_max != before.server.header_bytes_max {
-        note("server.header-bytes-max");
-        config.server.header_bytes_max = before.server.header_bytes_max;
-    }
-    let limits = |login: &config::LoginLimits| (login.attempts_per_minute, login.passwords_per_minute);
-    if limits(&config.login) != limits(&before.login) {
-        note("login.attempts-per-minute` or `login.passwords-per-minute");
-        config.login.attempts_per_minute = before.login.attempts_per_minute;
-        config.login.passwords_per_minute = before.login.passwords_per_minute;
-    }
-    if differs(&config.log, &before.log) {
-        note("log");
-        config.log = before.log.clone();
-    }
-    if differs(&config.policies.limits, &before.policies.limits) {
-        note("policies.limits");
-        config.policies.limits = before.policies.limits.clone();
-    }
-    if config.policies.cache != before.policies.cache {
-        note("policies.cache");
-        config.policies.cache.clone_from(&before.policies.cache);
-    }
-    notes
-}
-
-/// The sections that are compared hold no secrets, so that their `Debug` is all of them.
-fn differs<T: fmt::Debug>(one: &T, other: &T) -> bool {
-    format!("{one:?}") != format!("{other:?}")
 }
 
 fn digest(config: &Config, policies: &BTreeMap<String, Ready>) -> String {

@@ -51,8 +51,10 @@ pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
 pub use engine::Engine;
 use error::NO_WASI;
 pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
-pub use event::{Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack};
-pub use generation::{Generation, Generations, Listed, Listener, Listing, RollbackError, SetAside, problems};
+pub use event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack};
+pub use generation::{
+    Generation, Generations, Listed, ListedCanary, Listener, Listing, RollbackError, SetAside, problems,
+};
 pub use instance::LoadedPolicy;
 pub use manifest::{Manifest, SECTION as MANIFEST_SECTION};
 pub use project::{Language, ProjectError, new_project};

@@ -61,6 +61,7 @@ impl Run {
         let trace = Trace {
             generation,
             generation_digest,
+            canary: false,
             policies: Arc::clone(chain.refs()),
             // Most policies decide one hook.
             answers: Vec::with_capacity(policies.len()),
@@ -259,6 +260,12 @@ impl Run {
     pub fn finish(mut self) -> Trace {
         self.count();
         std::mem::take(&mut self.trace)
+    }
+
+    /// The chain is a canary's.
+    pub(super) fn of_canary(mut self) -> Self {
+        self.trace.canary = true;
+        self
     }
 
     fn is_about(&mut self, matter: Matter, identity: &Identity) {

@@ -34,7 +34,7 @@ async fn a_policy_that_traps_costs_one_login_and_the_rules_of_before_decide_the_
         .await;
 
     let page = Browser::new().get(&format!("{}/", scene.site)).await;
-    assert!(page.status >= 400, "{} {}", page.status, page.body);
+    assert!(page.status.as_u16() >= 400, "{} {}", page.status, page.body);
     assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 200, "{}", scene.gateway.log());
     let told = scene.gateway.wait_for("that it went back", |event| event["kind"] == "generation.rolled-back").await;
     let outcome = &told["outcome"];

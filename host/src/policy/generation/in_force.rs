@@ -12,7 +12,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Cause, Generation, GenerationEvent, Listener, Outcome, PolicyProblem, RolledBack, event, lock};
+use super::{
+    CanaryEnded, Cause, Generation, GenerationEvent, Listener, Outcome, PolicyProblem, RolledBack, event, lock,
+};
 use crate::{
     clock::Clock,
     config::{Config, Trust},
@@ -192,6 +194,12 @@ impl InForce {
             return Err(NotTaken::Aside(aside.clone()));
         }
         let now = self.clock.now();
+        for (application, canary) in &mut next.canaries {
+            if let Some(before) = before.canaries.get(application) {
+                canary.follow(before);
+            }
+        }
+        self.watch_canaries(&next);
         let came_after = if is_same {
             // With a new secret the old one is of no use: one goes back to what came before that, and what was
             // counted counts.
@@ -228,8 +236,7 @@ impl InForce {
         next.tally.watch(terms, move || clock.now() < until, alarm);
     }
 
-    /// The generation of this digest failed too often: the one before it is in force when this returns. A thread of its own
-    /// tells that, since this one has a login to answer.
+    /// The generation of this digest failed too often: the one before it is in force when this returns.
     fn fail(self: Arc<Self>, digest: &str, failed: Failed) {
         let event = {
             let mut state = self.state();
@@ -246,7 +253,23 @@ impl InForce {
                 },
             }
         };
-        let this = Arc::clone(&self);
+        self.tell_aside(event);
+    }
+
+    /// The canary of `application` decides for nobody any more.
+    pub(super) fn canary_is_over(self: &Arc<Self>, application: &str, failed: Failed) {
+        let ended = CanaryEnded { application: application.to_owned(), failed };
+        let current = self.current();
+        self.tell_aside(GenerationEvent {
+            canary: Some(ended),
+            unavailable: current.unavailable(),
+            ..event(Cause::Faults, Outcome::CanaryEnded, &current)
+        });
+    }
+
+    /// Tells on a thread of its own: this one has a login to answer.
+    fn tell_aside(self: &Arc<Self>, event: GenerationEvent) {
+        let this = Arc::clone(self);
         let told = event.clone();
         if thread::Builder::new().name("policy-rollback".to_owned()).spawn(move || this.tell(&told)).is_err() {
             self.tell(&event);

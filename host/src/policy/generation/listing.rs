@@ -1,10 +1,10 @@
 //! The generations of this process, for operators.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use super::{Generations, in_force::Aside};
+use super::{Generations, canary::Canary, in_force::Aside};
 use crate::{decision::PolicyRef, policy::tally::Failing};
 
 /// What is in force, what may come back, and what may not come by itself.
@@ -42,8 +42,23 @@ pub struct Listed {
     pub faults: u64,
     /// How the policies failed.
     pub failing: Vec<Failing>,
+    /// Its canaries, by application.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub canaries: BTreeMap<String, ListedCanary>,
     /// Its policies.
     pub policies: Vec<PolicyRef>,
+}
+
+/// A chain that decides for some. Its counts are those of all generations with the same chain.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ListedCanary {
+    /// Did its policies fail so often that it decides for nobody any more?
+    pub is_over: bool,
+    /// How many logins it decided.
+    pub decisions: u64,
+    /// In how many of these a policy failed.
+    pub faults: u64,
 }
 
 /// A generation that was rolled back.
@@ -82,12 +97,24 @@ impl Generations {
                 decisions,
                 faults,
                 failing: generation.tally.failures(),
+                canaries: generation
+                    .canaries
+                    .iter()
+                    .map(|(id, canary)| (id.clone(), ListedCanary::of(canary)))
+                    .collect(),
                 policies: generation.policies().cloned().collect(),
             }
         });
         let generations = listed.collect();
         let set_aside = state.aside.iter().map(SetAside::of).collect();
         Listing { in_force, generations, set_aside, last_refusal }
+    }
+}
+
+impl ListedCanary {
+    fn of(canary: &Canary) -> Self {
+        let (decisions, faults) = canary.state.tally.totals();
+        Self { is_over: canary.state.is_over(), decisions, faults }
     }
 }
 
@@ -131,6 +158,10 @@ impl fmt::Display for Listed {
         let (number, digest, since) = (self.generation, short(&self.digest), moment(self.since));
         write!(f, "{mark} {number}  {digest}  since {since}  {} decisions, {} faults", self.decisions, self.faults)?;
         self.failing.iter().try_for_each(|failing| write!(f, "\n      {failing}"))?;
+        for (application, ListedCanary { is_over, decisions, faults }) in &self.canaries {
+            let over = if *is_over { ", over" } else { "" };
+            write!(f, "\n      canary of {application}: {decisions} decisions, {faults} faults{over}")?;
+        }
         for PolicyRef { name, version, component, .. } in &self.policies {
             write!(f, "\n      {name} {version}  {}", short(component))?;
         }
