@@ -115,6 +115,7 @@ fn first(generation: &Arc<Generation>) -> Decided {
     let asked = Asked {
         context: Context { application: "wiki".into(), ..context() },
         identity: identity(),
+        canary: false,
         routed: None,
         held: Held::Yes,
         may_step_up: true,

@@ -9,6 +9,7 @@ use crate::{
     audit::{Audit, AuditError, Event, Kind},
     clock::{Clock, SystemClock},
     config::{self, Config},
+    control::{ControlError, Socket},
     downstream::{
         Passports,
         oidc::{AgreedError, Provider},
@@ -37,6 +38,7 @@ pub struct App {
     provider: Arc<Provider>,
     farewells: Arc<Farewells>,
     recorder: Option<Arc<Recorder>>,
+    control: Option<Arc<Socket>>,
     /// Ends with the gateway.
     _watch: Watch,
 }
@@ -54,6 +56,9 @@ pub enum AppError {
     /// What people agreed to share.
     #[error("failed to open what people agreed to")]
     Consents(#[from] AgreedError),
+    /// The socket for commands.
+    #[error("failed to listen for commands")]
+    Control(#[from] ControlError),
     /// The sandbox.
     #[error("failed to make the sandbox")]
     Engine(#[from] EngineError),
@@ -157,7 +162,9 @@ impl App {
             },
         }));
         let config = Arc::clone(generations.current().config());
-        Ok(Self { config, generations, keys, clock, login, provider, farewells, recorder, _watch: watch })
+        let make = |control: &config::Control| Socket::make(&control.socket).map(Arc::new);
+        let control = config.control.as_ref().map(make).transpose()?;
+        Ok(Self { config, generations, keys, clock, login, provider, farewells, recorder, control, _watch: watch })
     }
 
     /// The configuration that the gateway began with.
@@ -199,6 +206,14 @@ impl App {
                 }
             })
         };
+        let commands = self.control.clone().map(|socket| {
+            let generations = Arc::clone(&self.generations);
+            tokio::spawn(async move {
+                if let Err(error) = socket.serve(generations).await {
+                    tracing::error!(%error, "commands are not answered");
+                }
+            })
+        });
         let router = Arc::new(http::Router::new(http::Parts {
             login: Arc::clone(&self.login),
             passports: Passports::new(Arc::clone(&self.keys), Arc::clone(&self.clock)),
@@ -212,6 +227,7 @@ impl App {
         server::serve(&self.config.server, listener, answer, stop).await;
         self.farewells.close().await;
         reloads.abort();
+        commands.iter().for_each(tokio::task::JoinHandle::abort);
         // What waits is written: nobody is logging in any more.
         let (login, recorder) = (Arc::clone(&self.login), self.recorder.clone());
         let _ = tokio::task::spawn_blocking(move || {
@@ -229,7 +245,9 @@ impl App {
 fn record(audit: &Audit, event: &GenerationEvent) {
     let kind = match event.outcome {
         Outcome::InForce => Kind::GenerationSwapped,
+        Outcome::CanaryEnded => Kind::CanaryEnded,
         Outcome::Refused => Kind::GenerationRefused,
+        Outcome::RolledBack => Kind::GenerationRolledBack,
         Outcome::Unchanged => return,
     };
     if event.outcome == Outcome::InForce && event.problems.is_empty() && event.unavailable.is_empty() {
@@ -239,7 +257,7 @@ fn record(audit: &Audit, event: &GenerationEvent) {
     }
     let recorded = audit.record(&Event {
         kind,
-        granted: event.outcome == Outcome::InForce,
+        granted: !matches!(event.outcome, Outcome::CanaryEnded | Outcome::Refused),
         outcome: serde_json::to_value(event).ok(),
         micros: u64::try_from(event.took.as_micros()).unwrap_or(u64::MAX),
         ..Event::default()

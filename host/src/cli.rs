@@ -7,6 +7,7 @@ mod check;
 mod compile;
 mod demo;
 mod factors;
+mod generation;
 mod keys;
 mod output;
 mod policy;
@@ -64,6 +65,9 @@ enum Command {
     /// Second factors: who has one, and away with one whose subject has lost it.
     #[command(subcommand)]
     Factors(factors::Command),
+    /// The generations of the gateway that runs: which there are, back to an older one, forward again.
+    #[command(subcommand)]
+    Generation(generation::Command),
     /// The key ring: make one, rotate its keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::CompileWorker => return compile::run(),
         Command::Demo(arguments) => demo::run(&arguments, &output),
         Command::Factors(command) => factors::run(&command, &output),
+        Command::Generation(command) => generation::run(&command, &output),
         Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
         Command::Receipt(command) => receipt::run(&command, &output),

@@ -17,6 +17,7 @@
 //! - [`audit`]: the hash-chained record of every decision
 //! - [`recording`]: what the policies were asked, sealed, so that they can be asked again
 //! - [`replay`]: asks a candidate what was recorded; receipts
+//! - [`control`]: an operator's commands to the gateway that runs
 //! - [`registry`]: components in OCI registries, for the command line
 //! - [`identity`], [`decision`]: pure data, no input or output
 //! - [`jose`]: what others sign, and their keys; pure, too
@@ -31,6 +32,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod decision;
 pub mod demo;
 pub mod downstream;

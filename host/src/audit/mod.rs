@@ -47,6 +47,9 @@ pub enum Kind {
     /// The way to an upstream was decided.
     #[serde(rename = "decision.route")]
     Route,
+    /// A canary failed too often: the application's chain decides for everybody.
+    #[serde(rename = "canary.ended")]
+    CanaryEnded,
     /// A relying party was registered.
     #[serde(rename = "client.registered")]
     ClientRegistered,
@@ -92,6 +95,9 @@ pub enum Kind {
     /// A new generation came into force.
     #[serde(rename = "generation.swapped")]
     GenerationSwapped,
+    /// An older generation is in force again.
+    #[serde(rename = "generation.rolled-back")]
+    GenerationRolledBack,
     /// A new generation was refused; the old one stays.
     #[serde(rename = "generation.refused")]
     GenerationRefused,

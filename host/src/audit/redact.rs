@@ -164,7 +164,9 @@ impl Redactor {
             input: event.input.as_ref().map(|input| self.tree(input, &known)),
             outcome: event.outcome.as_ref().map(|outcome| match event.kind {
                 // These are about files and settings, and about nobody.
-                Kind::GenerationSwapped | Kind::GenerationRefused => outcome.clone(),
+                Kind::CanaryEnded | Kind::GenerationSwapped | Kind::GenerationRefused | Kind::GenerationRolledBack => {
+                    outcome.clone()
+                }
                 // A direction may be no more than its name.
                 Kind::Route => self.value(Class::Plain, outcome, &known, false),
                 _ => self.tree(outcome, &known),

@@ -150,6 +150,7 @@ fn login(granted: bool) -> Event {
         trace: Some(Trace {
             generation: 3,
             generation_digest: "d1".into(),
+            canary: false,
             policies: Arc::new([PolicyRef {
                 name: "domains".into(),
                 version: "1.0.0".into(),

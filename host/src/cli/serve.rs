@@ -69,7 +69,7 @@ fn failure(error: &AppError) -> Failure {
     let exit = match error {
         AppError::Audit(_) | AppError::Consents(_) | AppError::Factors(_) => Exit::File,
         AppError::Cache(_) | AppError::Keys(_) => Exit::Configuration,
-        AppError::Listen { .. } => Exit::Unavailable,
+        AppError::Control(_) | AppError::Listen { .. } => Exit::Unavailable,
         _ => Exit::Internal,
     };
     Failure::new(exit, error)

@@ -8,6 +8,7 @@ use url::Url;
 
 pub use super::proxy::ReverseProxy;
 use super::{
+    canary::{Canary, RawCanary},
     check::{Check, UrlUse, join},
     policies::SHADOW_CHAIN_MAX,
     proxy::RawProxy,
@@ -28,6 +29,8 @@ pub struct Application {
     pub upstreams: Vec<String>,
     /// `chain`: policy names, in order.
     pub chain: Vec<String>,
+    /// `canary-chain`, `canary-percent`, `canary-subjects`: a chain that decides for some; default none.
+    pub canary: Option<Canary>,
     /// `shadow-chain`: policy names, in order, that are asked beside the chain; default none.
     pub shadow_chain: Vec<String>,
     /// `url`: where a browser ends that has nowhere else to go.
@@ -133,6 +136,15 @@ pub(super) struct RawApplication {
     /// The policies that decide, in order. An empty chain denies everybody.
     #[schemars(extend("x-required" = true))]
     pub(super) chain: Option<Vec<String>>,
+    /// Policies that decide for some subjects, in order: for those of `canary-percent` and `canary-subjects`. Everybody
+    /// else is decided by `chain`; so is the way to an upstream.
+    pub(super) canary_chain: Vec<String>,
+    /// So many of a hundred subjects, always the same ones, are decided by `canary-chain`.
+    #[schemars(range(max = 100))]
+    canary_percent: u32,
+    /// These subjects are decided by `canary-chain`: by the name that their upstream gives them, or by the pseudonym
+    /// that they have in the audit.
+    canary_subjects: Vec<String>,
     /// Policies that are asked the same in shadow, in order: what they would decide otherwise is an event in the audit,
     /// and nothing else comes of it.
     pub(super) shadow_chain: Vec<String>,
@@ -162,6 +174,9 @@ impl Default for RawApplication {
             tenant: "default".to_owned(),
             upstreams: None,
             chain: None,
+            canary_chain: Vec::new(),
+            canary_percent: 0,
+            canary_subjects: Vec::new(),
             shadow_chain: Vec::new(),
             url: None,
             hosts: Vec::new(),
@@ -247,6 +262,9 @@ impl RawApplication {
             let message = format!("it has {} policies", self.shadow_chain.len());
             check.error(&join(&section, "shadow-chain"), message, &format!("at most {SHADOW_CHAIN_MAX}"), "");
         }
+        let canary =
+            RawCanary { chain: self.canary_chain, percent: self.canary_percent, subjects: self.canary_subjects };
+        let canary = canary.check(check, &section);
         let url = check.url_opt(&join(&section, "url"), self.url.as_deref(), UrlUse::Page);
         for (key, list) in [("hosts", &self.hosts), ("allowed-targets", &self.allowed_targets)] {
             for (index, origin) in list.iter().enumerate() {
@@ -289,6 +307,7 @@ impl RawApplication {
             tenant: self.tenant,
             upstreams: self.upstreams?,
             chain: self.chain?,
+            canary,
             shadow_chain: self.shadow_chain,
             url: url?,
             hosts: self.hosts,

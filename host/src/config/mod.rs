@@ -4,6 +4,7 @@
 //! the files and environment variables that it names, and opens no socket.
 
 mod application;
+mod canary;
 mod check;
 mod client;
 mod consent;
@@ -16,6 +17,7 @@ mod proxy;
 mod recording;
 mod reference;
 mod relying_party;
+mod rollback;
 mod second_factor;
 mod server;
 mod service_provider;
@@ -39,6 +41,7 @@ use check::Check;
 pub(crate) use check::is_private;
 
 pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH2_PROXY_HEADERS, ReverseProxy};
+pub use canary::Canary;
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -48,6 +51,7 @@ pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
 pub use recording::Recording;
 pub use reference::reference;
 pub use relying_party::{ClientMethod, OidcClient, hold_to_origins, is_post_logout};
+pub use rollback::{Control, Rollback};
 pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
@@ -79,6 +83,8 @@ pub struct Config {
     pub accounts: Option<Accounts>,
     /// `[consent]`: where it is remembered what people agreed to, if anywhere.
     pub consent: Option<Consent>,
+    /// `[control]`: where an operator's commands reach the gateway, if anywhere.
+    pub control: Option<Control>,
     /// `[recording]`: what the policies were asked, if that is kept.
     pub recording: Option<Recording>,
     /// `[second-factor]`: the gateway's own, if there is one.
@@ -174,6 +180,7 @@ struct Raw {
     login: server::RawLogin,
     accounts: Option<server::RawAccounts>,
     consent: Option<consent::RawConsent>,
+    control: Option<rollback::RawControl>,
     recording: Option<recording::RawRecording>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
@@ -207,6 +214,7 @@ impl Raw {
         let login = self.login.check();
         let accounts = self.accounts.and_then(|accounts| accounts.check(check));
         let consent = self.consent.and_then(|consent| consent.check(check));
+        let control = self.control.and_then(|control| control.check(check));
         let recording = self.recording.and_then(|recording| recording.check(check));
         let second_factor = self.second_factor.and_then(|second_factor| second_factor.check(check));
         let policies = self.policies.check(check);
@@ -220,6 +228,7 @@ impl Raw {
         for (id, raw) in self.applications {
             references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
             references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
+            references(check, &id, "canary-chain", Some(raw.canary_chain.as_slice()), &policy_names);
             references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), &policy_names);
             if raw.chain.as_ref().is_some_and(Vec::is_empty) {
                 let hint = "name at least one policy that says `allow`, such as `domain-restriction`";
@@ -264,6 +273,7 @@ impl Raw {
             login,
             accounts,
             consent,
+            control,
             recording,
             second_factor,
             policies,

@@ -11,6 +11,7 @@ use serde::{
 use super::{
     check::{Check, Text, join},
     interpreter::{InterpreterLimits, RawInterpreter},
+    rollback::{RawRollback, Rollback},
     signing::{RawTrust, Trust},
 };
 
@@ -29,6 +30,8 @@ pub struct Policies {
     /// `versions-file`: where it is remembered which versions were in force, so that none comes back
     /// that is lower; none remembers nothing.
     pub versions_file: Option<PathBuf>,
+    /// `[policies.rollback]`: when a new generation has failed too often; none never goes back by itself.
+    pub rollback: Option<Rollback>,
     /// `[policies.NAME]`, by name.
     pub sources: BTreeMap<String, PolicySource>,
 }
@@ -158,6 +161,7 @@ pub(super) struct RawPolicies {
     /// Where it is remembered which versions were in force. A lower one is refused. Needed where signatures are.
     versions_file: Option<String>,
     limits: RawLimits,
+    rollback: Option<RawRollback>,
     #[schemars(flatten)]
     sources: BTreeMap<String, RawPolicy>,
 }
@@ -172,6 +176,7 @@ impl Default for RawPolicies {
             revoked_keys: Vec::new(),
             versions_file: None,
             limits: RawLimits::default(),
+            rollback: None,
             sources: BTreeMap::new(),
         }
     }
@@ -202,6 +207,7 @@ impl<'de> Visitor<'de> for PoliciesVisitor {
                 "limits" => policies.limits = map.next_value()?,
                 "poll-ms" => policies.poll_ms = map.next_value()?,
                 "revoked-keys" => policies.revoked_keys = map.next_value()?,
+                "rollback" => policies.rollback = Some(map.next_value()?),
                 "signatures-required" => policies.signatures_required = Some(map.next_value()?),
                 "trusted-keys" => policies.trusted_keys = map.next_value()?,
                 "versions-file" => policies.versions_file = Some(map.next_value()?),
@@ -317,6 +323,7 @@ impl RawPolicies {
             versions_file,
             cache: self.cache.map(|cache| check.path("policies.cache", &cache)),
             poll: Duration::from_millis(self.poll_ms.into()),
+            rollback: self.rollback.map(RawRollback::check),
             sources,
         }
     }

@@ -189,8 +189,8 @@ fn revoked(check: &mut Check<'_>, raw: &[String]) -> Vec<Revoked> {
 }
 
 /// Keys of `[policies]` that are no policies' names.
-pub(super) const OWN_KEYS: [&str; 7] =
-    ["cache", "limits", "poll-ms", "revoked-keys", "signatures-required", "trusted-keys", "versions-file"];
+pub(super) const OWN_KEYS: [&str; 8] =
+    ["cache", "limits", "poll-ms", "revoked-keys", "rollback", "signatures-required", "trusted-keys", "versions-file"];
 
 #[cfg(test)]
 mod tests {

@@ -108,6 +108,28 @@ pub enum DenyCode {
 }
 
 impl DenyCode {
+    /// Did a policy fail, or break a contract? Never where one decided: a no of a policy is no fault.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::PolicyFault
+                | Self::PolicyTrapped
+                | Self::PolicyFuel
+                | Self::PolicyDeadline
+                | Self::PolicyMemory
+                | Self::PolicyStack
+                | Self::PolicyOutput
+                | Self::PolicyLog
+                | Self::PolicyAnswer
+                | Self::UnknownUpstream
+                | Self::ReservedClaim
+                | Self::UnsafeValue
+                | Self::GrantNotCovered
+                | Self::ProtectedGroup
+        )
+    }
+
     /// The stable name, in kebab-case.
     #[must_use]
     pub fn name(self) -> String {

@@ -37,6 +37,9 @@ pub struct Asked {
     pub context: Context,
     /// The identity, with all claims.
     pub identity: Identity,
+    /// Was the canary's chain asked?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// What the same sandbox was asked before: the way.
     pub routed: Option<Routed>,
     /// Is the identity what was demanded of it?

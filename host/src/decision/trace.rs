@@ -48,6 +48,9 @@ pub struct Trace {
     pub generation: u64,
     /// The generation's digest: sha-256 over its policies, settings and configuration.
     pub generation_digest: Arc<str>,
+    /// Did the canary's chain decide?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// The policies that took part, in the chain's order.
     pub policies: Arc<[PolicyRef]>,
     /// Their answers, in the order in which they were given.

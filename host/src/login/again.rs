@@ -81,6 +81,7 @@ impl Candidate {
         };
         let context = asked.context.clone();
         let begun = match self.chain {
+            Which::Own if asked.canary => self.generation.begin_canary(context),
             Which::Own => self.generation.begin(context),
             Which::Shadow => self.generation.begin_shadow(context),
         };

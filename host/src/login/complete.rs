@@ -211,10 +211,11 @@ impl Login {
             warnings,
         };
         let (directories, audit) = (Arc::clone(&self.directories), Arc::clone(&self.parts.audit));
+        let keys = Arc::clone(&self.parts.keys);
         let (recorder, shadow) = (self.parts.recorder.clone(), self.shadow.clone());
         let decided = tokio::task::spawn_blocking(move || {
             let listeners = Listeners { recorder: recorder.as_deref(), shadow: shadow.as_deref() };
-            decide(question, &directories, &audit, listeners)
+            decide(question, &directories, &keys, &audit, listeners)
         });
         decided.await.unwrap_or_else(|error| {
             tracing::error!(request = %turn.visitor.request, %error, "the decision's task failed");

@@ -8,6 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
+    canary,
     contracts::is_recent,
     directory::Directories,
     judge::{Inquiry, Judged, Live, judge},
@@ -18,9 +19,10 @@ use crate::{
     audit::{Audit, Event, Kind},
     decision::{
         Admission, Admitted, Answered, Asked, Conclusion, Context, Decided, Denial, DenyCode, Found, Granted, Held,
-        Routed, StepUp, Trace, Value,
+        Recipe, Routed, StepUp, Trace, Value,
     },
     identity::VerifiedIdentity,
+    keys::KeyRing,
     policy::{Generation, Run},
     recording::{Noted, Recorder},
 };
@@ -84,6 +86,7 @@ pub(super) enum Verdict {
 pub(super) fn decide(
     question: Question,
     directories: &Directories,
+    keys: &KeyRing,
     audit: &Audit,
     listeners: Listeners<'_>,
 ) -> Verdict {
@@ -105,21 +108,29 @@ pub(super) fn decide(
     let (login, application, tenant, at) =
         (context.login.clone(), context.application.clone(), context.tenant.clone(), context.at);
     let elapsed = u32::try_from(at.saturating_sub(times.proved)).unwrap_or(u32::MAX);
+    let is_canary = canary::decides(&generation, &application, &identity, keys);
     let (run, routed) = match under_way {
-        Some(UnderWay { run, routed }) => (Some(run), Some(routed)),
-        None => (None, None),
+        // Those who gave the way are not those who decide.
+        Some(UnderWay { run, routed }) if !is_canary => (Some(run), Some(routed)),
+        Some(_) | None => (None, None),
     };
-    let shadow = listeners.shadow.filter(|_| generation.has_shadow(&application));
+    let shadow = listeners.shadow.filter(|_| !is_canary && generation.has_shadow(&application));
     let asked = (listeners.recorder.is_some() || shadow.is_some()).then(|| Asked {
         context: context.clone(),
         identity: (*identity).clone(),
+        canary: is_canary,
         routed,
         held: held.clone(),
         may_step_up: question.may_step_up,
         elapsed,
     });
     let inquiry = Inquiry { identity: &identity, held: &held, may_step_up: question.may_step_up, elapsed };
-    let (judged, trace) = match run.map_or_else(|| generation.begin(context), Ok) {
+    let begun = match run {
+        Some(run) => Ok(run),
+        None if is_canary => generation.begin_canary(context),
+        None => generation.begin(context),
+    };
+    let (judged, trace) = match begun {
         Err((denial, trace)) => (unasked(denial), trace),
         Ok(mut run) => {
             let judged = match Live::new(generation.config(), &application, directories) {
@@ -129,7 +140,14 @@ pub(super) fn decide(
             (judged, run.finish())
         }
     };
-    let told = asked.map(|asked| whole(asked, &judged, &trace, question.request));
+    let recipe = if trace.canary { generation.canary_recipe(&application) } else { generation.recipe(&application) };
+    let recipe = recipe.cloned();
+    let told = asked.map(|asked| {
+        let chain = recipe.as_ref().map_or(&trace.generation_digest, |recipe| &recipe.generation);
+        // A canary may have come to its end meanwhile.
+        let asked = Asked { canary: trace.canary, ..asked };
+        whole(asked, &judged, &trace, (Arc::clone(chain), question.request))
+    });
     let (in_force, generation) = (generation, trace.generation);
     event.trace = Some(trace);
     event.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -170,7 +188,7 @@ pub(super) fn decide(
         return Verdict::Denied(Denial::by_host(DenyCode::AuditUnavailable, "the decision could not be recorded"));
     }
     if let Some(decided) = told {
-        Listeners { shadow, ..listeners }.tell(decided, judged.known, in_force);
+        Listeners { shadow, ..listeners }.tell(decided, judged.known, in_force, recipe);
     }
     verdict
 }
@@ -192,10 +210,10 @@ fn unasked(denial: Denial) -> Judged {
 }
 
 /// The decision whole, for whoever asks again.
-fn whole(asked: Asked, judged: &Judged, trace: &Trace, request: String) -> Decided {
+fn whole(asked: Asked, judged: &Judged, trace: &Trace, (generation, request): (Arc<str>, String)) -> Decided {
     Decided {
         request,
-        generation: Arc::clone(&trace.generation_digest),
+        generation,
         asked,
         found: judged.found.clone(),
         conclusion: judged.conclusion.clone(),
@@ -204,8 +222,13 @@ fn whole(asked: Asked, judged: &Judged, trace: &Trace, request: String) -> Decid
 }
 
 impl Listeners<'_> {
-    fn tell(self, decided: Decided, known: Option<BTreeSet<String>>, generation: Arc<Generation>) {
-        let recipe = generation.recipe(&decided.asked.context.application).cloned();
+    fn tell(
+        self,
+        decided: Decided,
+        known: Option<BTreeSet<String>>,
+        generation: Arc<Generation>,
+        recipe: Option<Arc<Recipe>>,
+    ) {
         if let Some(shadow) = self.shadow {
             shadow.ask(Seen { generation, decided: decided.clone(), known: known.clone() });
         }

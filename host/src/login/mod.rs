@@ -26,6 +26,7 @@
 
 mod again;
 mod begin;
+mod canary;
 mod complete;
 mod contracts;
 mod decide;

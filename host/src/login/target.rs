@@ -195,6 +195,7 @@ mod tests {
             chain: vec![],
             url: Url::parse("https://app.example.net/start").unwrap(),
             hosts: vec![],
+            canary: None,
             shadow_chain: Vec::new(),
             allowed_targets: allowed.iter().map(|target| (*target).to_owned()).collect(),
             protected_groups: BTreeSet::new(),

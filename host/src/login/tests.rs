@@ -24,6 +24,7 @@ use crate::{
     upstream::hash_password,
 };
 
+mod canaried;
 mod decide;
 mod logout;
 mod recorded;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+use super::tally::Failed;
 use crate::decision::PolicyRef;
 
 /// Why a new generation was attempted.
@@ -14,6 +15,14 @@ pub enum Cause {
     Asked,
     /// A file changed.
     Change,
+    /// A generation that had failed is tried again.
+    CoolDown,
+    /// The policies of the generation in force failed too often.
+    Faults,
+    /// An operator wants what the files say.
+    Promote,
+    /// An operator wants an older generation.
+    Rollback,
     /// The gateway started.
     Start,
 }
@@ -24,8 +33,12 @@ pub enum Cause {
 pub enum Outcome {
     /// It is in force.
     InForce,
+    /// A canary failed too often and decides for nobody any more; the generation stays.
+    CanaryEnded,
     /// It failed, and the one before it stays in force.
     Refused,
+    /// One that was in force before is in force again.
+    RolledBack,
     /// Nothing differs from the one in force.
     Unchanged,
 }
@@ -54,6 +67,12 @@ pub struct GenerationEvent {
     /// What is wrong: all of it where the attempt was refused, and at start-up what makes
     /// applications unavailable.
     pub problems: Vec<PolicyProblem>,
+    /// Which generation was in force until now, where an older one is in force again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
+    /// Which canary is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryEnded>,
     /// Applications that now deny everybody, and why.
     pub unavailable: BTreeMap<String, String>,
     /// What the operator should know: changes that need a restart, warnings.
@@ -61,6 +80,29 @@ pub struct GenerationEvent {
     /// From when the change was noticed to now.
     #[serde(rename = "took-ms", serialize_with = "milliseconds")]
     pub took: Duration,
+}
+
+/// The generation in the place of which an older one came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RolledBack {
+    /// Its number.
+    pub from: u64,
+    /// Its digest.
+    pub from_digest: String,
+    /// How often it failed, where that was why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failed>,
+}
+
+/// A canary that failed too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CanaryEnded {
+    /// Whose.
+    pub application: String,
+    /// How often it failed.
+    pub failed: Failed,
 }
 
 /// One thing that is wrong with a policy or the configuration that names it.
@@ -106,6 +148,25 @@ impl fmt::Display for GenerationEvent {
             }
             Outcome::Refused => {
                 write!(f, "the change is refused, generation {} stays in force ({took} ms)", self.generation)?;
+            }
+            Outcome::CanaryEnded => match &self.canary {
+                Some(CanaryEnded { application, failed }) => {
+                    write!(
+                        f,
+                        "the canary of application {application} is over, its chain decides for everybody: {failed}"
+                    )?;
+                }
+                None => f.write_str("a canary is over")?,
+            },
+            Outcome::RolledBack => {
+                write!(f, "generation {} is in force again", self.generation)?;
+                match &self.rolled_back {
+                    Some(RolledBack { from, failed: Some(failed), .. }) => {
+                        write!(f, " in the place of generation {from}: {failed}")?;
+                    }
+                    Some(RolledBack { from, failed: None, .. }) => write!(f, " in the place of generation {from}")?,
+                    None => {}
+                }
             }
             Outcome::Unchanged => write!(f, "nothing changed, generation {} stays in force", self.generation)?,
         }

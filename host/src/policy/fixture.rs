@@ -1,7 +1,7 @@
 //! A policy by hand for tests: it allows or denies by what its settings say.
 //!
 //! Settings are `{"mark": "TEXT"}`. A mark that begins with `d` denies, one that begins
-//! with `t` traps, one that begins with `x` is refused by `configure`; every other one
+//! with `t` traps, one that begins with `v` traps in one second of twenty, one that begins with `x` is refused by `configure`; every other one
 //! allows. The reason's code is the mark, so that a test sees whose settings decided.
 
 use serde_json::{Value, json};
@@ -38,6 +38,11 @@ const CORE: &str = r#"(module
     (i32.const 256))
   (func (export "vestibule:policy/admit@0.1.0#decide") (param i32) (result i32)
     (if (i32.eq (call $first) (i32.const 116)) (then unreachable))
+    ;; The context's `at` follows the two words of `login`.
+    (if (i32.and
+          (i32.eq (call $first) (i32.const 118))
+          (i64.eqz (i64.rem_u (i64.load offset=8 (local.get 0)) (i64.const 20))))
+      (then unreachable))
     ;; ok(allow(…)), or ok(deny(…))
     (i32.store8 (i32.const 516) (i32.const 1))
     (if (i32.eq (call $first) (i32.const 100)) (then (i32.store8 (i32.const 516) (i32.const 2))))

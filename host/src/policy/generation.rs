@@ -4,9 +4,14 @@
 //! A new generation is built whole beside the one in force, then put in its place with one
 //! store. Where any part of it fails, the one in force stays.
 
+mod canary;
+mod in_force;
+mod listing;
+mod reread;
+
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -14,13 +19,12 @@ use std::{
     time::Instant,
 };
 
-use arc_swap::ArcSwap;
-
 use super::{
     Chain, Engine, Run,
     assemble::{self, Assembly, Passed, Ready},
     cache::sha256,
-    event::{Cause, GenerationEvent, Outcome, PolicyProblem},
+    event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack},
+    tally::Tally,
     watch::{self, Fingerprint},
     worker::message,
 };
@@ -30,9 +34,11 @@ use crate::{
     decision::{Context, Denial, DenyCode, Hook, PolicyRef, Recipe, Trace},
 };
 
-/// Replaced generations that are kept for logins under way; the oldest goes first. They
-/// share whatever policies did not change.
-const KEPT_MAX: usize = 16;
+use canary::Canary;
+pub use in_force::RollbackError;
+use in_force::{InForce, NotTaken};
+pub use listing::{Listed, ListedCanary, Listing, SetAside};
+use reread::{config_note, config_problems, keep_what_needs_a_restart};
 
 /// What the generations are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +65,9 @@ pub struct Generation {
     recipes: BTreeMap<String, Arc<Recipe>>,
     /// Of the applications that have one.
     shadows: BTreeMap<String, ChainState>,
+    /// Of the applications that have one.
+    canaries: BTreeMap<String, Canary>,
+    tally: Arc<Tally>,
 }
 
 /// An application's chain, or why there is none.
@@ -111,7 +120,10 @@ impl Generation {
             Err((Denial::by_host(code, detail), trace))
         };
         match self.chains.get(&context.application) {
-            Some(ChainState::Ready(chain)) => Run::new(chain, context, self.number, Arc::clone(&self.digest)),
+            Some(ChainState::Ready(chain)) => {
+                let run = Run::new(chain, context, self.number, Arc::clone(&self.digest))?;
+                Ok(run.counted_by(&self.tally))
+            }
             Some(ChainState::Unavailable(why)) => deny(DenyCode::ChainUnavailable, why.clone()),
             None => deny(DenyCode::UnknownApplication, format!("`{}` is not configured", context.application)),
         }
@@ -194,6 +206,7 @@ impl Generation {
             .map(|(id, application)| (id.clone(), chain(&application.shadow_chain, &ready, &failed)))
             .collect();
         let digest: Arc<str> = Arc::from(digest(&config, &ready));
+        let canaries = canary::canaries(&config, &digest, &ready, &failed);
         let failed = failed.into_keys().collect();
         let recipes = chains
             .iter()
@@ -204,7 +217,18 @@ impl Generation {
                 ChainState::Unavailable(_) => None,
             })
             .collect();
-        Self { number, digest, config: Arc::new(config), policies: ready, failed, chains, recipes, shadows }
+        Self {
+            number,
+            digest,
+            config: Arc::new(config),
+            policies: ready,
+            failed,
+            chains,
+            recipes,
+            shadows,
+            canaries,
+            tally: Arc::default(),
+        }
     }
 }
 
@@ -213,11 +237,9 @@ impl Generation {
 pub struct Generations {
     path: PathBuf,
     engine: Engine,
-    clock: Arc<dyn Clock>,
-    listener: Listener,
-    current: ArcSwap<Generation>,
-    /// Replaced generations with the second at which they are forgotten, the newest first.
-    replaced: Mutex<VecDeque<(u64, Arc<Generation>)>>,
+    in_force: Arc<InForce>,
+    /// What was wrong with the files at the last attempt, if anything was.
+    last_refusal: Mutex<Vec<PolicyProblem>>,
     passed: Passed,
     purpose: Purpose,
     /// Held while a generation is built: one attempt at a time.
@@ -272,13 +294,13 @@ impl Generations {
         };
         listener(&event);
         give_back_memory();
+        let in_force = Arc::new(InForce::new(Arc::clone(&generation), clock, listener));
+        in_force.watch_canaries(&generation);
         Self {
             path,
             engine,
-            clock,
-            listener,
-            current: ArcSwap::new(generation),
-            replaced: Mutex::default(),
+            in_force,
+            last_refusal: Mutex::default(),
             passed,
             purpose,
             building: Mutex::default(),
@@ -289,20 +311,13 @@ impl Generations {
     /// The generation in force. Wait-free.
     #[must_use]
     pub fn current(&self) -> Arc<Generation> {
-        self.current.load_full()
+        self.in_force.current()
     }
 
     /// A generation by its number, while a login that it began may still be under way.
     #[must_use]
     pub fn by_number(&self, number: u64) -> Option<Arc<Generation>> {
-        let current = self.current();
-        if current.number == number {
-            return Some(current);
-        }
-        let now = self.clock.now();
-        let mut replaced = lock(&self.replaced);
-        replaced.retain(|(until, _)| now < *until);
-        replaced.iter().find(|(_, generation)| generation.number == number).map(|(_, found)| Arc::clone(found))
+        self.in_force.by_number(number)
     }
 
     /// Where the configuration is.
@@ -322,14 +337,50 @@ impl Generations {
 
     /// [`Generations::reload`] for a change that was noticed at `noticed`.
     pub(super) fn renew(&self, cause: Cause, noticed: Instant) -> GenerationEvent {
+        self.renew_for(cause, noticed, None)
+    }
+
+    fn renew_for(&self, cause: Cause, noticed: Instant, by: Option<&str>) -> GenerationEvent {
         let _building = lock(&self.building);
         let before = self.current();
         let event = catch_unwind(AssertUnwindSafe(|| self.attempt(cause, &before)))
             .unwrap_or_else(|panic| self.panicked(cause, &before, panic.as_ref()));
         give_back_memory();
-        let event = GenerationEvent { took: noticed.elapsed(), ..event };
-        (self.listener)(&event);
+        let mut event = GenerationEvent { took: noticed.elapsed(), ..event };
+        event.notes.extend(by.map(|by| format!("asked for by {by}")));
+        let refusal = if event.outcome == Outcome::Refused { event.problems.clone() } else { Vec::new() };
+        *lock(&self.last_refusal) = refusal;
+        self.in_force.tell(&event);
         event
+    }
+
+    /// Puts generation `number` in force again, or the one before the one in force; `by` says who asked. It stays
+    /// until the files change or somebody [promotes](Generations::promote) what they say. The listener hears of it.
+    ///
+    /// What is remembered of versions (`policies.versions-file`) does not stand in the way: it is an operator's word.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such generation any more, or nobody who is trusted now vouches for its policies.
+    pub fn roll_back(&self, number: Option<u64>, by: &str) -> Result<GenerationEvent, RollbackError> {
+        let event = self.in_force.roll_back(number)?;
+        let event = GenerationEvent { notes: vec![format!("asked for by {by}")], ..event };
+        self.in_force.tell(&event);
+        Ok(event)
+    }
+
+    /// Puts in force what the files say, also where that was rolled back; `by` says who asked. It is on probation as
+    /// any new generation is.
+    ///
+    /// Takes as long as [`Generations::reload`].
+    pub fn promote(&self, by: &str) -> GenerationEvent {
+        self.in_force.forget_aside();
+        self.renew_for(Cause::Promote, Instant::now(), Some(by))
+    }
+
+    /// Is it time to try again what failed before?
+    pub(super) fn is_due(&self) -> bool {
+        self.in_force.is_due()
     }
 
     /// The files of the generation in force and of the last attempt, as they were then.
@@ -372,6 +423,9 @@ impl Generations {
         if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
             return refused(problems, notes);
         }
+        if let Some(aside) = self.in_force.aside(&digest(&config, &assembly.ready)) {
+            return refused(vec![self.set_aside(&aside)], notes);
+        }
         if self.purpose == Purpose::Serve {
             // Before it is in force: what is not remembered could be taken back by anybody.
             if assembly.remember(&config.policies).is_err() {
@@ -381,19 +435,20 @@ impl Generations {
         }
         let loaded = assembly.ready.keys().filter(|name| !assembly.reused.contains(*name)).cloned().collect::<Vec<_>>();
         let reused = assembly.reused.iter().cloned().collect();
-        let next = Arc::new(Generation::new(before.number.saturating_add(1), config, assembly));
+        let next = Generation::new(self.in_force.next_number(), config, assembly);
         notes.extend(closed(&next));
-        // A secret that was rotated is no part of the digest, which is for everybody to see.
-        let same_secrets = next.config.secret_files == before.config.secret_files;
-        if next.digest == before.digest && next.failed == before.failed && same_secrets {
-            return GenerationEvent {
-                problems,
-                unavailable: before.unavailable(),
-                notes,
-                ..event(cause, Outcome::Unchanged, before)
-            };
-        }
-        self.swap(before, &next);
+        let next = match self.in_force.take(next) {
+            Ok(next) => next,
+            Err(NotTaken::Aside(aside)) => return refused(vec![self.set_aside(&aside)], notes),
+            Err(NotTaken::Same) => {
+                return GenerationEvent {
+                    problems,
+                    unavailable: before.unavailable(),
+                    notes,
+                    ..event(cause, Outcome::Unchanged, before)
+                };
+            }
+        };
         GenerationEvent {
             loaded,
             reused,
@@ -401,6 +456,16 @@ impl Generations {
             unavailable: next.unavailable(),
             notes,
             ..event(cause, Outcome::InForce, &next)
+        }
+    }
+
+    /// What the files say was rolled back, and nothing has changed since.
+    fn set_aside(&self, aside: &in_force::Aside) -> PolicyProblem {
+        PolicyProblem {
+            file: Some(self.path.clone()),
+            message: aside.to_string(),
+            hint: Some("change what is wrong, or `vestibule generation promote`".to_owned()),
+            ..PolicyProblem::default()
         }
     }
 
@@ -415,17 +480,6 @@ impl Generations {
             unavailable: before.unavailable(),
             ..event(cause, Outcome::Refused, before)
         }
-    }
-
-    /// Keeps the old one for the logins that it began, then lets the new one decide.
-    fn swap(&self, before: &Arc<Generation>, next: &Arc<Generation>) {
-        let now = self.clock.now();
-        let until = now.saturating_add(u64::from(before.config.login.pending));
-        let mut replaced = lock(&self.replaced);
-        replaced.retain(|(until, _)| now < *until);
-        replaced.push_front((until, Arc::clone(before)));
-        replaced.truncate(KEPT_MAX);
-        self.current.store(Arc::clone(next));
     }
 }
 
@@ -460,6 +514,8 @@ fn event(cause: Cause, outcome: Outcome, in_force: &Generation) -> GenerationEve
         reused: Vec::new(),
         signers: in_force.signers(),
         problems: Vec::new(),
+        rolled_back: None,
+        canary: None,
         unavailable: BTreeMap::new(),
         notes: Vec::new(),
         took: std::time::Duration::ZERO,
@@ -507,7 +563,13 @@ fn closed(generation: &Generation) -> impl Iterator<Item = String> {
         )),
         _ => None,
     });
-    closed.chain(unseen)
+    let canaries = generation.canaries.iter().filter_map(|(application, canary)| {
+        Some(format!(
+            "application {application} has no canary, its chain decides for everybody: {}",
+            canary.unavailable()?
+        ))
+    });
+    closed.chain(unseen).chain(canaries)
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a
@@ -534,84 +596,6 @@ fn missing_from_chains(config: &Config) -> Vec<PolicyProblem> {
     problems
 }
 
-fn config_problems(diagnostics: &config::Diagnostics) -> Vec<PolicyProblem> {
-    diagnostics
-        .problems()
-        .iter()
-        .filter(|problem| problem.severity == config::Severity::Error)
-        .map(|problem| PolicyProblem {
-            policy: None,
-            file: Some(problem.file.clone()),
-            line: problem.line,
-            column: problem.column,
-            key: (!problem.key.is_empty()).then(|| problem.key.clone()),
-            message: problem.message.clone(),
-            found: problem.found.clone(),
-            expected: problem.expected.clone(),
-            hint: problem.hint.clone(),
-        })
-        .collect()
-}
-
-fn config_note(warning: &config::Diagnostic) -> String {
-    if warning.key.is_empty() { warning.message.clone() } else { format!("{}: {}", warning.key, warning.message) }
-}
-
-/// Sockets, keys, the audit and the sandbox's limits are set up once. A change of them is
-/// noted, and what is in force goes on being what the configuration says.
-fn keep_what_needs_a_restart(config: &mut Config, before: &Config) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut note = |key: &str| notes.push(format!("`{key}` changed: it takes effect at the next start"));
-    if config.server.listen != before.server.listen {
-        note("server.listen");
-        config.server.listen = before.server.listen;
-    }
-    if differs(&config.keys, &before.keys) {
-        note("keys");
-        config.keys = before.keys.clone();
-    }
-    if differs(&config.audit, &before.audit) {
-        note("audit");
-        config.audit = before.audit.clone();
-    }
-    if differs(&config.recording, &before.recording) {
-        note("recording");
-        config.recording.clone_from(&before.recording);
-    }
-    if differs(&config.fetch, &before.fetch) {
-        note("fetch");
-        config.fetch = before.fetch.clone();
-    }
-    if config.server.header_bytes_max != before.server.header_bytes_max {
-        note("server.header-bytes-max");
-        config.server.header_bytes_max = before.server.header_bytes_max;
-    }
-    let limits = |login: &config::LoginLimits| (login.attempts_per_minute, login.passwords_per_minute);
-    if limits(&config.login) != limits(&before.login) {
-        note("login.attempts-per-minute` or `login.passwords-per-minute");
-        config.login.attempts_per_minute = before.login.attempts_per_minute;
-        config.login.passwords_per_minute = before.login.passwords_per_minute;
-    }
-    if differs(&config.log, &before.log) {
-        note("log");
-        config.log = before.log.clone();
-    }
-    if differs(&config.policies.limits, &before.policies.limits) {
-        note("policies.limits");
-        config.policies.limits = before.policies.limits.clone();
-    }
-    if config.policies.cache != before.policies.cache {
-        note("policies.cache");
-        config.policies.cache.clone_from(&before.policies.cache);
-    }
-    notes
-}
-
-/// The sections that are compared hold no secrets, so that their `Debug` is all of them.
-fn differs<T: fmt::Debug>(one: &T, other: &T) -> bool {
-    format!("{one:?}") != format!("{other:?}")
-}
-
 fn digest(config: &Config, policies: &BTreeMap<String, Ready>) -> String {
     let mut all = format!("config {}\n", config.digest);
     for ready in policies.values() {
@@ -631,6 +615,8 @@ fn give_back_memory() {
     }
 }
 
+#[cfg(test)]
+mod rollback_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod schema;
 mod settings;
 mod signed;
 mod snapshot;
+mod tally;
 mod versions;
 mod watch;
 mod worker;
@@ -50,8 +51,10 @@ pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
 pub use engine::Engine;
 use error::NO_WASI;
 pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
-pub use event::{Cause, GenerationEvent, Outcome, PolicyProblem};
-pub use generation::{Generation, Generations, Listener, problems};
+pub use event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack};
+pub use generation::{
+    Generation, Generations, Listed, ListedCanary, Listener, Listing, RollbackError, SetAside, problems,
+};
 pub use instance::LoadedPolicy;
 pub use manifest::{Language, Manifest, SECTION as MANIFEST_SECTION};
 pub use project::{ProjectError, new_project};
@@ -63,6 +66,7 @@ pub use signed::{
     Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,
     statement_path, verify_signed,
 };
+pub use tally::{Failed, Failing, Matter};
 pub use versions::{Versions, VersionsError, allow_downgrade};
 pub use watch::{Watch, WatchError};
 

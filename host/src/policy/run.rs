@@ -14,6 +14,7 @@ use super::{
     convert::{self, Named, Question, Verdict},
     instance::{LoadedPolicy, Sandbox},
     manifest::Groups,
+    tally::{Matter, Seen, Tally},
 };
 use crate::{
     decision::{
@@ -30,6 +31,11 @@ pub struct Run {
     slots: Vec<Slot>,
     trace: Trace,
     denied: Option<Denial>,
+    /// Who counts it, where somebody does.
+    tally: Option<Arc<Tally>>,
+    matter: Matter,
+    /// Whom it concerns, for the tally.
+    who: Option<u64>,
 }
 
 /// A policy of the chain, and its instance once a hook was asked.
@@ -55,6 +61,7 @@ impl Run {
         let trace = Trace {
             generation,
             generation_digest,
+            canary: false,
             policies: Arc::clone(chain.refs()),
             // Most policies decide one hook.
             answers: Vec::with_capacity(policies.len()),
@@ -64,7 +71,13 @@ impl Run {
             return Err((Denial::by_host(DenyCode::NoPolicy, detail), trace));
         }
         let slots = policies.iter().map(|policy| Slot { policy: Arc::clone(policy), sandbox: None }).collect();
-        Ok(Self { context, slots, trace, denied: None })
+        Ok(Self { context, slots, trace, denied: None, tally: None, matter: Matter::Way, who: None })
+    }
+
+    /// Has `tally` count it, once it is over and if a policy was asked at all.
+    pub(super) fn counted_by(mut self, tally: &Arc<Tally>) -> Self {
+        self.tally = Some(Arc::clone(tally));
+        self
     }
 
     /// Which way? The first direction that is not `pass`.
@@ -171,6 +184,7 @@ impl Run {
         request: &AccessRequest,
     ) -> Result<AccessVerdict, Denial> {
         const HOOK: Hook = Hook::Access;
+        self.is_about(Matter::Request, identity);
         let groups = convert::strs(groups);
         let mut step_up: Option<StepUp> = None;
         for index in self.with(HOOK) {
@@ -212,6 +226,7 @@ impl Run {
     /// A failure.
     pub fn logout(&mut self, identity: &Identity, requested: Option<&str>) -> Result<Option<Ending>, Denial> {
         const HOOK: Hook = Hook::Logout;
+        self.is_about(Matter::Request, identity);
         for index in self.with(HOOK) {
             let ending = self.ask(index, HOOK, |policy, context, sandbox| {
                 let question = Question::new(policy, context, Some(identity), None);
@@ -242,8 +257,35 @@ impl Run {
 
     /// What happened, for the audit.
     #[must_use]
-    pub fn finish(self) -> Trace {
-        self.trace
+    pub fn finish(mut self) -> Trace {
+        self.count();
+        std::mem::take(&mut self.trace)
+    }
+
+    /// The chain is a canary's.
+    pub(super) fn of_canary(mut self) -> Self {
+        self.trace.canary = true;
+        self
+    }
+
+    fn is_about(&mut self, matter: Matter, identity: &Identity) {
+        self.matter = matter;
+        self.who = self.tally.as_ref().map(|tally| tally.who(identity));
+    }
+
+    /// Tells the tally, once.
+    fn count(&mut self) {
+        let Some(tally) = self.tally.take().filter(|_| !self.trace.answers.is_empty()) else { return };
+        let fault = self.denied.as_ref().filter(|denied| denied.code.is_fault());
+        let fault = fault.map(|denied| (denied.policy.as_deref().unwrap_or_default(), denied.code));
+        let who = self.who.or_else(|| self.context.address.as_deref().map(|address| tally.who_at(address)));
+        tally.note(&Seen { matter: self.matter, fault, who });
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.count();
     }
 }
 
@@ -257,6 +299,7 @@ impl Run {
     /// As there.
     pub fn admit_case(&mut self, identity: &Identity, account: Option<&Account>) -> Result<Admit, Denial> {
         const HOOK: Hook = Hook::Admit;
+        self.is_about(Matter::Login, identity);
         let mut allowed = Vec::new();
         let mut step_up: Option<StepUp> = None;
         for index in self.with(HOOK) {

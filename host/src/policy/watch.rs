@@ -105,6 +105,10 @@ fn run(generations: &Generations, receiver: &Receiver<Notice>, mut directories: 
             continue;
         }
         let Some(noticed) = next_change(generations, receiver, &directories) else { return };
+        if generations.is_due() {
+            generations.renew(Cause::CoolDown, noticed);
+            continue;
+        }
         let watched = generations.watched();
         if fingerprint(watched.keys()) != watched {
             generations.renew(Cause::Change, noticed);

@@ -1,7 +1,7 @@
 //! The files of a recording, written: one for each day and start, chained, older ones removed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -75,7 +75,7 @@ struct Segment {
     end: End,
     /// What its lines may name since it stands in an earlier one.
     known: BTreeSet<String>,
-    recipes: BTreeMap<String, Arc<str>>,
+    recipes: BTreeSet<(String, Arc<str>)>,
 }
 
 impl std::fmt::Debug for Log {
@@ -168,8 +168,8 @@ impl Log {
         };
         if let Some(recipe) = recipe {
             let segment = self.segment()?;
-            if segment.recipes.get(&recipe.application) != Some(&recipe.generation) {
-                segment.recipes.insert(recipe.application.clone(), Arc::clone(&recipe.generation));
+            // A canary's chain and the application's own take turns.
+            if segment.recipes.insert((recipe.application.clone(), Arc::clone(&recipe.generation))) {
                 lines.push((Kind::Recipe, serde_json::to_vec(&Entry::Recipe(Recipe::clone(recipe)))?));
             }
         }
@@ -216,7 +216,7 @@ impl Log {
             length: 0,
             end: End::genesis(),
             known: BTreeSet::new(),
-            recipes: BTreeMap::new(),
+            recipes: BTreeSet::new(),
         };
         let opened = Entry::Opened(Opened { format: FORMAT, previous, redacted: self.redactor.names().clone() });
         let content = serde_json::to_vec(&opened).map_err(RecordingError::from)?;

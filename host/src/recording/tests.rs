@@ -120,6 +120,7 @@ fn decided(login: &str) -> Decided {
                 ..context()
             },
             identity,
+            canary: false,
             routed: None,
             held: Held::Yes,
             may_step_up: true,

@@ -211,6 +211,7 @@ fn decide(candidate: &Candidate, generation: &Generation, login: &str) -> Decide
     let asked = Asked {
         context: context_of(login),
         identity,
+        canary: false,
         routed: Some(routed),
         held: Held::Yes,
         may_step_up: true,

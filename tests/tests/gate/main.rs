@@ -15,6 +15,7 @@ mod provider_apache;
 mod registration;
 mod replay;
 mod reverse_proxy;
+mod rollback;
 mod saml;
 mod saml_apache;
 mod saml_logout;

@@ -12,15 +12,15 @@ use super::{
 use crate::clock::ManualClock;
 
 /// A folder where signatures are required, and its signers.
-struct Signed {
-    folder: Folder,
-    ann: KeyPair,
-    bob: KeyPair,
+pub(super) struct Signed {
+    pub(super) folder: Folder,
+    pub(super) ann: KeyPair,
+    pub(super) bob: KeyPair,
 }
 
 impl Signed {
     /// Two policies, both signed by Ann.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pair = || KeyPair::generate_unencrypted_keypair().unwrap();
         let new = Self { folder: Folder::new(), ann: pair(), bob: pair() };
         new.configure("signatures-required = 1", "");
@@ -32,7 +32,7 @@ impl Signed {
         new
     }
 
-    fn configure(&self, required: &str, revoked: &str) {
+    pub(super) fn configure(&self, required: &str, revoked: &str) {
         let more = format!(
             "versions-file = \"versions.json\"\n{required}\nrevoked-keys = [{revoked}]\n\
              trusted-keys = {{ ann = \"{}\", bob = \"{}\" }}\n",
@@ -46,7 +46,7 @@ impl Signed {
         }
     }
 
-    fn sign(&self, name: &str, signer: &KeyPair) {
+    pub(super) fn sign(&self, name: &str, signer: &KeyPair) {
         let bytes = fs::read(self.folder.path(&format!("{name}.wasm"))).unwrap();
         let engine = Engine::new(&config::Limits::default(), None).unwrap();
         let statement = signed::Statement::of(&super::super::Component::check(&engine, &bytes).unwrap()).to_bytes();
@@ -55,7 +55,7 @@ impl Signed {
         self.folder.write(&format!("{name}.wasm.statement.minisig"), signature.to_string());
     }
 
-    fn replace(&self, version: &str, signer: &KeyPair) {
+    pub(super) fn replace(&self, version: &str, signer: &KeyPair) {
         self.folder.write("b.wasm", fixture::policy(version, &[]));
         self.sign("b", signer);
     }

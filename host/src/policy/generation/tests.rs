@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{super::fixture, *};
+use super::{super::fixture, in_force::REPLACED_MAX, *};
 use crate::{
     clock::ManualClock,
     decision::Admit,
@@ -82,7 +82,7 @@ impl Folder {
     }
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity {
         upstream: "main".into(),
         protocol: Protocol::Oidc,
@@ -97,7 +97,7 @@ fn identity() -> Identity {
     }
 }
 
-fn context(application: &str) -> Context {
+pub(super) fn context(application: &str) -> Context {
     Context { application: application.into(), ..Context::default() }
 }
 
@@ -338,12 +338,12 @@ fn keeps_replaced_generations_for_logins_under_way_and_not_for_ever() {
     assert!(generations.by_number(1).is_none());
     assert!(generations.by_number(2).is_some(), "the one in force does not expire");
 
-    for number in 0..KEPT_MAX + 3 {
+    for number in 0..REPLACED_MAX + 3 {
         folder.write("a.toml", format!("mark = \"n-{number}\"\n"));
         generations.reload();
     }
     let kept = (1..100).filter(|number| generations.by_number(*number).is_some()).count();
-    assert_eq!(kept, KEPT_MAX + 1);
+    assert_eq!(kept, REPLACED_MAX + 1);
 }
 
 #[test]
