@@ -5,6 +5,7 @@ use std::fs;
 use vestibule_tests::{contract::Contract, process::root};
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the switch that rewrites the files")]
 fn schema_and_types_are_those_of_the_contract() {
     let contract = Contract::read();
     for (file, expected) in [
