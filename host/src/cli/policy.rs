@@ -179,6 +179,11 @@ fn built_in_words(built: &[Built]) -> String {
 }
 
 fn inspect(engine: &Engine, file: &Path, output: &Output) -> Result<Exit, Failure> {
+    if file.is_dir() {
+        let message =
+            format!("{} is a folder: expected a component, which `vestibule policy build` names", file.display());
+        return Err(Failure::text(Exit::CommandLine, message));
+    }
     let (component, bytes) = open(engine, file)?;
     let cases = Cases::embedded(&bytes).and_then(|cases| cases.count()).map_err(|error| about(file, &error))?;
     let limits = engine.limits();

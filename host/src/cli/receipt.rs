@@ -25,7 +25,7 @@ use crate::{
 pub(super) enum Command {
     /// Make a signed receipt of a recorded decision.
     Export {
-        /// The login's id, as in the audit.
+        /// The login's id: `login` in the audit's line. The reference on an error page is the line's `request`.
         #[arg(long, value_name = "ID")]
         login: String,
         /// The configuration file with `[recording]`.

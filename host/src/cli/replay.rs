@@ -107,6 +107,14 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         progress: &|progress| output.progress(&told(progress)),
     };
     let report = replay::run(&keys, &generation, &options).map_err(|error| failure(&error))?;
+    if report.counts.decisions == 0 {
+        // A report of nothing would read as if nothing changed for anybody.
+        let message = format!(
+            "nothing was asked: the recording in {} has no decision of this period (the audit log has every login)",
+            recording.directory.display()
+        );
+        return Err(Failure::text(Exit::Failed, message));
+    }
     if let Some(path) = &arguments.html {
         fs::write(path, html::page(&report))
             .map_err(|error| Failure::text(Exit::File, format!("failed to write {}: {error}", path.display())))?;

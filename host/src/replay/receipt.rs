@@ -132,7 +132,7 @@ pub enum ReceiptError {
         expected: String,
     },
     /// The recording has no such decision.
-    #[error("the recording has no {} of the login {login}", if *.decisions == 0 { "decision".to_owned() } else { format!("decision {number}: there are {decisions}") })]
+    #[error("the recording has no {} of the login {login}{}", missing(*.number, *.decisions), hint(*.decisions))]
     Unknown {
         /// The login's id.
         login: String,
@@ -141,6 +141,18 @@ pub enum ReceiptError {
         /// How many there are.
         decisions: usize,
     },
+}
+
+fn missing(number: usize, decisions: usize) -> String {
+    if decisions == 0 { "decision".to_owned() } else { format!("decision {number}: there are {decisions}") }
+}
+
+const fn hint(decisions: usize) -> &'static str {
+    if decisions == 0 {
+        " (an id is `login` in the audit's line; what an error page shows is its `request`)"
+    } else {
+        ""
+    }
 }
 
 /// What is signed.

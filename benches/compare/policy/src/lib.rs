@@ -43,9 +43,8 @@ impl Policy for Compared {
 
 impl Admit for Compared {
     fn decide(&self, _: &Context, identity: &Identity, _: Option<&Account>) -> Result<Verdict, Fault> {
-        let address = identity.email.as_ref().filter(|email| email.verified).map(|email| email.address.as_str());
-        let domain = address.and_then(|address| email::domain(address).ok());
-        let is_in = domain.is_some_and(|domain| {
+        let verified = identity.email.as_ref().filter(|email| email.verified);
+        let is_in = verified.and_then(|email| email::domain(email).ok()).is_some_and(|domain| {
             self.domains.iter().any(|allowed| {
                 domain.strip_suffix(allowed.as_str()).is_some_and(|before| before.is_empty() || before.ends_with('.'))
             })

@@ -259,6 +259,10 @@ fn secret_key(arguments: &Sign) -> Result<SecretKey, Failure> {
     let failed = |error: minisign::PError| {
         Failure::text(Exit::Failed, format!("failed to open the key {}: {error}", path.display()))
     };
+    if is_public(&text) {
+        let message = format!("{} is a public key: expected a secret one, as `policy keygen` makes", path.display());
+        return Err(Failure::text(Exit::Failed, message));
+    }
     let key_box = SecretKeyBox::from_string(&text).map_err(failed)?;
     if arguments.password.no_password {
         return without_checksum(&text).map_or_else(|| key_box.into_unencrypted_secret_key().map_err(failed), Ok);
@@ -268,6 +272,12 @@ fn secret_key(arguments: &Sign) -> Result<SecretKey, Failure> {
         None => ask("password of the key: ")?,
     };
     key_box.into_secret_key(Some(password.to_string())).map_err(failed)
+}
+
+/// A public key has 42 bytes, of which the first two are its algorithm (minisign(1)).
+fn is_public(text: &str) -> bool {
+    let last = text.lines().last().unwrap_or_default().trim();
+    STANDARD.decode(last).is_ok_and(|bytes| bytes.len() == 42 && bytes.starts_with(b"Ed"))
 }
 
 /// A key without a password to which minisign gave no checksum, as version 0.11 does.

@@ -9,7 +9,7 @@ use super::{
     form::{self, CaseError, Input, InputForm, Question},
 };
 use crate::{
-    decision::Hook,
+    decision::{DenyCode, Hook},
     policy::{
         Component, Engine, LoadError, LoadedPolicy,
         locate::{self, Format},
@@ -132,11 +132,17 @@ impl Call {
     ///
     /// Where it does not take the settings.
     pub fn ask(&self, engine: &Engine, component: &Component) -> Result<Called, LoadError> {
+        let mut called =
+            Called { hook: self.hook.name().to_owned(), answer: None, failed: None, fuel: 0, log: Vec::new() };
+        if !component.manifest().hooks.contains(&self.hook) {
+            let detail = format!("the policy has no hook `{}`", self.hook);
+            called.failed = Some(CallFailed { code: DenyCode::NoPolicy.name().to_owned(), detail, fault: None });
+            return Ok(called);
+        }
         let settings = self.settings.clone().unwrap_or_else(|| Json::Object(Map::new()));
         let policy = LoadedPolicy::load_case(engine, component, &settings)?;
         let (outcome, fuel) = ask_in_time(&policy, self.hook, &self.input);
-        let mut called =
-            Called { hook: self.hook.name().to_owned(), answer: None, failed: None, fuel, log: Vec::new() };
+        called.fuel = fuel;
         match outcome {
             Outcome::Answered(answered) => {
                 called.answer = Some(compare::answer(self.hook, &answered));
@@ -205,6 +211,19 @@ mod tests {
         for (case, part) in [(None, "`one`"), (Some("three"), "`three`"), (Some("two"), "asks the hook `groups`")] {
             let error = Call::read(Hook::Admit, "c.toml", text, case).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("c.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_the_policy_has_not_is_no_answer() {
+        let engine = engine();
+        let component = component(&engine);
+        let lacking = Hook::ALL.into_iter().filter(|hook| !component.manifest().hooks.contains(hook));
+        for hook in lacking {
+            let called = Call::read(hook, "q.toml", "", None).unwrap().ask(&engine, &component).unwrap();
+            let failed = called.failed.unwrap();
+            assert_eq!((called.answer, failed.code.as_str()), (None, "no-policy"), "{hook}");
+            assert!(failed.detail.contains(hook.name()), "{}", failed.detail);
         }
     }
 

@@ -2,7 +2,7 @@
 //! chain of one, compares.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,9 +17,12 @@ use serde_json::{Map, Value as Json};
 use super::{
     ask::{ask_in_time, refused},
     compare::{self, Outcome},
-    form::{Case, Question},
+    form::{Case, Input, Question},
 };
-use crate::policy::{Component, Engine, LoadError, LoadedPolicy};
+use crate::{
+    identity::GroupClaim,
+    policy::{Component, Engine, LoadError, LoadedPolicy, manifest::Groups},
+};
 
 /// What came of one case.
 #[derive(Clone, Debug, Serialize)]
@@ -107,18 +110,50 @@ fn run_one(case: &Case, loaded: &Result<Arc<LoadedPolicy>, LoadError>) -> CaseRe
             (hook.name(), outcome, fuel)
         }
     };
+    let mut differences = compare::differences(&case.question, &case.expect, &outcome);
+    if !differences.is_empty()
+        && let (Question::Hook(_, input), Ok(policy)) = (&case.question, loaded)
+    {
+        differences.extend(withheld(policy, input));
+    }
     CaseResult {
         file: case.file.clone(),
         line: case.line,
         name: case.name.clone(),
         hook: hook.to_owned(),
-        differences: compare::differences(&case.question, &case.expect, &outcome),
+        differences,
         answer: match outcome {
             Outcome::Answered(answered) => answered.answer,
             _ => Json::Null,
         },
         fuel,
     }
+}
+
+/// What the case gives and the manifest keeps from the policy: where an answer is not the expected one, that may be why.
+fn withheld(policy: &LoadedPolicy, input: &Input) -> Vec<String> {
+    let mut withheld = Vec::new();
+    let is_listed = |groups: &GroupClaim| matches!(groups, GroupClaim::Listed(groups) if !groups.is_empty());
+    if is_listed(&input.identity.groups) && !policy.reads_groups(Groups::Reported) {
+        withheld.push("the case gives `identity.groups`, and `reads-groups` has no \"reported\"".to_owned());
+    }
+    let has_groups = input.account.as_ref().is_some_and(|account| !account.groups.is_empty());
+    if has_groups && !policy.reads_groups(Groups::Account) {
+        withheld.push("the case gives `account.groups`, and `reads-groups` has no \"account\"".to_owned());
+    }
+    let seen: BTreeSet<&str> = policy.reads().of(&input.identity.claims).map(|(name, _)| name).collect();
+    let unseen: Vec<String> = input
+        .identity
+        .claims
+        .keys()
+        .filter(|name| !seen.contains(name.as_str()))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !unseen.is_empty() {
+        withheld.push(format!("the case gives the claims {}, which `reads` does not name", unseen.join(", ")));
+    }
+    let note = |what: String| format!("note: the policy did not see all of it: {what}");
+    withheld.into_iter().map(note).collect()
 }
 
 fn not_run(case: &Case, limit_ms: u128) -> CaseResult {
@@ -134,5 +169,29 @@ fn not_run(case: &Case, limit_ms: u128) -> CaseResult {
         differences: vec![late],
         answer: Json::Null,
         fuel: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{cases::form, fixture, testing};
+
+    #[test]
+    fn a_case_that_fails_says_what_of_it_the_policy_did_not_see() {
+        let engine = testing::engine(|_| {});
+        let component = Component::check(&engine, &fixture::policy("0.1.0", &[])).unwrap();
+        let text = "[[case]]\nname = \"n\"\nhook = \"admit\"\nsettings = { mark = \"yes\" }\n\
+                    input.identity = { groups = [\"a\"], claims = { odd = 1 } }\ninput.account.groups = [\"b\"]\n";
+        let ran = |expect: &str| {
+            let cases = form::parse("c.toml", &format!("{text}expect.verdict = \"{expect}\"\n")).unwrap();
+            run(&engine, &component, &cases).remove(0).differences
+        };
+        assert_eq!(ran("allow"), [] as [&str; 0]);
+        let notes = ran("deny").into_iter().filter(|line| line.starts_with("note: ")).collect::<Vec<_>>().join("\n");
+        assert!(notes.contains("the claims `odd`, which `reads` does not name"), "{notes}");
+        let manifest = component.manifest();
+        assert_eq!(notes.contains("`identity.groups`"), !manifest.reads_groups.contains(&Groups::Reported), "{notes}");
+        assert_eq!(notes.contains("`account.groups`"), !manifest.reads_groups.contains(&Groups::Account), "{notes}");
     }
 }

@@ -105,7 +105,7 @@ fn manifest(name: &str, language: Language, hooks: &BTreeSet<Hook>) -> String {
         _ => format!("language = {:?}\n", language.name()),
     };
     let mut text = format!(
-        "# What the policy is. What it does not name here, it does not see and may not do.\n\
+        "# What the policy is. Claims that it does not name here it does not see, and what it may not do it cannot.\n\
          name = \"{name}\"\nversion = \"0.1.0\"\ndescription = \"What {name} decides, in a sentence\"\n\
          {language}hooks = {:?}\n",
         names(hooks)
@@ -114,7 +114,8 @@ fn manifest(name: &str, language: Language, hooks: &BTreeSet<Hook>) -> String {
         text.push_str("# Claims that it sees.\nreads = [\"given_name\", \"family_name\"]\n");
     }
     text.push_str(
-        "# Groups that it sees: \"reported\" by the upstream, of the \"account\", \"granted\" in this login.\n",
+        "# Groups that it sees: \"reported\" by the upstream, of the \"account\", \"granted\" in this login. Without this line:\n\
+         # all of them.\n",
     );
     let granted = if hooks.contains(&Hook::Provision) { "[\"granted\"]" } else { "[]" };
     text.push_str(&format!("reads-groups = {granted}\n"));
