@@ -73,9 +73,10 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     assert!(words.0 == 0 && words.1.contains("jira-developers") && !words.1.contains("mallory"), "{words:?}");
     assert!(words.2.contains("a second"), "{words:?}");
 
-    // Nobody of that time.
-    let (_, none) = replay(&scene, &["--candidate", "candidate", "--to", "2020-01-01"]);
-    assert_eq!(none["counts"]["decisions"], 0);
+    // Nobody of that time: a report would say that nothing changes for anybody.
+    let arguments = ["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--to", "2020-01-01"];
+    let (code, report, errors) = scene.gateway.run(&arguments);
+    assert!(code != 0 && (report + &errors).contains("no decision of this period"), "{code} {errors}");
 
     // Forged, it is refused with its place, and counted where that is asked for.
     let folder = scene.gateway.path("recording");
