@@ -4,7 +4,7 @@
 //!
 //! - [`hooks`]: the traits a policy implements: [`Policy`] and one for each hook.
 //! - [`types`] and one module for each hook ([`route`], [`admit`], …): the contract's records.
-//! - [`email`], [`pattern`]: what policies compare with, done once and done carefully.
+//! - [`email`], [`letters`], [`pattern`]: what policies compare with, done once and done carefully.
 //! - [`names`]: what the host lets through as a group, a value, an attribute's name.
 //! - [`settings`]: from JSON to a settings struct, with a pointer to each problem.
 //! - [`log`]: lines for the decision's trace.
@@ -21,6 +21,7 @@ pub mod bindings;
 pub mod email;
 mod export;
 pub mod hooks;
+pub mod letters;
 pub mod log;
 pub mod names;
 pub mod pattern;

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::letters;
+
 /// Does the case of letters count?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -129,7 +131,7 @@ fn fold(text: &str, casing: Casing) -> Cow<'_, str> {
     match casing {
         Casing::Sensitive => Cow::Borrowed(text),
         Casing::Insensitive if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) => {
-            Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+            Cow::Owned(text.chars().map(letters::small).collect())
         }
         Casing::Insensitive => Cow::Borrowed(text),
     }

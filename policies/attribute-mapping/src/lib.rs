@@ -7,7 +7,7 @@ mod settings;
 
 use std::borrow::Cow;
 
-use vestibule_policy::{email, log, prelude::*, types::Problem};
+use vestibule_policy::{email, letters, log, prelude::*, types::Problem};
 
 pub use settings::{Field, MatchBy, Row, Settings, UnverifiedEmail};
 
@@ -91,7 +91,7 @@ impl AttributeMapping {
             log::info("the username is an email address that nobody verified: not used");
             return None;
         }
-        Some(if self.settings.lower_case_username { text.to_lowercase() } else { text })
+        Some(if self.settings.lower_case_username { letters::lower(&text).into_owned() } else { text })
     }
 
     /// A well-formed address; an unverified one only where the settings go at least as far
@@ -100,7 +100,7 @@ impl AttributeMapping {
         let text = self.text(identity, claim)?;
         // Only the upstream's own statement on its `email` claim verifies an address.
         let stated = identity.email.as_ref();
-        let verified = stated.is_some_and(|stated| stated.verified && same_address(&stated.address, &text));
+        let verified = stated.is_some_and(|stated| stated.verified && is_the_address(&stated.address, &text));
         if !verified && self.settings.unverified_email < needed {
             log::info("nobody verified the email address: not used");
             return None;
@@ -109,7 +109,7 @@ impl AttributeMapping {
             log::warn("the email address is malformed: not used");
             return None;
         }
-        Some(if self.settings.lower_case_email { text.to_lowercase() } else { text })
+        Some(if self.settings.lower_case_email { letters::lower(&text).into_owned() } else { text })
     }
 
     /// The one text of `claim`, if it has one and no more.
@@ -132,7 +132,7 @@ impl AttributeMapping {
         let clean = |text: &str| {
             let text = self.trimmed(text);
             let usable = !text.is_empty() && (keeps_unverified || !is_unverified_address(identity, text));
-            usable.then(|| if row.lower_case { text.to_lowercase() } else { text.to_owned() })
+            usable.then(|| if row.lower_case { letters::lower(text).into_owned() } else { text.to_owned() })
         };
         match value(identity, &row.claim)?.as_ref() {
             Value::Text(text) => clean(text).map(Value::Text),
@@ -157,12 +157,17 @@ fn value<'a>(identity: &'a Identity, claim: &str) -> Option<Cow<'a, Value>> {
 }
 
 fn is_unverified_address(identity: &Identity, text: &str) -> bool {
-    identity.email.as_ref().is_some_and(|stated| !stated.verified && same_address(&stated.address, text))
+    identity.email.as_ref().is_some_and(|stated| !stated.verified && passes_for(&stated.address, text))
 }
 
-/// Applications compare addresses without case, so a difference in case proves nothing.
-fn same_address(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+/// Applications compare addresses without case, each in its own way, so a difference in case proves nothing.
+fn passes_for(one: &str, other: &str) -> bool {
+    letters::loosest(one.trim()) == letters::loosest(other.trim())
+}
+
+/// Is it the address that was verified? Its case may differ, and nothing else.
+fn is_the_address(verified: &str, other: &str) -> bool {
+    letters::lower(verified.trim()) == letters::lower(other.trim())
 }
 
 fn set(field: &mut Option<String>, value: Option<String>) {
@@ -185,7 +190,8 @@ mod tests {
     #[test]
     fn a28_an_unverified_address_finds_no_account_whatever_claim_it_hides_in() {
         let victim = "victim@corp.com";
-        for spelling in [victim, "VICTIM@corp.com", " victim@corp.com\n"] {
+        for spelling in [victim, "VICTIM@corp.com", " victim@corp.com\n", "victim@\u{17f}corp.com"] {
+            let victim = if spelling.contains('\u{17f}') { "victim@scorp.com" } else { victim };
             for claim in ["email", "upn", "mail", "preferred_username", "unique_name"] {
                 for match_by in ["username", "email"] {
                     for unverified in ["ignore", "hand-over"] {
@@ -199,6 +205,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a28_no_letter_makes_another_address_of_the_one_that_was_verified() {
+        for (verified, other) in [
+            ("\u{212a}ate@corp.com", "kate@corp.com"),
+            ("\u{212a}ate@corp.com", "KATE@corp.com"),
+            ("u\u{17f}er@corp.com", "user@corp.com"),
+        ] {
+            let settings = json!({ "match-by": "email", "match-claim": "mail", "lower-case-email": true });
+            let case = Case::<AttributeMapping>::new(settings).email(verified).claim("mail", other);
+            assert_eq!(case.fill().unwrap().match_key, None, "{verified} {other}");
+            let settings = json!({ "lower-case-email": true, "lower-case-username": true });
+            let case = Case::<AttributeMapping>::new(settings).email(verified).claim("preferred_username", verified);
+            let profile = case.fill().unwrap();
+            assert_eq!(profile.email.as_deref(), Some(verified), "{verified}");
+            assert_eq!(profile.username.as_deref(), Some(verified), "{verified}");
         }
     }
 

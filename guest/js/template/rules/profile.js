@@ -10,7 +10,9 @@ export default {
         // could hold would break the login: better none.
         const { email } = identity;
         if (email?.verified && !nameProblem(email.address)) {
-            const username = lowerCase ? email.address.toLowerCase() : email.address;
+            // `toLowerCase` alone makes a `k` of the Kelvin sign, which is another letter.
+            const small = (letter) => letter.toLowerCase();
+            const username = lowerCase ? email.address.replace(/[A-Z]/g, small) : email.address;
             Object.assign(profile, { "match-key": { username }, username, email: email.address });
         }
         const text = (name) => {

@@ -22,6 +22,7 @@ const SDK: Embedded = guest!(
         "src/email/label.rs",
         "src/export.rs",
         "src/hooks.rs",
+        "src/letters.rs",
         "src/lib.rs",
         "src/log.rs",
         "src/names.rs",

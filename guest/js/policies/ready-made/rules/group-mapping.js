@@ -2,7 +2,7 @@ import { definePolicy, Fault, glob, log, nameProblem, reason, valueOf } from "@v
 
 export default definePolicy({
     configure(settings, problems) {
-        const fold = settings["fold-case"] ? (name) => name.toLowerCase() : (name) => name;
+        const fold = settings["fold-case"] ? lower : (name) => name;
         const rows = new Map();
         settings.manual.forEach((row, index) => {
             const at = `/manual/${index}`;
@@ -53,8 +53,15 @@ export default definePolicy({
     },
 });
 
-/** Names that are excluded are compared without case and without the blanks around them. */
-const spelling = (name) => name.trim().toLowerCase();
+/** In small letters; a letter that shares its small letter with another, as the Kelvin sign does, stays as it is. */
+const lower = (name) =>
+    name.replace(/[A-Z]|[^\x00-\x7f]/gu, (letter) => {
+        const small = letter.toLowerCase();
+        return small.toUpperCase() === letter ? small : letter;
+    });
+
+/** Names that are excluded are compared without the blanks around them, and as loosely as any application might. */
+const spelling = (name) => name.trim().toLowerCase().toUpperCase().toLowerCase();
 
 function matcher(kind, text, fold, report) {
     if (kind === "exact") return (name) => fold(name) === fold(text);

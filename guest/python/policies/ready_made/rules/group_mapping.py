@@ -3,16 +3,23 @@ import re
 from vestibule_policy import Fault, glob, log, name_problem, policy, reason, value_of
 
 
+def lower(name):
+    """In small letters; a letter that shares its small letter with another, as the Kelvin sign does, stays as it is."""
+    if name.isascii():
+        return name.lower()
+    return "".join(small if (small := letter.lower()).upper() == letter else letter for letter in name)
+
+
 def spelling(name):
-    """Names that are excluded are compared without case and without the blanks around them."""
-    return name.strip().lower()
+    """Names that are excluded are compared without the blanks around them, and as loosely as any application might."""
+    return name.strip().lower().upper().lower()
 
 
 @policy
 class GroupMapping:
     def configure(self, settings, problems):
         self.settings = settings
-        self.fold = str.lower if settings["fold-case"] else str
+        self.fold = lower if settings["fold-case"] else str
         self.rows = {}
         for index, row in enumerate(settings["manual"]):
             at = f"/manual/{index}"
