@@ -157,7 +157,7 @@ pub(super) struct RawApplication {
     /// Further origins, or hosts below a domain, to which a login or a logout may lead; its own hosts always may. No
     /// session is set there.
     allowed_targets: Vec<String>,
-    /// Groups that a login never changes.
+    /// Groups that a login never changes, upper and lower case alike.
     protected_groups: BTreeSet<String>,
     /// TOML file with the accounts and groups that the application has.
     directory: Option<String>,

@@ -3,7 +3,7 @@
 //! Words, here and everywhere: *reported* is what the upstream's claim says, *granted* is
 //! what the policies decided, *current* is what the account has.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub struct Rules {
 /// Runs after each policy of the chain, so that "is any group mapped?" has one answer for
 /// the policies that follow.
 pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
-    let excluded: BTreeSet<&str> = plan.exclude.iter().map(String::as_str).collect();
+    let (protected, excluded) = (Kept::of(&rules.protected), Kept::of(&plan.exclude));
     let create_missing = plan.create_missing;
     let doubles = doubles(&plan.grants);
     let mut dropped = Vec::new();
@@ -64,9 +64,9 @@ pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
         let group = grant.group.as_str();
         let is_double = doubles.binary_search(&index).is_ok();
         index += 1;
-        let code = if rules.protected.contains(group) {
+        let code = if protected.has(group) {
             "group-protected"
-        } else if excluded.contains(group) {
+        } else if excluded.has(group) {
             "group-excluded"
         } else if !create_missing && rules.known.as_ref().is_some_and(|known| !known.contains(group)) {
             "group-unknown"
@@ -77,6 +77,31 @@ pub fn prune(plan: &mut Plan, rules: &Rules) -> Vec<Grant> {
         false
     });
     dropped
+}
+
+/// Names of groups that a login does not change, in whatever spelling: an application may know no case, and takes
+/// `ROOT` for `root`.
+struct Kept<'a>(BTreeSet<Cow<'a, str>>);
+
+impl<'a> Kept<'a> {
+    fn of(names: impl IntoIterator<Item = &'a String>) -> Self {
+        Self(names.into_iter().map(|name| loosest(name.trim())).collect())
+    }
+
+    fn has(&self, group: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(loosest(group.trim()).as_ref())
+    }
+}
+
+/// One text for all those that somebody might take for one who does not look at the case of letters: `k` and the Kelvin
+/// sign are one, and `s` and `\u{17f}`.
+fn loosest(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) };
+    }
+    let letters = name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    Cow::Owned(letters.collect())
 }
 
 /// The places of grants of a group that an earlier grant names, in order.
@@ -98,6 +123,7 @@ fn doubles(grants: &[Grant]) -> Vec<usize> {
 pub fn difference(plan: &Plan, account: Option<&Account>, rules: &Rules) -> Difference {
     let mut plan = plan.clone();
     prune(&mut plan, rules);
+    let kept = Kept::of(plan.exclude.iter().chain(&rules.protected));
     let granted: BTreeSet<String> = plan.grants.iter().map(|grant| grant.group.clone()).collect();
     let current: BTreeSet<String> = account.map(|account| account.groups.iter().cloned().collect()).unwrap_or_default();
     if plan.leave && account.is_some() {
@@ -105,11 +131,7 @@ pub fn difference(plan: &Plan, account: Option<&Account>, rules: &Rules) -> Diff
     }
     let added: BTreeSet<String> = granted.difference(&current).cloned().collect();
     let removed: BTreeSet<String> = if plan.replace {
-        current
-            .difference(&granted)
-            .filter(|group| !plan.exclude.contains(group) && !rules.protected.contains(*group))
-            .cloned()
-            .collect()
+        current.difference(&granted).filter(|group| !kept.has(group)).cloned().collect()
     } else {
         BTreeSet::new()
     };
@@ -161,6 +183,25 @@ mod tests {
         let plan = Plan { replace: true, ..plan(&["root"]) };
         let change = difference(&plan, Some(&account(&["ops"])), &rules);
         assert_eq!(change, Difference { added: vec![], removed: vec![], groups: vec!["ops".into()] });
+    }
+
+    #[test]
+    fn a71_no_spelling_of_a_protected_or_excluded_group_is_granted_or_taken() {
+        let spellings = ["root", "ROOT", "Root", "kings", "\u{212a}ings", "KINGS", "users", "u\u{17f}ers"];
+        let names = ["root".to_owned(), "Kings".to_owned(), "USERS ".to_owned()];
+        let protected = Rules { protected: names.clone().into(), known: None };
+        let excluded = Plan { exclude: names.to_vec(), ..Plan::default() };
+        for (more, rules) in [(Plan::default(), protected), (excluded, Rules::default())] {
+            let grants = Plan { grants: plan(&spellings).grants, ..more.clone() };
+            assert_eq!(difference(&grants, None, &rules), Difference::default(), "granted");
+            let replace = Plan { replace: true, ..more };
+            let change = difference(&replace, Some(&account(&spellings)), &rules);
+            assert_eq!(change.removed, [""; 0], "taken");
+            assert_eq!(change.groups.len(), spellings.len());
+        }
+        let other = plan(&["roots", "r00t", "\u{440}oot"]);
+        let rules = Rules { protected: names.into(), known: None };
+        assert_eq!(difference(&other, None, &rules).added.len(), 3, "another name is another group");
     }
 
     #[test]
