@@ -3,7 +3,8 @@
 //! The gateway has made one form of escapes, empty segments and dots before it asks, and
 //! refuses what has none. What is left, applications read differently: some cut off `;x=y`,
 //! some know no case. So a path counts as covered where any reading of it is. To be wrong
-//! here costs somebody a login too many.
+//! here costs somebody a login too many. What a URL has to escape (`/my%20files`) is compared
+//! as what it stands for, as which an operator writes it.
 
 use std::borrow::Cow;
 
@@ -69,17 +70,36 @@ fn fault(pattern: &str) -> Option<&'static str> {
     (has_odd_segment || pattern.contains("//")).then_some("write the path without empty segments, `.` and `..`")
 }
 
-/// The ways in which applications may read `path`. The first is the path itself.
+/// The ways in which applications may read `path`. The first is the path itself, decoded.
 pub(crate) fn readings(path: &str) -> Vec<Cow<'_, str>> {
-    let mut readings = vec![Cow::Borrowed(path)];
+    let path = decoded(path);
+    let mut readings = vec![path.clone()];
     if path.contains(';') {
         let segments: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
         readings.push(Cow::Owned(segments.join("/")));
     }
-    if path.ends_with('/') {
-        readings.push(Cow::Borrowed(path.trim_end_matches('/')));
-    }
+    // Of each: an application that cuts off `;x` of `/admin;x/` may do without the slash, too.
+    let bare = |reading: &Cow<'_, str>| Cow::Owned(reading.trim_end_matches('/').to_owned());
+    let without_slash: Vec<_> = readings.iter().filter(|reading| reading.ends_with('/')).map(bare).collect();
+    readings.extend(without_slash);
     readings
+}
+
+/// What the escapes that are left stand for. The gateway lets none through that is a delimiter.
+fn decoded(path: &str) -> Cow<'_, str> {
+    let mut parts = path.split('%');
+    let first = parts.next().unwrap_or_default();
+    if first.len() == path.len() {
+        return Cow::Borrowed(path);
+    }
+    let mut octets = first.as_bytes().to_vec();
+    for part in parts {
+        let octet = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        octets.push(octet.unwrap_or(b'%'));
+        let rest = if octet.is_some() { part.as_bytes().get(2..) } else { Some(part.as_bytes()) };
+        octets.extend_from_slice(rest.unwrap_or_default());
+    }
+    Cow::Owned(String::from_utf8_lossy(&octets).into_owned())
 }
 
 #[cfg(test)]
@@ -106,6 +126,22 @@ mod tests {
             "/Secure;/admin/",
         ] {
             assert!(covers("/secure/admin/*", path), "{path}");
+        }
+        for path in ["/admin", "/ADMIN", "/admin/", "/admin;x", "/admin;x/", "/Admin;x=y;z/", "/admin;/"] {
+            assert!(covers("/admin", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a17_covers_what_a_url_escapes() {
+        for path in ["/my%20files/x", "/MY%20Files", "/my%20files;x/"] {
+            assert!(covers("/my files/*", path), "{path}");
+        }
+        for path in ["/gr%C3%B6%C3%9Fe", "/GR%C3%96%C3%9Fe/", "/gr%c3%b6%c3%9fe;x"] {
+            assert!(covers("/gr\u{f6}\u{df}e", path), "{path}");
+        }
+        for path in ["/my+files/x", "/myfiles", "/my%2520files/x", "/my%2", "/my%zzfiles", "/my%+0files", "/my%"] {
+            assert!(!covers("/my files/*", path), "{path}");
         }
     }
 
