@@ -20,13 +20,21 @@ const OF_THE_CONNECTION: [&str; 10] = [
     "upgrade",
 ];
 
+/// No browser sends it. A CGI-like application makes `HTTP_PROXY` of it, through which its own requests would then go
+/// (httpoxy, CVE-2016-5385).
+const SETS_THE_PROXY: &str = "proxy";
+
 /// What of the browser's headers the application sees.
 pub(super) fn request(came: &HeaderMap, cookie_name: &str) -> HeaderMap {
     let named = named(came);
     let mut headers = HeaderMap::with_capacity(came.len() + 8);
     for (name, value) in came {
         let text = name.as_str();
-        if is_of_the_connection(text, &named) || is_of_the_way(text) || *name == header::COOKIE {
+        if is_of_the_connection(text, &named)
+            || is_of_the_way(text)
+            || text == SETS_THE_PROXY
+            || *name == header::COOKIE
+        {
             continue;
         }
         headers.append(name.clone(), value.clone());
@@ -117,6 +125,14 @@ mod tests {
         ]);
         assert_eq!(request(&came, "vestibule"), headers(&[("accept", "*/*")]));
         assert_eq!(response(&came, "vestibule"), headers(&[("accept", "*/*")]));
+    }
+
+    #[test]
+    fn no_client_sets_the_proxy_that_an_application_asks_by() {
+        for name in ["proxy", "Proxy", "PROXY"] {
+            assert!(request(&headers(&[(name, "http://192.0.2.1:8080")]), "vestibule").is_empty(), "{name}");
+        }
+        assert_eq!(request(&headers(&[("x-proxy", "1")]), "vestibule").len(), 1);
     }
 
     #[test]
