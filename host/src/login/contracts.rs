@@ -125,10 +125,7 @@ pub(super) fn is_recent(auth_time: Option<u64>, max_age: Option<u32>, now: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        decision::{Reason, Update},
-        identity::VerifiedIdentity,
-    };
+    use crate::decision::{Reason, Update};
 
     fn terms(refuse: Option<&str>, reactivate: bool) -> ProvisionTerms {
         ProvisionTerms {
@@ -144,6 +141,21 @@ mod tests {
 
     fn code(result: Result<(), Denial>) -> Option<DenyCode> {
         result.err().map(|denial| denial.code)
+    }
+
+    fn identity_of(upstream: &str) -> Identity {
+        Identity {
+            upstream: upstream.into(),
+            protocol: crate::identity::Protocol::Oidc,
+            issuer: "https://accounts.example.net".into(),
+            subject: "1".into(),
+            email: None,
+            groups: crate::identity::GroupClaim::Absent,
+            auth_time: None,
+            acr: None,
+            amr: vec![],
+            claims: std::collections::BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -187,22 +199,48 @@ mod tests {
     }
 
     #[test]
+    fn a27_a30_a59_an_upstream_speaks_for_its_own_domains_to_its_own_applications() {
+        let text = "[server]\npublic-url = \"https://login.example.com\"\n[policies.p]\ncomponent = \"p.wasm\"\n\
+                    [upstreams.net]\npreset = \"google\"\nclient-id = \"c\"\nclient-secret = \"s\"\n\
+                    domains = [\"example.net\"]\n\
+                    [upstreams.any]\npreset = \"google\"\nclient-id = \"d\"\nclient-secret = \"s\"\n\
+                    [applications.app]\nurl = \"https://app.example.com/\"\nupstreams = [\"net\"]\nchain = [\"p\"]\n\
+                    [applications.app.forward-auth]\n";
+        let mut config = crate::config::parse(text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
+        let held = |config: &Config, upstream: &str, email: Option<&str>, verified| {
+            let identity = Identity {
+                email: email.map(|address| Email { address: address.to_owned(), verified }),
+                ..identity_of(upstream)
+            };
+            code(hold_identity_contracts(config, &config.applications["app"], &identity))
+        };
+        for verified in [true, false] {
+            assert_eq!(held(&config, "net", None, verified), None);
+            assert_eq!(held(&config, "net", Some("x@EXAMPLE.net"), verified), None);
+            for foreign in ["x@example.com", "x@a.example.net", "x@example.net.evil.com", "x@ex\u{430}mple.net"] {
+                let no = Some(DenyCode::DomainNotAuthoritative);
+                assert_eq!(held(&config, "net", Some(foreign), verified), no, "{foreign}");
+            }
+            for malformed in ["x@evil.com@example.net", "x@example.net@evil.com", "example.net", "x@example.net\0", ""]
+            {
+                let no = Some(DenyCode::InvalidEmail);
+                assert_eq!(held(&config, "net", Some(malformed), verified), no, "{malformed:?}");
+            }
+        }
+        for closed in ["any", "nothing", ""] {
+            assert_eq!(held(&config, closed, None, true), Some(DenyCode::UnknownUpstream), "{closed}");
+        }
+        // Named by the application, and no upstream any more.
+        config.upstreams.remove("net");
+        assert_eq!(held(&config, "net", None, true), Some(DenyCode::UnknownUpstream));
+    }
+
+    #[test]
     fn a30_the_address_that_an_application_is_told_is_of_the_upstreams_own_domain() {
         let text = "[server]\npublic-url = \"https://login.example.com\"\n[upstreams.net]\npreset = \"google\"\n\
                     client-id = \"c\"\nclient-secret = \"s\"\ndomains = [\"example.net\"]\n";
         let config = crate::config::parse(text, std::path::Path::new("vestibule.toml"), &|_| None).unwrap();
-        let identity = VerifiedIdentity::assertion(Identity {
-            upstream: "net".into(),
-            protocol: crate::identity::Protocol::Oidc,
-            issuer: "https://accounts.example.net".into(),
-            subject: "1".into(),
-            email: None,
-            groups: crate::identity::GroupClaim::Absent,
-            auth_time: None,
-            acr: None,
-            amr: vec![],
-            claims: std::collections::BTreeMap::new(),
-        });
+        let identity = identity_of("net");
         let held = |email: Option<&str>| {
             let profile = Profile { email: email.map(str::to_owned), ..Profile::default() };
             hold_profile_contracts(&config, &profile, &identity).map(drop).map_err(|denial| denial.code)

@@ -87,6 +87,10 @@ fn reauthenticate(within: u32) -> Guest {
     Guest::answering(Hook::Access, &answer).text("old")
 }
 
+fn audit_of_somebody(config: &config::Audit, clock: Arc<ManualClock>) -> Audit {
+    Audit::open(config, clock, Arc::new(|_: &str| "somebody".to_owned())).unwrap()
+}
+
 /// A gateway in one process.
 struct Gate {
     folder: TempDir,
@@ -104,12 +108,23 @@ impl Gate {
 
     /// `rest` follows the sections that every test has.
     fn with(chain: &[Guest], rest: &str) -> Self {
-        Self::recording(chain, rest, |config, clock| {
-            Audit::open(config, clock, Arc::new(|_: &str| "somebody".to_owned())).unwrap()
-        })
+        Self::recording(chain, rest, audit_of_somebody)
+    }
+
+    /// One whose configuration is another, and whose keys are the same: as after a restart.
+    fn changed(chain: &[Guest], change: impl FnOnce(String) -> String) -> Self {
+        Self::built(chain, change, audit_of_somebody)
     }
 
     fn recording(chain: &[Guest], rest: &str, audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit) -> Self {
+        Self::built(chain, |text| text + rest, audit)
+    }
+
+    fn built(
+        chain: &[Guest],
+        change: impl FnOnce(String) -> String,
+        audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let mut policies = String::new();
         for (index, guest) in chain.iter().enumerate() {
@@ -140,14 +155,14 @@ impl Gate {
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\npublic-url = \"{GATE}\"\n[keys]\ndirectory = \"keys\"\n\
              [audit]\nfile = \"audit.jsonl\"\nsync = false\n[accounts]\nfile = \"accounts.toml\"\n{policies}\
-             [upstreams.here]\nkind = \"local\"\n{}{}{}{}{rest}",
+             [upstreams.here]\nkind = \"local\"\n{}{}{}{}",
             upstream("corp"),
             upstream("other"),
             application("wiki", WIKI),
             application("files", "https://files.example.org/"),
         );
         let path = folder.path().join("vestibule.toml");
-        fs::write(&path, text).unwrap();
+        fs::write(&path, change(text)).unwrap();
         let config = config::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let clock = Arc::new(ManualClock::at(testing::NOW));
         let audit = audit(&config.audit, clock.clone());

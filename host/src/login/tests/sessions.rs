@@ -3,6 +3,44 @@
 use super::*;
 
 #[tokio::test]
+async fn a01_to_a08_no_way_in_or_out_takes_a_foreign_address() {
+    let gate = Gate::new(&[form(), allow()]);
+    let mut known = Browser::default();
+    gate.log_in(&mut known).await;
+    let rd = |to: &Url| to.query_pairs().find(|(name, _)| name == "rd").map(|(_, rd)| rd.into_owned());
+    for text in [
+        "https://evil.com/",
+        "//evil.com",
+        "/\\evil.com",
+        "/\t/evil.com",
+        "/%09/evil.com",
+        "https:evil.com",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "https://wiki.example.org@evil.com/",
+        "https://user@wiki.example.org/",
+        "https://wiki.example.org.evil.com/",
+        "https://evilwiki.example.org/",
+        "http://wiki.example.org/",
+        "",
+    ] {
+        let mut browser = known.clone();
+        let started = gate.login.start(&browser.visitor(WIKI), "wiki", Some(text), &Demand::default());
+        assert_eq!(rd(&redirected(browser.keep(WIKI, started))).as_deref(), Some(WIKI), "{text:?}");
+        let departed = gate.login.depart(&browser.visitor(WIKI), "wiki", Some(text)).await;
+        assert_eq!(rd(&redirected(browser.keep(WIKI, departed))), None, "{text:?}");
+        for application in [Some("wiki"), Some("nothing"), None] {
+            let left = gate.login.logout(&browser.visitor(GATE), application, Some(text), None).await;
+            let step = browser.clone().keep(GATE, left);
+            assert!(matches!(step, Step::LoggedOut { to: None, .. }), "{text:?} {application:?}: {step:?}");
+        }
+        // Nobody's logout ends elsewhere either.
+        let left = gate.login.logout(&Browser::default().visitor(GATE), Some("wiki"), Some(text), None).await;
+        assert!(matches!(left.step, Step::LoggedOut { to: None, .. }), "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn a09_no_ticket_ever_goes_to_a_foreign_host() {
     let gate = Gate::new(&[form(), allow()]);
     let mut browser = Browser::default();
@@ -30,6 +68,39 @@ async fn a09_no_ticket_ever_goes_to_a_foreign_host() {
     // The attacker's binding is not this browser's: the ticket opens nothing, for anybody.
     assert_eq!(refused(gate.enter(&mut browser, &to).await).code, "ticket-not-for-this");
     assert_eq!(refused(gate.enter(&mut browser, &to).await).code, "ticket-unknown");
+}
+
+#[tokio::test]
+async fn a59_what_an_upstream_proved_is_worth_nothing_once_it_is_taken_out_of_the_application() {
+    let before = Gate::new(&[form(), allow()]);
+    let mut known = Browser::default();
+    before.log_in(&mut known).await;
+    let mut under_way = Browser::default();
+    let login = form_of(before.begin(&mut under_way, "/").await);
+    // The operator takes it out, and the gateway starts anew; other applications may still use it.
+    let after = Gate::changed(&[form(), allow()], |text| text.replacen("\"here\", ", "", 1));
+    assert!(matches!(after.check(&mut known.clone(), "/").await, Check::NoSession { .. }), "the session");
+    let refusal = refused(after.password(&mut under_way, &login, PASSWORD).await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "unknown-upstream"), "a login under way");
+    let refusal = refused(after.begin(&mut known, "/").await);
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "unknown-upstream"), "single sign-on");
+    // Where nothing was taken out, a restart changes nothing.
+    let same = Gate::new(&[form(), allow()]);
+    let mut browser = Browser::default();
+    before.log_in(&mut browser).await;
+    session_of(same.check(&mut browser, "/").await);
+}
+
+#[tokio::test]
+async fn a59_a_callback_of_an_upstream_that_is_gone_is_refused_before_any_request() {
+    let before = Gate::new(&[to("corp"), allow()]);
+    let mut browser = Browser::default();
+    let state = before.leave(&mut browser).await;
+    let after = Gate::changed(&[to("corp"), allow()], |text| {
+        text.replace("[upstreams.corp]", "[upstreams.gone]").replace("\"corp\", ", "")
+    });
+    let refusal = after.call_back(&mut browser, "corp", &state).await;
+    assert_eq!((refusal.class, refusal.code.as_str()), (Class::Denied, "unknown-upstream"));
 }
 
 #[tokio::test]

@@ -87,6 +87,16 @@ fn a47_no_grant_brings_an_identity_from_an_upstream_that_the_application_may_not
     assert_eq!(op.provider.token(&config, "default", &request, &|_| true), Err(TokenError::InvalidGrant));
     let told = op.provider.userinfo(&config, "default", &presented(&bearer(&op.renewing())), &|_| true);
     assert_eq!(told, Err(UserinfoError::InvalidToken { dpop: false }));
+    let tokens = op.renewing();
+    for token in ["access_token", "refresh_token"].map(|name| text(&tokens, name)) {
+        let fields = with(&[("client_id", "renewing"), ("client_secret", "the-secret-of-web")], &[("token", token)]);
+        let request = TokenRequest { fields, ..TokenRequest::default() };
+        let active = |config: &Config| {
+            let told = op.provider.about(config, "default", About::Introspect, &request, &|_| true);
+            told.unwrap()["active"].as_bool()
+        };
+        assert_eq!((active(&config), active(&PARSED)), (Some(false), Some(true)));
+    }
 }
 
 #[test]
