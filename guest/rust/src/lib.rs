@@ -4,7 +4,7 @@
 //!
 //! - [`hooks`]: the traits a policy implements: [`Policy`] and one for each hook.
 //! - [`types`] and one module for each hook ([`route`], [`admit`], …): the contract's records.
-//! - [`email`], [`letters`], [`pattern`]: what policies compare with, done once and done carefully.
+//! - [`email`], [`letters`], [`path`], [`pattern`]: what policies compare with, done once and done carefully.
 //! - [`names`]: what the host lets through as a group, a value, an attribute's name.
 //! - [`settings`]: from JSON to a settings struct, with a pointer to each problem.
 //! - [`log`]: lines for the decision's trace.
@@ -24,6 +24,7 @@ pub mod hooks;
 pub mod letters;
 pub mod log;
 pub mod names;
+pub mod path;
 pub mod pattern;
 pub mod settings;
 #[cfg(not(target_arch = "wasm32"))]

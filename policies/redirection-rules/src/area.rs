@@ -1,8 +1,9 @@
 //! Parts of an application with single sign-on on or off, by path.
 
-use vestibule_policy::{pattern::Matcher, prelude::*};
+use vestibule_policy::{path::decoded, pattern::Matcher, prelude::*};
 
-/// An area, ready to be matched.
+/// An area, ready to be matched. One with single sign-on has a path in any case and with or without escapes: an
+/// application may read it so. One without has it as it is written.
 #[derive(Debug)]
 pub(crate) struct Area {
     pub(crate) paths: Vec<Matcher>,
@@ -12,8 +13,9 @@ pub(crate) struct Area {
 
 impl Area {
     pub(crate) fn covers(&self, application: &str, path: &str) -> bool {
-        let matches = |matchers: &[Matcher], text| matchers.iter().any(|matcher| matcher.matches(text));
-        (self.applications.is_empty() || matches(&self.applications, application)) && matches(&self.paths, path)
+        let matches = |matchers: &[Matcher], text: &str| matchers.iter().any(|matcher| matcher.matches(text));
+        (self.applications.is_empty() || matches(&self.applications, application))
+            && (matches(&self.paths, path) || self.sso && matches(&self.paths, &decoded(path)))
     }
 }
 

@@ -168,8 +168,9 @@ pub(crate) fn compile_areas(settings: &Settings, problems: &mut Problems) -> Vec
         if area.path.is_empty() {
             problems.add(format!("{at}/path"), "an area has at least one path");
         }
+        let casing = if area.sso { Casing::Insensitive } else { Casing::Sensitive };
         areas.push(Area {
-            paths: compile(problems, &format!("{at}/path"), &area.path, Casing::Sensitive),
+            paths: compile(problems, &format!("{at}/path"), &area.path, casing),
             applications: compile(problems, &format!("{at}/application"), &area.application, Casing::Sensitive),
             sso: area.sso,
         });

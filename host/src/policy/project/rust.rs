@@ -26,6 +26,7 @@ const SDK: Embedded = guest!(
         "src/lib.rs",
         "src/log.rs",
         "src/names.rs",
+        "src/path.rs",
         "src/pattern.rs",
         "src/settings.rs",
         "src/testing.rs",
