@@ -65,6 +65,11 @@ fn ended(state: &State) -> Vec<String> {
     ids
 }
 
+fn put_back(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -189,11 +194,10 @@ fn an_older_file_or_half_of_one_is_not_taken_for_the_one_that_was_used_last() {
     assert!(matches!(place.open(), Err(StateError::Malformed { line: 1, .. })));
     fs::remove_file(place.tip()).unwrap();
     assert!(matches!(place.open(), Err(StateError::Missing { .. })));
-    fs::write(place.tip(), &new_tip).unwrap();
+    put_back(&place.tip(), &new_tip);
     fs::remove_file(place.path()).unwrap();
     assert!(matches!(place.open(), Err(StateError::Missing { .. })));
-    fs::write(place.path(), &new).unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    put_back(&place.path(), &new);
     assert_eq!(ended(&place.open().unwrap()), ["a", "b"]);
     // Nothing at all is a beginning.
     fs::remove_file(place.path()).unwrap();
@@ -220,8 +224,7 @@ fn a_crash_while_the_file_is_written_anew_leaves_one_that_counts() {
     // At the very first start there was no file yet.
     let first = Place::new();
     fs::create_dir(first.folder.path().join("state")).unwrap();
-    fs::write(first.tip(), line::tip(&keys, &line::Tip { epoch: "e".into(), lines: 0, next: None }).unwrap()).unwrap();
-    fs::set_permissions(first.tip(), fs::Permissions::from_mode(0o600)).unwrap();
+    put_back(&first.tip(), &line::tip(&keys, &line::Tip { epoch: "e".into(), lines: 0, next: None }).unwrap());
     assert!(ended(&first.open().unwrap()).is_empty());
 }
 
