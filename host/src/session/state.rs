@@ -145,12 +145,15 @@ pub enum StateError {
 /// What the file holds: by memory and key, until when, and what.
 type Entries = HashMap<(Memory, String), (u64, Value)>;
 
+/// The same by memory, as each takes its own.
+type Found = BTreeMap<Memory, Vec<(String, u64, Value)>>;
+
 /// Keeps what must outlive the process; by default nothing.
 #[derive(Debug, Default)]
 pub struct State {
     journal: Option<Journal>,
     /// What was there at the start, until each memory took its own.
-    found: Mutex<BTreeMap<Memory, Vec<(String, u64, Value)>>>,
+    found: Mutex<Found>,
 }
 
 impl State {
@@ -161,7 +164,7 @@ impl State {
     /// [`StateError`]: where it is not as it was left. What a crash left of the last line is taken out, and told.
     pub fn open(path: &Path, keys: Arc<KeyRing>, now: u64) -> Result<Self, StateError> {
         let (journal, entries) = Journal::open(path, keys, now)?;
-        let mut found: BTreeMap<Memory, Vec<_>> = BTreeMap::new();
+        let mut found = Found::new();
         for ((memory, key), (until, value)) in entries {
             found.entry(memory).or_default().push((key, until, value));
         }

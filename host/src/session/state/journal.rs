@@ -93,11 +93,12 @@ impl Journal {
         if let Err(error) = self.try_append(&mut inner, entry) {
             tracing::error!(%error, "the sessions' state is not written: a restart now would forget it");
         }
-        if inner.number >= inner.due && inner.waiting.is_empty() {
-            if let Err(error) = self.shorten(&mut inner, now) {
-                tracing::error!(%error, "the sessions' state could not be written anew");
-                inner.due = inner.number.saturating_add(SLACK_LINES);
-            }
+        if inner.number >= inner.due
+            && inner.waiting.is_empty()
+            && let Err(error) = self.shorten(&mut inner, now)
+        {
+            tracing::error!(%error, "the sessions' state could not be written anew");
+            inner.due = inner.number.saturating_add(SLACK_LINES);
         }
     }
 
