@@ -92,12 +92,13 @@ impl Revoked {
 
     /// From now on `id` is over. `expires` is when it would have ended anyway.
     pub fn end(&self, id: &str, expires: u64, now: u64) {
-        let mut ids = write(&self.ids);
         // Whoever comes again with an old cookie makes the state no longer.
-        if expires > now && !ids.contains(id, now) {
-            ids.insert_or_displace(id.to_owned(), (), expires, now);
-            self.state.put(Memory::Ended, id, &(), expires, now);
+        if expires <= now || self.has(id, now) {
+            return;
         }
+        write(&self.ids).insert_or_displace(id.to_owned(), (), expires, now);
+        // Not while each request of each application waits; and of one id there is nothing that could come in the wrong order.
+        self.state.put(Memory::Ended, id, &(), expires, now);
     }
 
     /// Was `id` ended?
@@ -114,9 +115,8 @@ impl Revoked {
             Channel::Back => (&self.at_upstream, Memory::EndedAtUpstream),
             Channel::Front => (&self.by_browser, Memory::EndedByBrowser),
         };
-        let mut memory = write(memory);
+        write(memory).insert_or_displace(ended.clone(), now, expires, now);
         self.state.put(kept, &ended.key(), &(&ended, now), expires, now);
-        memory.insert_or_displace(ended, now, expires, now);
     }
 
     /// Is what came from there over?

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use url::Url;
 use vestibule_tests::{
     browser::{Browser, Page},
-    gateway::Gateway,
     peers::{RelyingParty, port},
 };
 
@@ -27,29 +26,27 @@ fn relying_party(port: u16) -> String {
     )
 }
 
-impl Gateway {
-    /// Ends without a word, as in a crash, and is started again.
+impl Scene {
+    /// The gateway ends without a word, as in a crash, and is started again.
     fn crash(&mut self) {
-        let id = self.id().expect("a gateway").to_string();
+        let id = self.gateway.id().expect("a gateway").to_string();
         assert!(Command::new("kill").args(["-KILL", &id]).status().expect("kill").success());
         self.restart();
     }
 
     fn restart(&mut self) {
-        self.stop();
-        self.start();
+        self.gateway.stop();
+        self.gateway.start();
     }
 
-    /// Is not there any more, and says why it does not come back.
+    /// The gateway is not there any more, and says why it does not come back.
     fn refuses_to_start(&mut self) -> String {
-        self.stop();
-        let (code, told, errors) = self.run(&["serve", "--config", "vestibule.toml"]);
+        self.gateway.stop();
+        let (code, told, errors) = self.gateway.run(&["serve", "--config", "vestibule.toml"]);
         assert_eq!(code, 74, "{told}{errors}");
         told + &errors
     }
-}
 
-impl Scene {
     /// What these cookies open at the application.
     async fn opens(&self, cookies: &str) -> u16 {
         let mut browser = Browser::new();
@@ -104,10 +101,10 @@ async fn who_was_logged_out_stays_out_after_a_restart_and_after_a_crash() {
     alice.get(&format!("{}/vestibule/logout/app", scene.site)).await;
     assert_ne!(scene.opens(&of_alice).await, 200);
 
-    scene.gateway.crash();
+    scene.crash();
     assert_ne!(scene.opens(&of_alice).await, 200, "after a crash");
     assert_eq!(scene.opens(&of_bob).await, 200, "who was not logged out is still logged in");
-    scene.gateway.restart();
+    scene.restart();
     assert_ne!(scene.opens(&of_alice).await, 200, "after a restart");
     assert_eq!(scene.opens(&of_bob).await, 200);
     // Nor does her single sign-on let her in without the provider.
@@ -132,7 +129,7 @@ async fn what_an_upstream_ended_stays_ended_after_a_crash_and_its_token_counts_o
     let logouts = Browser::new().peek(&format!("{}/_test/logouts", scene.op.issuer)).await.json();
     let token = logouts[0].as_str().expect("a logout token").to_owned();
 
-    scene.gateway.crash();
+    scene.crash();
     assert_ne!(scene.opens(&of_alice).await, 200);
     assert_eq!(scene.opens(&of_bob).await, 200);
     let url = Url::parse(&format!("{}/backchannel-logout/op", scene.gateway.url())).expect("an address");
@@ -157,12 +154,12 @@ async fn a_refresh_token_outlives_a_restart_and_so_does_that_it_was_used() {
     let [renewed, stolen, ended] = &tokens[..] else { panic!("three") };
     let next = scene.refresh(stolen).await.expect("a token");
 
-    scene.gateway.crash();
+    scene.crash();
     let after = scene.refresh(renewed).await.expect("a token that nobody used");
     // One of the two who have it is a thief: all that came of that login is over, after another restart too.
     assert_eq!(scene.refresh(stolen).await, Err(json!("invalid_grant")));
     assert_eq!(scene.refresh(&next).await, Err(json!("invalid_grant")));
-    scene.gateway.crash();
+    scene.crash();
     assert_eq!(scene.refresh(&next).await, Err(json!("invalid_grant")));
     assert_eq!(scene.refresh(renewed).await, Err(json!("invalid_grant")), "used before the crash");
     assert_eq!(scene.refresh(&after).await, Err(json!("invalid_grant")), "the same login's");
@@ -171,7 +168,7 @@ async fn a_refresh_token_outlives_a_restart_and_so_does_that_it_was_used() {
     let form = format!("client_id=rp&client_secret={SECRET}&token={ended}");
     let form = Some(("application/x-www-form-urlencoded", form));
     assert_eq!(Browser::new().request(Method::POST, &url, form, &[]).await.status, 200);
-    scene.gateway.crash();
+    scene.crash();
     assert_eq!(scene.refresh(ended).await, Err(json!("invalid_grant")));
 }
 
@@ -184,7 +181,7 @@ async fn who_took_part_before_a_restart_is_told_of_a_logout_after_it_and_what_wa
     let told = log_in(&scene, &mut browser, &rp).await;
     assert_eq!(browser.get(&format!("{}/", scene.site)).await.status, 200, "with single sign-on");
 
-    scene.gateway.crash();
+    scene.crash();
     let page: Page = browser.get(&format!("{}/vestibule/logout/app", scene.site)).await;
     assert!(!page.url.as_str().contains("error"), "{}", page.url);
     scene.gateway.wait_for("that the relying party was told", |event| event["kind"] == "logout.sent").await;
@@ -193,7 +190,7 @@ async fn who_took_part_before_a_restart_is_told_of_a_logout_after_it_and_what_wa
     let token = told["refresh_token"].as_str().expect("a refresh token");
     assert_eq!(scene.refresh(token).await, Err(json!("invalid_grant")));
     // And is told once.
-    scene.gateway.crash();
+    scene.crash();
     assert_eq!(scene.refresh(token).await, Err(json!("invalid_grant")));
     browser.get(&format!("{}/logout", scene.gateway.url())).await;
     assert_eq!(scene.gateway.events("logout.sent").len(), 1);
@@ -222,11 +219,11 @@ async fn a_state_that_is_not_as_it_was_left_keeps_the_gateway_from_starting_and_
         (String::new(), "line 1, is not as the gateway wrote it"),
     ] {
         std::fs::write(&path, &text).expect("a file");
-        let told = scene.gateway.refuses_to_start();
+        let told = scene.refuses_to_start();
         assert!(told.contains(message) && told.contains("state/sessions"), "{message}: {told}");
     }
     std::fs::remove_file(&path).expect("gone");
-    assert!(scene.gateway.refuses_to_start().contains("is missing"), "the tip knows that there was one");
+    assert!(scene.refuses_to_start().contains("is missing"), "the tip knows that there was one");
 
     std::fs::write(&path, format!("{whole}99 v1.")).expect("a file");
     assert!(Command::new("chmod").arg("600").arg(&path).status().expect("chmod").success());
@@ -262,7 +259,7 @@ async fn a_rotated_key_ring_signs_with_new_keys_and_what_the_old_ones_made_is_st
 
     let (code, _, errors) = scene.gateway.run(&["keys", "rotate", "--directory", "keys"]);
     assert_eq!(code, 0, "{errors}");
-    scene.gateway.restart();
+    scene.restart();
     let after = key_ids(&scene).await;
     assert!(before.iter().all(|id| after.contains(id)) && after.len() > before.len(), "{before:?} {after:?}");
     // A session and a refresh token of before.
@@ -282,7 +279,7 @@ async fn a_rotated_key_ring_signs_with_new_keys_and_what_the_old_ones_made_is_st
         assert_eq!(code, 0, "{errors}");
     }
     scene.gateway.stop();
-    let told = scene.gateway.refuses_to_start();
+    let told = scene.refuses_to_start();
     assert!(told.contains("sealed with a key that the key ring does not have"), "{told}");
     for name in ["state/sessions", "state/sessions.tip"] {
         std::fs::remove_file(scene.gateway.path(name)).expect("a file");
