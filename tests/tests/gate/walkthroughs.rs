@@ -243,7 +243,7 @@ async fn entra_to_guard() {
     // This service provider signs its requests, which Guard does not.
     std::fs::copy(folder.path().join("sp.crt"), gateway.path("sp.crt")).expect("a certificate");
     let signs = "[applications.guard.saml]\nsp-certificates = [{ file = \"sp.crt\" }]\n";
-    gateway.configure(&configuration.replace("[applications.guard.saml]\n", &signs));
+    gateway.configure(&configuration.replace("[applications.guard.saml]\n", signs));
     gateway.start();
 
     let ask = async |browser: &mut Browser, name: &str| {
