@@ -235,8 +235,15 @@ async fn a_state_that_is_not_as_it_was_left_keeps_the_gateway_from_starting_and_
 /// As it is without the file, and told at the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_state_file_the_start_warns_that_a_restart_forgets() {
-    let scene = Scene::start(With::Nginx).await;
+    let mut scene = Scene::start(With::Nginx).await;
     assert!(scene.gateway.log().contains("no session.state-file: a restart forgets who was logged out"));
+    let mut alice = Browser::new();
+    assert_eq!(scene.log_in(&mut alice, "alice").await.status, 200);
+    let of_alice = copied(&alice);
+    alice.get(&format!("{}/vestibule/logout/app", scene.site)).await;
+    assert_ne!(scene.opens(&of_alice).await, 200);
+    scene.restart();
+    assert_eq!(scene.opens(&of_alice).await, 200, "what the file is for");
 }
 
 /// The ids of the keys that relying parties are told.

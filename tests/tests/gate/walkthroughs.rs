@@ -207,7 +207,7 @@ async fn cognito_to_jira() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entra_to_guard() {
-    let (mut gateway, configuration) = as_it_stands("entra-guard.md", 3, "secrets/entra");
+    let (mut gateway, configuration) = as_it_stands("entra-guard.md", 4, "secrets/entra");
     let (code, shown, errors) = gateway.run(&["saml", "show", "--app", "guard"]);
     assert_eq!(code, 0, "{errors}");
     // What the page shows is what is printed.
@@ -282,7 +282,7 @@ async fn entra_to_guard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clavex_to_jira_and_confluence() {
-    let (mut gateway, configuration) = as_it_stands("clavex-jira.md", 4, "secrets/clavex");
+    let (mut gateway, configuration) = as_it_stands("clavex-jira.md", 5, "secrets/clavex");
     let person = |name: &str, groups: &[&str]| {
         json!({
             "email": format!("{name}@acme.eu"), "email_verified": true, "preferred_username": name, "name": name,
