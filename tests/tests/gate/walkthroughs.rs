@@ -271,7 +271,7 @@ async fn entra_to_guard() {
     // Each with the reason that the page's table names.
     for (name, reason) in [
         ("stranger", "domain-not-allowed"),
-        ("foreigner", "email-not-verified"),
+        ("foreigner", "domain-not-authoritative"),
         ("liar", "email-not-verified"),
         ("nameless", "missing-claim"),
     ] {
