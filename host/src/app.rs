@@ -25,6 +25,7 @@ use crate::{
     },
     recording::{Recorder, RecordingError},
     server,
+    session::{Memories, State, StateError},
     upstream::{UpstreamError, Upstreams},
 };
 
@@ -38,6 +39,7 @@ pub struct App {
     provider: Arc<Provider>,
     farewells: Arc<Farewells>,
     recorder: Option<Arc<Recorder>>,
+    state: Arc<State>,
     control: Option<Arc<Socket>>,
     /// Ends with the gateway.
     _watch: Watch,
@@ -79,6 +81,9 @@ pub enum AppError {
     /// The recording.
     #[error("failed to open the recording")]
     Recording(#[from] RecordingError),
+    /// What outlives a restart of sessions.
+    #[error("failed to open the sessions' state")]
+    Sessions(#[from] StateError),
     /// A signal could not be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
@@ -111,7 +116,15 @@ impl App {
             Ok::<_, FactorError>(Arc::new(factors))
         };
         let factors = config.second_factor.as_ref().map(open_factors).transpose()?;
-        let provider = Arc::new(Provider::new(Arc::clone(&keys), Arc::clone(&clock)));
+        let memories = match &config.session.state_file {
+            Some(path) => Memories::open(path, Arc::clone(&keys), clock.now())?,
+            None => {
+                tracing::warn!("no session.state-file: a restart forgets who was logged out");
+                Memories::default()
+            }
+        };
+        let state = Arc::clone(&memories.state);
+        let provider = Arc::new(Provider::open(Arc::clone(&keys), Arc::clone(&clock), &state)?);
         provider.open_consents(&config)?;
         let pseudonym = {
             let keys = Arc::clone(&keys);
@@ -148,6 +161,7 @@ impl App {
             keys: Arc::clone(&keys),
             factors,
             audit,
+            memories,
             recorder: recorder.clone(),
             clock: Arc::clone(&clock),
             farewell: {
@@ -164,7 +178,19 @@ impl App {
         let config = Arc::clone(generations.current().config());
         let make = |control: &config::Control| Socket::make(&control.socket).map(Arc::new);
         let control = config.control.as_ref().map(make).transpose()?;
-        Ok(Self { config, generations, keys, clock, login, provider, farewells, recorder, control, _watch: watch })
+        Ok(Self {
+            config,
+            generations,
+            keys,
+            clock,
+            login,
+            provider,
+            farewells,
+            recorder,
+            state,
+            control,
+            _watch: watch,
+        })
     }
 
     /// The configuration that the gateway began with.
@@ -229,10 +255,11 @@ impl App {
         reloads.abort();
         commands.iter().for_each(tokio::task::JoinHandle::abort);
         // What waits is written: nobody is logging in any more.
-        let (login, recorder) = (Arc::clone(&self.login), self.recorder.clone());
+        let (login, recorder, state) = (Arc::clone(&self.login), self.recorder.clone(), Arc::clone(&self.state));
         let _ = tokio::task::spawn_blocking(move || {
             login.close_shadow();
             recorder.iter().for_each(|recorder| recorder.close());
+            state.close();
         })
         .await;
         // The watch waits for its thread, which may be building a generation.

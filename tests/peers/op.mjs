@@ -48,7 +48,7 @@ const provider = new Provider(issuer, {
   claims: {
     openid: ['sub'],
     profile: ['acr', 'name', 'given_name', 'family_name', 'preferred_username', 'department'],
-    email: ['email', 'email_verified'],
+    email: ['email', 'email_verified', 'xms_edov'],
     groups: ['groups', 'cognito:groups'],
   },
   acrValues: ['gold', 'silver'],

@@ -60,7 +60,8 @@ const begin = async (more) => {
     settings.client_id,
     { id_token_signed_response_alg: settings.algorithm ?? 'ES256' },
     authentication,
-    { execute: [client.allowInsecureRequests] },
+    // Without the latter it does not look at signatures.
+    { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] },
   );
   proving ??= settings.dpop && {
     DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(settings.dpop)),

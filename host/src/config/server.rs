@@ -78,6 +78,8 @@ pub struct Session {
     pub cookie_name: String,
     /// `cookie-chunks-max`: default 8, of about 3.8 kB each.
     pub cookie_chunks_max: usize,
+    /// `state-file`: what of the sessions outlives a restart, above all that some were ended. Default: nothing.
+    pub state_file: Option<PathBuf>,
 }
 
 /// `[audit]`
@@ -259,6 +261,10 @@ pub(super) struct RawSession {
     /// Into how many cookies of about 3.8 kB one session may be cut.
     #[schemars(range(min = 1, max = 16))]
     cookie_chunks_max: u32,
+    /// The file that keeps, sealed, which sessions were ended, who took part in them, and refresh tokens, so that a
+    /// restart forgets none of it. Without one, a copied cookie of a session that was ended is good again after a restart,
+    /// until it expires. Read at the start.
+    state_file: Option<String>,
 }
 
 impl Default for RawSession {
@@ -270,6 +276,7 @@ impl Default for RawSession {
             remember: true,
             cookie_name: "vestibule".to_owned(),
             cookie_chunks_max: 8,
+            state_file: None,
         }
     }
 }
@@ -295,6 +302,7 @@ impl RawSession {
             remember: self.remember,
             cookie_name: self.cookie_name,
             cookie_chunks_max: bytes(self.cookie_chunks_max),
+            state_file: self.state_file.as_deref().map(|path| check.path("session.state-file", path)),
         }
     }
 }

@@ -183,7 +183,7 @@ async fn token(
         let lives = |origin: &Origin| gateway.flow.lives(origin);
         gateway.provider.token(&asked.settings.config, &organization.0, &request, &lives)
     });
-    answer.await.unwrap_or_else(|refused| refused)
+    settled(&gateway, answer.await).await
 }
 
 async fn introspect(
@@ -192,7 +192,7 @@ async fn introspect(
     organization: Organization,
     request: Request,
 ) -> Response {
-    about(&gateway, &asked, &organization.0, About::Introspect, request).await
+    about(&gateway, &asked, &organization.0, About::Introspect, request).await.unwrap_or_else(|refused| refused)
 }
 
 async fn revoke(
@@ -201,15 +201,36 @@ async fn revoke(
     organization: Organization,
     request: Request,
 ) -> Response {
-    about(&gateway, &asked, &organization.0, About::Revoke, request).await
+    let answer = about(&gateway, &asked, &organization.0, About::Revoke, request).await;
+    settled(&gateway, answer).await
 }
 
-async fn about(gateway: &Gateway, asked: &Asked, organization: &str, what: About, request: Request) -> Response {
+/// What was answered, once a restart cannot undo it: a token that was used or taken back must not be good again. Where
+/// that cannot be had, nothing is given out.
+async fn settled(gateway: &Gateway, answer: Result<Response, Response>) -> Response {
+    if gateway.provider.outlives() {
+        let provider = Arc::clone(&gateway.provider);
+        let settled = tokio::task::spawn_blocking(move || provider.settle()).await;
+        if !matches!(settled, Ok(Ok(()))) {
+            tracing::error!(?settled, "what was granted could not be kept");
+            return token_refused(Some(TokenError::ServerError));
+        }
+    }
+    answer.unwrap_or_else(|refused| refused)
+}
+
+async fn about(
+    gateway: &Gateway,
+    asked: &Asked,
+    organization: &str,
+    what: About,
+    request: Request,
+) -> Result<Response, Response> {
     let answer = of_a_client(asked, request, |request| {
         let lives = |origin: &Origin| gateway.flow.lives(origin);
         gateway.provider.about(&asked.settings.config, organization, what, &request, &lives)
     });
-    answer.await.unwrap_or_else(|refused| refused)
+    answer.await
 }
 
 /// A relying party's own request: a form, with its credentials.

@@ -43,6 +43,8 @@ pub enum Purpose {
     Recording,
     /// The session cookie of an application.
     Session,
+    /// A line of what outlives the process of sessions.
+    SessionState,
     /// The shared secret of a second factor, in its file.
     SecondFactor,
     /// The single sign-on cookie of the gateway's own host.
@@ -55,13 +57,14 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AuthorizeRequest,
         Self::EnterBinding,
         Self::PendingLogin,
         Self::Receipt,
         Self::Recording,
         Self::Session,
+        Self::SessionState,
         Self::SecondFactor,
         Self::Sso,
         Self::SamlRequest,
@@ -77,6 +80,7 @@ impl Purpose {
             Self::Receipt => "receipt",
             Self::Recording => "recording",
             Self::Session => "session",
+            Self::SessionState => "session-state",
             Self::SecondFactor => "second-factor",
             Self::Sso => "sso",
             Self::SamlRequest => "saml-request",

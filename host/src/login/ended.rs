@@ -2,8 +2,6 @@
 //! that came from it is over, too. Nobody is asked: a policy decides where a logout ends, not
 //! whether one that has happened counts.
 
-use std::sync::PoisonError;
-
 use super::{Class, Login, Refusal, Visitor, turn::Turn};
 use crate::{
     audit::Kind,
@@ -25,18 +23,8 @@ impl Login {
         let proved = self.parts.upstreams.logout_token(upstream, token).await;
         let token = proved.map_err(|error| refused(&turn, upstream, &error))?;
         let key = format!("{}\n{}", upstream.id, token.id);
-        let first = {
-            let mut used = self.logout_tokens.lock().unwrap_or_else(PoisonError::into_inner);
-            if used.contains(&key, turn.now) {
-                false
-            } else {
-                // Where there is no room to remember it, it cannot be taken.
-                let kept = used.insert(key, (), token.remember_until, turn.now);
-                kept.map_err(|error| turn.unavailable(&error, None))?;
-                true
-            }
-        };
-        if !first {
+        let first = self.logout_tokens.take(&key, token.remember_until, turn.now);
+        if !first.map_err(|error| turn.unavailable(&error, None))? {
             return Err(turn.refusal(Class::BadRequest, "logout-token-replayed", None));
         }
         self.end_at_upstream(&turn, upstream, token.ended, Channel::Back).await;
@@ -74,7 +62,8 @@ impl Login {
             Which::Subject(subject) => (Ended::Subject(issuer.clone(), subject.clone()), subject),
         };
         self.revoked.end_at_upstream(over.clone(), channel, turn.latest(), turn.now);
-        let gone = self.participants.end_at_upstream(&over);
+        let gone = self.participants.end_at_upstream(&over, turn.now);
+        self.settle(turn).await;
         self.note_absent(turn, &gone).await;
         self.tell(&turn.visitor.request, gone);
         let mut event = turn.event(Kind::SessionEnded);

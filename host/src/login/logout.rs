@@ -25,6 +25,7 @@ impl Login {
         let jar = &visitor.cookies;
         if let Ok(session) = self.live(&turn, application, &origin)? {
             self.revoked.end(&session.id, session.expires(), turn.now);
+            self.settle(&turn).await;
             let mut event = turn.event(Kind::SessionEnded);
             event.granted = true;
             event.login = Some(session.login.clone());
@@ -64,6 +65,7 @@ impl Login {
         };
         self.revoked.end(&sso.family, turn.latest(), turn.now);
         let gone = self.participants.end(&sso.family, turn.now);
+        self.settle(&turn).await;
         self.tell(&turn.visitor.request, gone.clone());
         let (ending, denial, trace) = self.ask_logout(&turn, application, &sso, wanted.as_ref()).await;
         let mut event = turn.event(Kind::SessionEnded);
@@ -101,6 +103,21 @@ impl Login {
     pub(super) fn after_logout(&self, turn: &Turn<'_>, application: Option<&Application>, text: &str) -> Option<Url> {
         let registered = |application: &Application, url: &Url| (self.parts.ends_at)(&turn.config, application, url);
         target::read_after_logout(application, &turn.config.server.public_url, text, registered)
+    }
+
+    /// Waits until what was ended is on the disk. A logout is not undone where it is not: it holds until a restart, and the
+    /// failure is in the log.
+    pub(super) async fn settle(&self, turn: &Turn<'_>) {
+        if !self.state.is_kept() {
+            return;
+        }
+        let state = Arc::clone(&self.state);
+        let request = &turn.visitor.request;
+        match tokio::task::spawn_blocking(move || state.sync()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%request, %error, "a restart would forget that a session was ended"),
+            Err(error) => tracing::error!(%request, %error, "the task failed that keeps what was ended"),
+        }
     }
 
     /// Lets relying parties know, without waiting for any.

@@ -78,7 +78,10 @@ use crate::{
     policy::Generations,
     recording::Recorder,
     secret::Secret,
-    session::{Expiring, Jar, Opened, Origin, Participant, Participants, Revoked, Rounds, Tickets},
+    session::{
+        Expiring, Jar, LogoutTokens, Memories, Opened, Origin, Participant, Participants, Revoked, Rounds, State,
+        Tickets,
+    },
     upstream::Upstreams,
 };
 use directory::Directories;
@@ -88,9 +91,6 @@ use turn::Turn;
 
 /// How many used states are remembered; a login past that is refused.
 const USED_STATES_MAX: usize = 200_000;
-
-/// How many logout tokens are remembered; one past that is refused.
-const LOGOUT_TOKENS_MAX: usize = 200_000;
 
 /// How many `acr-values` a demand has, as at the policies.
 const ACR_VALUES_MAX: usize = 16;
@@ -223,6 +223,8 @@ pub struct Parts {
     pub factors: Option<Arc<Factors>>,
     /// The record.
     pub audit: Arc<Audit>,
+    /// What is remembered of sessions.
+    pub memories: Memories,
     /// What keeps the questions, where the configuration says so.
     pub recorder: Option<Arc<Recorder>>,
     /// The time.
@@ -254,13 +256,15 @@ pub struct Login {
     rounds: Rounds,
     tickets: Tickets,
     used_states: Mutex<Expiring<String, ()>>,
-    logout_tokens: Mutex<Expiring<String, ()>>,
+    logout_tokens: LogoutTokens,
+    state: Arc<State>,
 }
 
 impl Login {
-    /// A flow with empty memories.
+    /// A flow that remembers of sessions what `parts` says, and nothing else.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        let Memories { revoked, participants, logout_tokens, rounds, state } = std::mem::take(&mut parts.memories);
         let generation = parts.generations.current();
         let limits = Limits::new(&generation.config().login, generation.config().second_factor.as_ref());
         let shadow = Shadow::start(Arc::clone(&parts.audit)).map(Arc::new);
@@ -273,13 +277,14 @@ impl Login {
             ceremonies: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             new_apps: Mutex::new(Expiring::new(CEREMONIES_MAX)),
             opened: Opened::default(),
-            participants: Participants::default(),
+            participants,
             shadow,
-            revoked: Revoked::default(),
-            rounds: Rounds::default(),
+            revoked,
+            rounds,
             tickets: Tickets::default(),
             used_states: Mutex::new(Expiring::new(USED_STATES_MAX)),
-            logout_tokens: Mutex::new(Expiring::new(LOGOUT_TOKENS_MAX)),
+            logout_tokens,
+            state,
         }
     }
 

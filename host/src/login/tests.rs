@@ -20,7 +20,7 @@ use crate::{
         Generations,
         testing::{Bytes, Guest, TEXT, engine},
     },
-    session::{self, NameId, Origin, Participant, Role, SetCookie, testing},
+    session::{self, Memories, NameId, Origin, Participant, Role, SetCookie, testing},
     upstream::hash_password,
 };
 
@@ -183,6 +183,7 @@ impl Gate {
             keys: testing::keys(),
             factors,
             audit: Arc::new(audit),
+            memories: Memories::default(),
             recorder,
             clock: clock.clone(),
             farewell: {

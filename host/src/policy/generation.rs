@@ -549,8 +549,8 @@ pub fn problems(engine: &Engine, policies: &config::Policies) -> Vec<PolicyProbl
     assembly.failed.into_values().flatten().collect()
 }
 
-/// Applications into which nobody gets, since no policy of their chain is asked about that; and those whose chain
-/// in shadow cannot be asked, which concerns no login.
+/// Applications into which nobody gets, since no policy of their chain is asked about that, or none says where to log in;
+/// and those whose chain in shadow cannot be asked, which concerns no login.
 fn closed(generation: &Generation) -> impl Iterator<Item = String> {
     let unseen = generation.shadows.iter().filter_map(|(application, chain)| match chain {
         ChainState::Ready(_) => None,
@@ -563,13 +563,20 @@ fn closed(generation: &Generation) -> impl Iterator<Item = String> {
         )),
         _ => None,
     });
+    let lost = generation.chains.iter().filter_map(|(application, chain)| match chain {
+        ChainState::Ready(chain) if chain.has(Hook::Admit) && !chain.has(Hook::Route) => Some(format!(
+            "application {application} sends nobody to log in: no policy of its chain has the hook `route`, such as \
+             `redirection-rules`"
+        )),
+        _ => None,
+    });
     let canaries = generation.canaries.iter().filter_map(|(application, canary)| {
         Some(format!(
             "application {application} has no canary, its chain decides for everybody: {}",
             canary.unavailable()?
         ))
     });
-    closed.chain(unseen).chain(canaries)
+    closed.chain(lost).chain(unseen).chain(canaries)
 }
 
 /// `config::load` already refuses such a chain. Held here as well: a generation without a

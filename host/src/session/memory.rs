@@ -1,5 +1,5 @@
 //! A bounded memory of things that expire by themselves. Nothing here outlives the
-//! process, and nothing here grows without limit.
+//! process (`state.rs` keeps what must), and nothing here grows without limit.
 
 use std::{
     borrow::Borrow,
@@ -53,9 +53,18 @@ impl<K: Clone + Eq + Hash + Ord, V> Expiring<K, V> {
         self.put(key, value, expires);
     }
 
-    /// All that is remembered, what has expired since then included.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.values_mut().map(|(_, value)| value)
+    /// All that is remembered, what has expired since then included: key, until when, and what.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = (&K, u64, &mut V)> {
+        self.entries.iter_mut().map(|(key, (expires, value))| (key, *expires, value))
+    }
+
+    /// Until when `key` is remembered.
+    #[must_use]
+    pub fn until<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<u64>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get(key).map(|(expires, _)| *expires)
     }
 
     /// Is nothing remembered? What has expired counts until something is remembered anew.

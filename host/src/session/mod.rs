@@ -6,6 +6,8 @@
 //! speaks no HTTP.
 
 mod cookie;
+mod logout_tokens;
+mod memories;
 mod memory;
 mod opened;
 mod origin;
@@ -14,11 +16,14 @@ mod proven;
 mod revoked;
 mod rounds;
 mod sso;
+mod state;
 mod ticket;
 
 use serde::{Deserialize, Serialize};
 
 pub use cookie::{CookieError, Jar, SetCookie, Slot};
+pub use logout_tokens::LogoutTokens;
+pub use memories::Memories;
 pub use memory::{Expiring, Full};
 pub use opened::Opened;
 pub use origin::Origin;
@@ -27,6 +32,7 @@ pub use proven::Proven;
 pub use revoked::{Channel, Ended, Revoked};
 pub use rounds::{Round, Rounds};
 pub use sso::Sso;
+pub use state::{Memory, State, StateError};
 pub use ticket::{Entry, TICKET_LIFETIME_S, Ticket, TicketError, Tickets, hash};
 
 use crate::{
@@ -158,6 +164,7 @@ pub(crate) mod testing {
             remember: true,
             cookie_name: "vestibule".into(),
             cookie_chunks_max: 8,
+            state_file: None,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! From which single sign-on session a grant came: what outlives a request, and is not a session,
 //! ends with it all the same.
 
+use serde::{Deserialize, Serialize};
+
 use super::Sso;
 use crate::identity::Identity;
 
 /// Where a grant came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Origin {
     /// The single sign-on session's id: the `sid` that the relying party gets.
     pub sid: String,

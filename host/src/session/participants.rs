@@ -1,12 +1,17 @@
 //! Which applications were given a session that came from a single sign-on session: those that
 //! must hear when that one is over.
 //!
-//! The memory is this process's own, and within limits: after a restart nobody is told of a session
-//! that began before it (`docs/logout.md`).
+//! The memory is within limits. It outlives the process where the sessions' state is kept; where it is not, nobody is
+//! told after a restart of a session that began before it (`docs/logout.md`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Ended, Expiring, Origin};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Ended, Expiring, Origin,
+    state::{Memory, State, StateError},
+};
 
 /// Families of single sign-on sessions at one time; those that would expire first go first.
 const FAMILIES_MAX: usize = 50_000;
@@ -15,7 +20,8 @@ const FAMILIES_MAX: usize = 50_000;
 const PARTICIPANTS_MAX: usize = 64;
 
 /// An application that was given a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Participant {
     /// Its organization.
     pub tenant: String,
@@ -30,7 +36,8 @@ pub struct Participant {
 }
 
 /// What a participant is, and how it knows the subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Role {
     /// A relying party of our OIDC provider.
     RelyingParty {
@@ -51,12 +58,13 @@ pub enum Role {
 }
 
 /// What names a subject toward a service provider (SAML Core §2.2.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NameId {
     /// The name.
     pub value: String,
     /// `Format`
-    pub format: &'static str,
+    pub format: String,
     /// `NameQualifier` and `SPNameQualifier`, of names that are of one pair of providers.
     pub qualifiers: Option<(String, String)>,
 }
@@ -82,15 +90,29 @@ impl Participant {
 
 /// The participants of every session.
 #[derive(Debug)]
-pub struct Participants(Mutex<Expiring<String, Vec<Participant>>>);
+pub struct Participants {
+    families: Mutex<Families>,
+    state: Arc<State>,
+}
+
+type Families = Expiring<String, Vec<Participant>>;
 
 impl Default for Participants {
     fn default() -> Self {
-        Self(Mutex::new(Expiring::new(FAMILIES_MAX)))
+        Self { families: Mutex::new(Expiring::new(FAMILIES_MAX)), state: Arc::default() }
     }
 }
 
 impl Participants {
+    /// With what `state` had at the start.
+    pub(super) fn open(state: &Arc<State>, now: u64) -> Result<Self, StateError> {
+        let mut families = Expiring::new(FAMILIES_MAX);
+        for (family, until, all) in state.take(Memory::Participants)? {
+            families.insert_or_displace(family, all, until, now);
+        }
+        Ok(Self { families: Mutex::new(families), state: Arc::clone(state) })
+    }
+
     /// Remembers `participant` until `expires`, when its session has ended by itself.
     pub fn join(&self, participant: Participant, expires: u64, now: u64) {
         let mut families = self.lock();
@@ -102,33 +124,54 @@ impl Participants {
             tracing::warn!("a session has more participants than are remembered: one will not hear of its end");
         }
         all.push(participant);
+        self.state.put(Memory::Participants, &family, &all, expires, now);
         families.insert_or_displace(family, all, expires, now);
     }
 
     /// The participants of a family, which is over, in its own browser.
     #[must_use]
     pub fn end(&self, family: &str, now: u64) -> Vec<Participant> {
-        self.lock().take(&family.to_owned(), now).unwrap_or_default()
+        let mut families = self.lock();
+        let gone = families.take(&family.to_owned(), now).unwrap_or_default();
+        if !gone.is_empty() {
+            self.state.forget(Memory::Participants, family, now);
+        }
+        gone
     }
 
     /// The participants of what an upstream ended. Those that are told by way of the browser are kept for it,
     /// too: it may come.
     #[must_use]
-    pub fn end_at_upstream(&self, ended: &Ended) -> Vec<Participant> {
+    pub fn end_at_upstream(&self, ended: &Ended, now: u64) -> Vec<Participant> {
         let mut families = self.lock();
-        families.values_mut().flat_map(|all| part(all, |participant| is_of(&participant.origin, ended))).collect()
+        let parted = families.entries_mut().flat_map(|(family, until, all)| {
+            let gone = part(all, |participant| is_of(&participant.origin, ended));
+            self.keep(family, &gone, all, until, now);
+            gone
+        });
+        parted.collect()
     }
 
     /// The participants with this origin; as [`Participants::end_at_upstream`].
     #[must_use]
     pub fn end_origin(&self, origin: &Origin, now: u64) -> Vec<Participant> {
         let mut families = self.lock();
-        let all = families.get_mut(&origin.family, now);
-        all.map(|all| part(all, |participant| participant.origin == *origin)).unwrap_or_default()
+        let until = families.until(origin.family.as_str()).unwrap_or_default();
+        let Some(all) = families.get_mut(&origin.family, now) else { return Vec::new() };
+        let gone = part(all, |participant| participant.origin == *origin);
+        self.keep(&origin.family, &gone, all, until, now);
+        gone
     }
 
-    fn lock(&self) -> MutexGuard<'_, Expiring<String, Vec<Participant>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps who is left, where somebody is `gone`.
+    fn keep(&self, family: &str, gone: &[Participant], left: &[Participant], until: u64, now: u64) {
+        if !gone.is_empty() {
+            self.state.put(Memory::Participants, family, &left, until, now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Families> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,10 +232,12 @@ mod tests {
             participants.join(participant(client, family, session), 100, 1);
         }
         let idp = "https://idp.example".to_owned();
-        assert!(participants.end_at_upstream(&Ended::Session("https://other.example".into(), "s-1".into())).is_empty());
-        assert_eq!(names(&participants.end_at_upstream(&Ended::Session(idp.clone(), "s-1".into()))), ["a"]);
-        assert!(participants.end_at_upstream(&Ended::Subject(idp.clone(), "bob".into())).is_empty());
-        let mut rest = participants.end_at_upstream(&Ended::Subject(idp, "ann".into()));
+        assert!(
+            participants.end_at_upstream(&Ended::Session("https://other.example".into(), "s-1".into()), 1).is_empty()
+        );
+        assert_eq!(names(&participants.end_at_upstream(&Ended::Session(idp.clone(), "s-1".into()), 1)), ["a"]);
+        assert!(participants.end_at_upstream(&Ended::Subject(idp.clone(), "bob".into()), 1).is_empty());
+        let mut rest = participants.end_at_upstream(&Ended::Subject(idp, "ann".into()), 1);
         rest.sort_by(|left, right| left.name().cmp(right.name()));
         assert_eq!(names(&rest), ["b", "c"]);
     }
@@ -208,7 +253,7 @@ mod tests {
     }
 
     fn provider(application: &str, family: &str, name: &str) -> Participant {
-        let name_id = NameId { value: name.into(), format: "f", qualifiers: None };
+        let name_id = NameId { value: name.into(), format: "f".into(), qualifiers: None };
         let role = Role::ServiceProvider { entity_id: "urn:sp".into(), name_id };
         Participant { role, front_channel: true, ..participant(application, family, Some("s-1")) }
     }
@@ -219,7 +264,7 @@ mod tests {
         participants.join(participant("a", "f", Some("s-1")), 100, 1);
         participants.join(provider("p", "f", "ann"), 100, 1);
         let ended = Ended::Session("https://idp.example".into(), "s-1".into());
-        assert_eq!(names(&participants.end_at_upstream(&ended)), ["a", "urn:sp"]);
+        assert_eq!(names(&participants.end_at_upstream(&ended, 1)), ["a", "urn:sp"]);
         assert_eq!(names(&participants.end("f", 2)), ["urn:sp"]);
         assert!(participants.end("f", 2).is_empty());
     }

@@ -1,12 +1,19 @@
 //! Sessions that were ended before their time. A session lives in its cookie, and a cookie
 //! can be copied: ending one therefore means remembering that it ended.
 //!
-//! The memory is this process's own. After a restart a copied cookie of an ended session
-//! would live until it expires; `docs/adr/0002-sessions-and-hosts.md` says so.
+//! The memory is this process's own, and outlives it where the sessions' state is kept. Where it is not, a copied
+//! cookie of an ended session lives until it expires after a restart; `docs/adr/0010-what-outlives-a-restart.md`
+//! says so.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Expiring, Origin, origin::sid};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Expiring, Origin,
+    origin::sid,
+    state::{Memory, State, StateError},
+};
 use crate::identity::Identity;
 
 /// How many ended sessions are remembered. When there are more, those that would expire
@@ -22,10 +29,12 @@ pub struct Revoked {
     /// What a browser said that an upstream ended: in a memory of its own, so that no stranger
     /// displaces what was proved.
     by_browser: RwLock<Expiring<Ended, u64>>,
+    state: Arc<State>,
 }
 
 /// Sessions that an upstream ended: those that came from one of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// The issuer's session of this `sid`.
     Session(String, String),
@@ -42,22 +51,54 @@ pub enum Channel {
     Front,
 }
 
+impl Ended {
+    /// One text for each.
+    fn key(&self) -> String {
+        let (kind, issuer, which) = match self {
+            Self::Session(issuer, sid) => ("session", issuer, sid),
+            Self::Subject(issuer, subject) => ("subject", issuer, subject),
+        };
+        // The length of the issuer, so that no two pairs are one.
+        format!("{kind}/{}/{issuer}/{which}", issuer.len())
+    }
+}
+
 impl Default for Revoked {
     fn default() -> Self {
         Self {
             ids: RwLock::new(Expiring::new(ENDED_SESSIONS_MAX)),
             at_upstream: RwLock::new(Expiring::new(ENDED_SESSIONS_MAX)),
             by_browser: RwLock::new(Expiring::new(ENDED_SESSIONS_MAX)),
+            state: Arc::default(),
         }
     }
 }
 
 impl Revoked {
+    /// With what `state` had at the start.
+    pub(super) fn open(state: &Arc<State>, now: u64) -> Result<Self, StateError> {
+        let revoked = Self { state: Arc::clone(state), ..Self::default() };
+        for (id, until, ()) in state.take(Memory::Ended)? {
+            write(&revoked.ids).insert_or_displace(id, (), until, now);
+        }
+        let memories = [(Memory::EndedAtUpstream, &revoked.at_upstream), (Memory::EndedByBrowser, &revoked.by_browser)];
+        for (memory, all) in memories {
+            for (_, until, (ended, at)) in state.take(memory)? {
+                write(all).insert_or_displace(ended, at, until, now);
+            }
+        }
+        Ok(revoked)
+    }
+
     /// From now on `id` is over. `expires` is when it would have ended anyway.
     pub fn end(&self, id: &str, expires: u64, now: u64) {
-        if expires > now {
-            write(&self.ids).insert_or_displace(id.to_owned(), (), expires, now);
+        // Whoever comes again with an old cookie makes the state no longer.
+        if expires <= now || self.has(id, now) {
+            return;
         }
+        write(&self.ids).insert_or_displace(id.to_owned(), (), expires, now);
+        // Not while each request of each application waits; and of one id there is nothing that could come in the wrong order.
+        self.state.put(Memory::Ended, id, &(), expires, now);
     }
 
     /// Was `id` ended?
@@ -70,11 +111,12 @@ impl Revoked {
     /// they begin, and those of a subject that began until now. `expires` is when the last of
     /// them would have ended anyway.
     pub fn end_at_upstream(&self, ended: Ended, channel: Channel, expires: u64, now: u64) {
-        let memory = match channel {
-            Channel::Back => &self.at_upstream,
-            Channel::Front => &self.by_browser,
+        let (memory, kept) = match channel {
+            Channel::Back => (&self.at_upstream, Memory::EndedAtUpstream),
+            Channel::Front => (&self.by_browser, Memory::EndedByBrowser),
         };
-        write(memory).insert_or_displace(ended, now, expires, now);
+        write(memory).insert_or_displace(ended.clone(), now, expires, now);
+        self.state.put(kept, &ended.key(), &(&ended, now), expires, now);
     }
 
     /// Is what came from there over?

@@ -1,14 +1,19 @@
 //! Logouts that go through the browser: who is still to be told, and of whom an answer is awaited.
 //!
-//! The memory is this process's own, and within limits. A logout that is forgotten here goes on all
-//! the same: its way out is in the browser's cookie, and nobody is logged in any more.
+//! The memory is within limits, and outlives the process where the sessions' state is kept. A logout that is forgotten
+//! here goes on all the same: its way out is in the browser's cookie, and nobody is logged in any more.
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Expiring, Participant};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Expiring, Participant,
+    state::{Memory, State, StateError},
+};
 use crate::secret::{NoRandomness, random_token};
 
 /// Logouts at one time; those that would expire first go first.
@@ -35,14 +40,16 @@ pub enum Round {
     Over,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Way {
     frames: Vec<Participant>,
     waiting: VecDeque<Participant>,
     asked: Option<Asked>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     id: String,
     participant: Participant,
@@ -51,19 +58,33 @@ struct Asked {
 
 /// Every logout on its way.
 #[derive(Debug)]
-pub struct Rounds(Mutex<Expiring<String, Way>>);
+pub struct Rounds {
+    ways: Mutex<Expiring<String, Way>>,
+    state: Arc<State>,
+}
 
 impl Default for Rounds {
     fn default() -> Self {
-        Self(Mutex::new(Expiring::new(ROUNDS_MAX)))
+        Self { ways: Mutex::new(Expiring::new(ROUNDS_MAX)), state: Arc::default() }
     }
 }
 
 impl Rounds {
+    /// With what `state` had at the start.
+    pub(super) fn open(state: &Arc<State>, now: u64) -> Result<Self, StateError> {
+        let mut ways = Expiring::new(ROUNDS_MAX);
+        for (round, until, way) in state.take(Memory::Rounds)? {
+            ways.insert_or_displace(round, way, until, now);
+        }
+        Ok(Self { ways: Mutex::new(ways), state: Arc::clone(state) })
+    }
+
     /// Begins: `frames` are told at once, `waiting` one after the other.
     pub fn begin(&self, round: &str, frames: Vec<Participant>, waiting: Vec<Participant>, expires: u64, now: u64) {
         let way = Way { frames, waiting: waiting.into(), asked: None };
-        self.lock().insert_or_displace(round.to_owned(), way, expires, now);
+        let mut rounds = self.lock();
+        self.state.put(Memory::Rounds, round, &way, expires, now);
+        rounds.insert_or_displace(round.to_owned(), way, expires, now);
     }
 
     /// What is next. A request that has no answer yet is made anew, so that the one before counts
@@ -74,21 +95,11 @@ impl Rounds {
     /// Where there is no randomness.
     pub fn next(&self, round: &str, now: u64) -> Result<Round, NoRandomness> {
         let mut rounds = self.lock();
+        let until = rounds.until(round).unwrap_or_default();
         let Some(way) = rounds.get_mut(&round.to_owned(), now) else { return Ok(Round::Over) };
-        if !way.frames.is_empty() {
-            return Ok(Round::Frames(std::mem::take(&mut way.frames)));
-        }
-        let id = format!("_{}", random_token()?);
-        let (participant, times) = match way.asked.take() {
-            Some(Asked { participant, times: ASKED_MAX.., .. }) => return Ok(Round::GivenUp(Box::new(participant))),
-            Some(Asked { participant, times, .. }) => (participant, times + 1),
-            None => match way.waiting.pop_front() {
-                Some(participant) => (participant, 1),
-                None => return Ok(Round::Over),
-            },
-        };
-        way.asked = Some(Asked { id: id.clone(), participant: participant.clone(), times });
-        Ok(Round::Ask { id, participant: Box::new(participant) })
+        let next = way.next(format!("_{}", random_token()?));
+        self.state.put(Memory::Rounds, round, &way, until, now);
+        Ok(next)
     }
 
     /// `application` answered the request `id`, or will not: who that was. None where it is not the one that
@@ -96,22 +107,48 @@ impl Rounds {
     #[must_use]
     pub fn settle(&self, round: &str, application: Option<&str>, id: &str, now: u64) -> Option<Participant> {
         let mut rounds = self.lock();
+        let until = rounds.until(round)?;
         let way = rounds.get_mut(&round.to_owned(), now)?;
         let is_awaited = |asked: &mut Asked| {
             asked.id == id && application.is_none_or(|application| asked.participant.application == application)
         };
-        way.asked.take_if(is_awaited).map(|asked| asked.participant)
+        let settled = way.asked.take_if(is_awaited).map(|asked| asked.participant);
+        if settled.is_some() {
+            self.state.put(Memory::Rounds, round, &way, until, now);
+        }
+        settled
     }
 
     /// Who has not been told yet of a logout that is over.
     #[must_use]
     pub fn end(&self, round: &str, now: u64) -> Vec<Participant> {
-        let Some(Way { frames, waiting, asked }) = self.lock().take(&round.to_owned(), now) else { return Vec::new() };
+        let mut rounds = self.lock();
+        let Some(Way { frames, waiting, asked }) = rounds.take(&round.to_owned(), now) else { return Vec::new() };
+        self.state.forget(Memory::Rounds, round, now);
         frames.into_iter().chain(asked.map(|asked| asked.participant)).chain(waiting).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Expiring<String, Way>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Way {
+    /// Who is next; `id` is that of a request, should it come to one.
+    fn next(&mut self, id: String) -> Round {
+        if !self.frames.is_empty() {
+            return Round::Frames(std::mem::take(&mut self.frames));
+        }
+        let (participant, times) = match self.asked.take() {
+            Some(Asked { participant, times: ASKED_MAX.., .. }) => return Round::GivenUp(Box::new(participant)),
+            Some(Asked { participant, times, .. }) => (participant, times + 1),
+            None => match self.waiting.pop_front() {
+                Some(participant) => (participant, 1),
+                None => return Round::Over,
+            },
+        };
+        self.asked = Some(Asked { id: id.clone(), participant: participant.clone(), times });
+        Round::Ask { id, participant: Box::new(participant) }
     }
 }
 
@@ -128,7 +165,7 @@ mod tests {
             application: application.into(),
             role: Role::ServiceProvider {
                 entity_id: application.into(),
-                name_id: NameId { value: "ann".into(), format: "f", qualifiers: None },
+                name_id: NameId { value: "ann".into(), format: "f".into(), qualifiers: None },
             },
             front_channel: true,
             origin: Origin::default(),

@@ -109,7 +109,7 @@ async fn nothing_that_a_client_says_opens_a_page(with: With) {
 
     let mut browser = Browser::new();
     assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
-    let session = &browser.cookies("127.0.0.1")["vestibule-app-app"];
+    let session = scene.session(&browser);
     for target in [
         "/hidden/x",
         "//hidden/x",
@@ -149,7 +149,7 @@ async fn a_body_goes_to_the_application_alone(with: With) {
     let scene = Scene::start(with).await;
     let mut browser = Browser::new();
     assert_eq!(scene.log_in(&mut browser, "alice").await.status, 200);
-    let session = &browser.cookies("127.0.0.1")["vestibule-app-app"];
+    let session = scene.session(&browser);
     let smuggled = "GET /hidden/x HTTP/1.1\r\nHost: HOST\r\nX-Forwarded-User: admin\r\n\r\n";
     for body in [
         format!("Content-Length: {}\r\n\r\n{smuggled}", scene.filled(smuggled).len()),
@@ -195,6 +195,11 @@ macro_rules! through_each_proxy {
             #[tokio::test(flavor = "multi_thread")]
             async fn through_haproxy() {
                 $attack(With::HaProxy).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn through_our_own() {
+                $attack(With::Own).await;
             }
         }
     )+};

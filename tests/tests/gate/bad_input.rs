@@ -105,6 +105,10 @@ fn what_would_serve_nobody_is_told_before_it_is_served() {
     gateway.write("vestibule.toml", &text.replace(&text[from..to], "chain = [\"session-terms\"]"));
     let (code, said) = checked(&gateway);
     assert!(code == 0 && said.contains("application app lets nobody in"), "{said}");
+    let admits = "chain = [\"domain-restriction\", \"attribute-mapping\"]";
+    gateway.write("vestibule.toml", &text.replace(&text[from..to], admits));
+    let (code, said) = checked(&gateway);
+    assert!(code == 0 && said.contains("application app sends nobody to log in"), "{said}");
 }
 
 #[test]

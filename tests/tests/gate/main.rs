@@ -14,6 +14,7 @@ mod provider;
 mod provider_apache;
 mod registration;
 mod replay;
+mod restart;
 mod reverse_proxy;
 mod rollback;
 mod saml;

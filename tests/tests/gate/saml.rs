@@ -261,33 +261,6 @@ async fn the_metadata_is_valid_and_a_next_certificate_is_known_before_it_is_used
     assert_ne!(federation.gateway.run(&["keys", "certificate", "switch", "--directory", "keys"]).0, 0);
 }
 
-/// Seed of the walkthrough: Entra ID upstream, Atlassian Guard as the service provider.
-#[test]
-fn the_walkthrough_for_guard_passes_the_check_and_shows_what_is_copied() {
-    let gateway = Gateway::new();
-    assert_eq!(gateway.run(&["keys", "certificate", "add", "--directory", "keys"]).0, 0);
-    let text = std::fs::read_to_string(root().join("docs/saml.md")).expect("the documentation");
-    let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
-    assert_eq!(blocks.len(), 2, "{blocks:?}");
-    settings(&gateway);
-    gateway.configure(&format!("{}{}", policies(&["domain-restriction", "attribute-mapping"]), blocks.concat()));
-    std::fs::create_dir(gateway.path("secrets")).expect("a folder");
-    gateway.write("secrets/entra", "a-secret\n");
-    let (code, output, errors) = gateway.run(&["check"]);
-    assert_eq!(code, 0, "{output}{errors}");
-    let (code, output, _) = gateway.run(&["saml", "show", "--app", "guard"]);
-    assert_eq!(code, 0);
-    for line in [
-        format!("IDP Entity ID:  {}/saml/guard/metadata", gateway.url()),
-        format!("IDP SSO URL:    {}/saml/guard/sso", gateway.url()),
-        "IDP public X.509 certificate (in use), SHA-256 ".to_owned(),
-        "-----BEGIN CERTIFICATE-----".to_owned(),
-    ] {
-        assert!(output.contains(&line), "{line}: {output}");
-    }
-    assert_eq!(gateway.run(&["saml", "show", "--app", "nobody"]).0, 1);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_by_a_form_finds_the_session_that_is_there() {
     let federation = Federation::start("pysaml2", "").await;

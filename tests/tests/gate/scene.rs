@@ -23,6 +23,7 @@ pub(crate) enum Running {
     Caddy { _caddy: Caddy, _folder: TempDir },
     Envoy { _envoy: Envoy, _folder: TempDir },
     HaProxy { _haproxy: HaProxy, _folder: TempDir },
+    Own,
 }
 
 /// Which one.
@@ -33,6 +34,8 @@ pub(crate) enum With {
     Caddy,
     Envoy,
     HaProxy,
+    /// None but the gateway's own.
+    Own,
 }
 
 /// Everything that runs.
@@ -96,7 +99,11 @@ impl Scene {
         let mut gateway = Gateway::new();
         let application = Application::start().await;
         let port = port();
-        let site = format!("http://127.0.0.1:{port}");
+        let site = match with {
+            // The gateway's own host is another one.
+            With::Own => format!("http://localhost:{}", gateway.port),
+            _ => format!("http://127.0.0.1:{port}"),
+        };
         let mut of_the_op = of_the_op.clone();
         of_the_op["accounts"] = people();
         of_the_op["clients"] = json!([{
@@ -108,7 +115,13 @@ impl Scene {
         }]);
         let op = OpenIdProvider::start_with(&of_the_op);
         settings(&gateway);
-        configure(&gateway, &op.issuer, &site, more);
+        match with {
+            With::Own => {
+                let backend = format!("proxy]\nbackend = \"http://127.0.0.1:{}\"", application.port);
+                configure_as(&backend, &gateway, &op.issuer, &site, more);
+            }
+            _ => configure(&gateway, &op.issuer, &site, more),
+        }
         gateway.start();
         let proxy = Running::start(with, &gateway, port, application.port);
         Self { gateway, op, site, _application: application, _proxy: proxy }
@@ -123,6 +136,12 @@ impl Scene {
     /// With the proxy's address where `HOST` stands.
     pub(crate) fn filled(&self, text: &str) -> String {
         text.replace("HOST", self.site.trim_start_matches("http://"))
+    }
+
+    /// The cookie that holds a browser's session with the application.
+    pub(crate) fn session(&self, browser: &Browser) -> String {
+        let site = url::Url::parse(&self.site).expect("an address");
+        browser.cookies(site.host_str().expect("a host"))["vestibule-app-app"].clone()
     }
 
     /// What the proxy answers to these very bytes, until it closes the connection.
@@ -182,12 +201,17 @@ pub(crate) fn policies(names: &[&str]) -> String {
 
 /// Writes the scene's configuration.
 pub(crate) fn configure(gateway: &Gateway, issuer: &str, site: &str, more: &str) {
+    configure_as("forward-auth]", gateway, issuer, site, more);
+}
+
+/// The same, with the application's last table.
+fn configure_as(table: &str, gateway: &Gateway, issuer: &str, site: &str, more: &str) {
     gateway.configure(&format!(
         "{policies}\
          [upstreams.op]\nissuer = \"{issuer}\"\nclient-id = \"gate\"\nclient-secret = \"a-secret-of-the-test-which-is-long\"\n\
          scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n\n\
          [applications.app]\nurl = \"{site}/\"\nupstreams = [\"op\"]\nchain = {CHAIN:?}\n{more}\n\
-         [applications.app.forward-auth]\n",
+         [applications.app.{table}\n",
         policies = policies(&CHAIN),
     ));
 }
@@ -223,6 +247,7 @@ impl Running {
         let _folder = TempDir::new().expect("a folder");
         let folder = _folder.path();
         match with {
+            With::Own => Self::Own,
             With::Nginx => {
                 let http = nginx_for(id, gateway, port, application);
                 Self::Nginx { _nginx: Nginx::start(folder, port, &http), _folder }

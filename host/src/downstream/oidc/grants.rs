@@ -5,17 +5,20 @@
 //! ends its family: one of the two who had it is a thief, and nobody can tell which (RFC 6749
 //! §4.1.2, RFC 9700 §4.14.2).
 //!
-//! In memory: a restart ends what is open, which costs a relying party one more trip.
+//! In memory: a restart ends what is open, which costs a relying party one more trip. Where the sessions' state is kept,
+//! refresh tokens outlive it, and so does that they were used or ended; codes and access tokens do not.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::sha256;
-use crate::session::{Expiring, Origin};
+use super::{file, registration::hex, sha256};
+use crate::session::{Expiring, Memory, Origin, State, StateError};
 
 /// What one login granted to one relying party.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Grant {
     /// The application's id.
     pub(crate) application: String,
@@ -67,8 +70,17 @@ enum Entry {
     Ended,
 }
 
+/// What is kept of an entry.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+enum Kept<G> {
+    Refresh { grant: G, family: Family, jkt: Option<String> },
+    Used(Family),
+    Ended,
+}
+
 /// All that came of one code, and until when any of it may be good.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Family {
     id: [u8; 32],
     until: u64,
@@ -100,20 +112,40 @@ pub(crate) enum Unredeemable {
 
 /// The table of grants, bounded; what expires is forgotten.
 #[derive(Debug)]
-pub(crate) struct Grants(Mutex<Expiring<[u8; 32], Entry>>);
+pub(crate) struct Grants {
+    entries: Mutex<Entries>,
+    state: Arc<State>,
+}
 
-type Table<'a> = MutexGuard<'a, Expiring<[u8; 32], Entry>>;
+type Entries = Expiring<[u8; 32], Entry>;
+
+/// The table, while nobody else can change it.
+struct Table<'a> {
+    entries: MutexGuard<'a, Entries>,
+    state: &'a State,
+}
 
 impl Grants {
-    /// An empty table of at most `max` entries; where it is full, those go that would expire
-    /// first.
-    pub(crate) fn new(max: usize) -> Self {
-        Self(Mutex::new(Expiring::new(max)))
+    /// A table of at most `max` entries, with what `state` had at the start; where it is full, those go that would
+    /// expire first.
+    pub(crate) fn open(max: usize, state: &Arc<State>, now: u64) -> Result<Self, StateError> {
+        let mut entries = Expiring::new(max);
+        for (name, until, kept) in state.take::<Kept<Grant>>(Memory::Grants)? {
+            let entry = match kept {
+                Kept::Refresh { grant, family, jkt } => Entry::Refresh(Arc::new(grant), family, jkt),
+                Kept::Used(family) => Entry::Used(family),
+                Kept::Ended => Entry::Ended,
+            };
+            if let Some(key) = file::unhex(&name) {
+                entries.insert_or_displace(key, entry, until, now);
+            }
+        }
+        Ok(Self { entries: Mutex::new(entries), state: Arc::clone(state) })
     }
 
     /// Files `grant` under `code` until `expires`.
     pub(crate) fn put_code(&self, code: &str, grant: Grant, expires: u64, now: u64) {
-        self.lock().insert_or_displace(key("code", code), Entry::Code(Arc::new(grant)), expires, now);
+        self.lock().put(key("code", code), Entry::Code(Arc::new(grant)), expires, now);
     }
 
     /// Takes the grant under `code`, if `fits` says that it is for who asks, and files `new`.
@@ -127,14 +159,19 @@ impl Grants {
         let code = key("code", code);
         // One lock from the look to the last entry: whoever comes second finds all of it.
         let mut table = self.lock();
-        match table.take(&code, now).ok_or(Unredeemable::Unknown)? {
+        match table.entries.take(&code, now).ok_or(Unredeemable::Unknown)? {
             Entry::Used(family) => {
                 end(&mut table, &family, now);
                 Err(Unredeemable::Used)
             }
             Entry::Code(grant) if fits(&grant) => {
                 let family = Family { id: key("family", new.access), until: grant.ends.max(new.access_expires) };
-                table.insert_or_displace(code, Entry::Used(family.clone()), family.until, now);
+                if new.refresh.is_some() {
+                    table.put(code, Entry::Used(family.clone()), family.until, now);
+                } else {
+                    // Nothing of it outlives the process, and so need not that it was used.
+                    table.entries.insert_or_displace(code, Entry::Used(family.clone()), family.until, now);
+                }
                 file(&mut table, &grant, &family, new, now);
                 Ok(grant)
             }
@@ -145,7 +182,7 @@ impl Grants {
 
     /// Is there a code like this that was not redeemed?
     pub(crate) fn redeemable(&self, code: &str, now: u64) -> bool {
-        matches!(self.lock().get(&key("code", code), now), Some(Entry::Code(_)))
+        matches!(self.lock().entries.get(&key("code", code), now), Some(Entry::Code(_)))
     }
 
     /// Exchanges a refresh token for `new`, if `fits` says that it is for who asks; `fits` gets the key that it is
@@ -159,14 +196,14 @@ impl Grants {
     ) -> Result<Arc<Grant>, Unredeemable> {
         let token = key("refresh", token);
         let mut table = self.lock();
-        match table.get(&token, now).cloned().ok_or(Unredeemable::Unknown)? {
-            Entry::Refresh(grant, family, jkt) if !table.contains(&family.id, now) => {
+        match table.entries.get(&token, now).cloned().ok_or(Unredeemable::Unknown)? {
+            Entry::Refresh(grant, family, jkt) if !table.is_ended(&family, now) => {
                 if !fits(&grant, jkt.as_deref()) {
                     // In the wrong hands, as a code is.
                     end(&mut table, &family, now);
                     return Err(Unredeemable::Unknown);
                 }
-                table.insert_or_displace(token, Entry::Used(family.clone()), family.until, now);
+                table.put(token, Entry::Used(family.clone()), family.until, now);
                 file(&mut table, &grant, &family, new, now);
                 Ok(grant)
             }
@@ -181,8 +218,8 @@ impl Grants {
     /// The grant behind the access token `jti`.
     pub(crate) fn access(&self, jti: &str, now: u64) -> Option<Arc<Grant>> {
         let table = self.lock();
-        match table.get(&key("access", jti), now) {
-            Some(Entry::Access(grant, family)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
+        match table.entries.get(&key("access", jti), now) {
+            Some(Entry::Access(grant, family)) if !table.is_ended(family, now) => Some(Arc::clone(grant)),
             _ => None,
         }
     }
@@ -190,8 +227,8 @@ impl Grants {
     /// The grant behind a refresh token that was not used yet.
     pub(crate) fn refreshable(&self, token: &str, now: u64) -> Option<Arc<Grant>> {
         let table = self.lock();
-        match table.get(&key("refresh", token), now) {
-            Some(Entry::Refresh(grant, family, _)) if !table.contains(&family.id, now) => Some(Arc::clone(grant)),
+        match table.entries.get(&key("refresh", token), now) {
+            Some(Entry::Refresh(grant, family, _)) if !table.is_ended(family, now) => Some(Arc::clone(grant)),
             _ => None,
         }
     }
@@ -200,7 +237,7 @@ impl Grants {
     /// `organization` (RFC 7009 §2.1). `kind` is `access`, with the token's id, or `refresh`.
     pub(crate) fn revoke(&self, kind: &str, token: &str, organization: &str, client_id: &str, now: u64) -> bool {
         let mut table = self.lock();
-        let family = match table.get(&key(kind, token), now) {
+        let family = match table.entries.get(&key(kind, token), now) {
             Some(Entry::Access(grant, family) | Entry::Refresh(grant, family, _))
                 if grant.organization == organization && grant.client_id == client_id =>
             {
@@ -212,26 +249,57 @@ impl Grants {
         true
     }
 
+    /// As [`State::is_kept`].
+    pub(crate) fn outlive(&self) -> bool {
+        self.state.is_kept()
+    }
+
+    /// As [`State::sync`].
+    pub(crate) fn settle(&self) -> Result<(), StateError> {
+        self.state.sync()
+    }
+
     fn lock(&self) -> Table<'_> {
         // The table is whole after every statement: a poisoned lock is as good as another.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Table { entries: self.entries.lock().unwrap_or_else(PoisonError::into_inner), state: &self.state }
+    }
+}
+
+impl Table<'_> {
+    fn put(&mut self, key: [u8; 32], entry: Entry, expires: u64, now: u64) {
+        let kept = match &entry {
+            Entry::Refresh(grant, family, jkt) => {
+                Some(Kept::Refresh { grant: &**grant, family: family.clone(), jkt: jkt.clone() })
+            }
+            Entry::Used(family) => Some(Kept::Used(family.clone())),
+            Entry::Ended => Some(Kept::Ended),
+            Entry::Code(_) | Entry::Access(..) => None,
+        };
+        if let Some(kept) = kept.filter(|_| self.state.is_kept()) {
+            self.state.put(Memory::Grants, &hex(&key), &kept, expires, now);
+        }
+        self.entries.insert_or_displace(key, entry, expires, now);
+    }
+
+    fn is_ended(&self, family: &Family, now: u64) -> bool {
+        self.entries.contains(&family.id, now)
     }
 }
 
 fn file(table: &mut Table<'_>, grant: &Arc<Grant>, family: &Family, new: New<'_>, now: u64) {
     let access = Entry::Access(Arc::clone(grant), family.clone());
-    table.insert_or_displace(key("access", new.access), access, new.access_expires, now);
+    table.put(key("access", new.access), access, new.access_expires, now);
     if let Some(token) = new.refresh {
         let bound = new.refresh_jkt.map(str::to_owned);
         let refresh = Entry::Refresh(Arc::clone(grant), family.clone(), bound);
-        table.insert_or_displace(key("refresh", token), refresh, grant.ends, now);
+        table.put(key("refresh", token), refresh, grant.ends, now);
     }
 }
 
 fn end(table: &mut Table<'_>, family: &Family, now: u64) {
     // Longer than anything of the family: where room is made, what expires first goes first, and the
     // end must not go before what it ended.
-    table.insert_or_displace(family.id, Entry::Ended, family.until.saturating_add(1), now);
+    table.put(family.id, Entry::Ended, family.until.saturating_add(1), now);
 }
 
 /// Codes and tokens are filed by hash, so that a memory dump gives no usable one.
@@ -242,6 +310,14 @@ fn key(kind: &str, value: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::testing;
+
+    impl Grants {
+        /// An empty table that nothing outlives.
+        fn of(max: usize) -> Self {
+            Self::open(max, &Arc::default(), 0).unwrap()
+        }
+    }
 
     fn grant(client_id: &str) -> Grant {
         Grant {
@@ -270,7 +346,7 @@ mod tests {
 
     #[test]
     fn a43_a_code_is_redeemed_once_and_a_second_try_revokes_the_token() {
-        let grants = Grants::new(10);
+        let grants = Grants::of(10);
         grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", new("t1", Some("r1")), 1, |_| true).is_ok());
         assert!(grants.access("t1", 2).is_some());
@@ -284,7 +360,7 @@ mod tests {
 
     #[test]
     fn a43_a_code_in_the_wrong_hands_is_lost_to_both() {
-        let grants = Grants::new(10);
+        let grants = Grants::of(10);
         grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", new("t", None), 1, |grant| grant.client_id == "b").is_err());
         assert!(grants.redeem("code", new("t", None), 1, |grant| grant.client_id == "a").is_err());
@@ -292,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_refresh_token_is_used_once_and_a_second_use_ends_all_that_came_of_it() {
-        let grants = Grants::new(20);
+        let grants = Grants::of(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
         grants.refresh("r1", new("t2", Some("r2")), 2, |_, _| true).unwrap();
@@ -309,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_refresh_token_in_the_wrong_hands_is_lost_to_both() {
-        let grants = Grants::new(20);
+        let grants = Grants::of(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
         assert!(grants.refresh("r1", new("t2", Some("r2")), 2, |grant, _| grant.client_id == "b").is_err());
@@ -318,8 +394,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_outlives_a_restart_and_what_was_used_or_ended_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |now| {
+            let state = State::open(&folder.path().join("state"), testing::keys(), now).unwrap();
+            Grants::open(20, &Arc::new(state), now).unwrap()
+        };
+        let grants = open(0);
+        for (code, access, refresh) in [("c1", "t1", "r1"), ("c2", "u1", "s1"), ("c3", "v1", "q1")] {
+            grants.put_code(code, grant("a"), 60, 0);
+            grants.redeem(code, New { refresh_jkt: Some("key"), ..new(access, Some(refresh)) }, 1, |_| true).unwrap();
+        }
+        grants.put_code("c4", grant("a"), 60, 0);
+        grants.refresh("s1", new("u2", Some("s2")), 2, |_, _| true).unwrap();
+        assert!(grants.revoke("refresh", "q1", "default", "a", 2));
+        grants.settle().unwrap();
+        drop(grants);
+
+        let grants = open(3);
+        assert!(grants.access("t1", 3).is_none() && !grants.redeemable("c4", 3), "these live for minutes");
+        assert_eq!(grants.redeem("c1", new("t9", None), 3, |_| true), Err(Unredeemable::Used));
+        assert!(grants.refreshable("r1", 3).is_none(), "a code that is used again ends what came of it");
+        assert!(grants.refreshable("q1", 3).is_none(), "it was taken back");
+        let renewed =
+            grants.refresh("s2", new("u3", Some("s3")), 3, |grant, key| grant.client_id == "a" && key.is_none());
+        assert_eq!(*renewed.unwrap(), grant("a"));
+        drop(grants);
+
+        let grants = open(4);
+        assert_eq!(grants.refresh("s1", new("u4", Some("s4")), 4, |_, _| true), Err(Unredeemable::Used));
+        drop(grants);
+
+        let grants = open(5);
+        assert!(grants.refreshable("s3", 5).is_none(), "the thief's use ended it");
+        for token in ["s2", "s3", "r1", "q1"] {
+            assert!(grants.refresh(token, new("u5", Some("s5")), 5, |_, _| true).is_err(), "{token}");
+        }
+    }
+
+    #[test]
     fn nothing_is_renewed_past_the_session_that_was_decided() {
-        let grants = Grants::new(20);
+        let grants = Grants::of(20);
         grants.put_code("code", grant("a"), 60, 0);
         grants.redeem("code", new("t1", Some("r1")), 1, |_| true).unwrap();
         assert!(grants.refresh("r1", new("t2", Some("r2")), 999, |_, _| true).is_ok());
@@ -328,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_revocation_ends_all_of_the_clients_own_and_nobody_elses() {
-        let grants = Grants::new(20);
+        let grants = Grants::of(20);
         for (code, access, refresh) in [("c1", "t1", "r1"), ("c2", "t2", "r2")] {
             grants.put_code(code, grant("a"), 60, 0);
             grants.redeem(code, new(access, Some(refresh)), 1, |_| true).unwrap();
@@ -345,7 +460,7 @@ mod tests {
 
     #[test]
     fn refuses_a_code_that_is_too_old_and_a_token_as_a_code() {
-        let grants = Grants::new(10);
+        let grants = Grants::of(10);
         grants.put_code("code", grant("a"), 60, 0);
         assert!(grants.redeem("code", new("t", None), 60, |_| true).is_err());
         grants.put_code("code2", grant("a"), 60, 0);
@@ -363,7 +478,7 @@ mod tests {
     #[test]
     fn a43_of_many_who_redeem_a_code_at_once_nobody_keeps_a_token() {
         for _ in 0..200 {
-            let grants = Grants::new(100);
+            let grants = Grants::of(100);
             grants.put_code("code", grant("a"), 60, 0);
             let tokens: Vec<String> = (0..4).map(|number| format!("t{number}")).collect();
             let redeemed = std::thread::scope(|scope| {
@@ -381,7 +496,7 @@ mod tests {
     #[test]
     fn an_ended_family_stays_ended_however_full_the_table_is() {
         for number in 0..200 {
-            let grants = Grants::new(4);
+            let grants = Grants::of(4);
             let [code, access, refresh] = ["c", "t", "r"].map(|kind| format!("{kind}{number}"));
             grants.put_code(&code, grant("a"), 60, 0);
             grants.redeem(&code, new(&access, Some(&refresh)), 1, |_| true).unwrap();
@@ -397,7 +512,7 @@ mod tests {
 
     #[test]
     fn forgets_what_would_expire_first_when_full() {
-        let grants = Grants::new(2);
+        let grants = Grants::of(2);
         for (code, expires) in [("a", 60), ("b", 61), ("c", 62)] {
             grants.put_code(code, grant("a"), expires, 0);
         }

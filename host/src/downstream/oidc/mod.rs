@@ -68,7 +68,7 @@ use crate::{
     clock::Clock,
     config::{Config, HandOver},
     keys::KeyRing,
-    session::Origin,
+    session::{Origin, State, StateError},
 };
 use agreed::Agreed;
 pub(super) use claims::subject;
@@ -111,21 +111,47 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider that has granted nothing yet.
-    #[must_use]
-    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self {
+    /// A provider that has granted what `state` had at the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::take`].
+    pub fn open(keys: Arc<KeyRing>, clock: Arc<dyn Clock>, state: &Arc<State>) -> Result<Self, StateError> {
+        let grants = Grants::open(limits::GRANTS_MAX, state, clock.now())?;
+        let used = UsedIds::open(state, clock.now())?;
+        Ok(Self {
             keys,
             clock,
-            grants: Grants::new(limits::GRANTS_MAX),
+            grants,
             guesses: Guesses::default(),
             proofs: UsedIds::default(),
             agreed: Agreed::default(),
             questions: Questions::default(),
             pushed: Pushed::default(),
             registered: Registered::default(),
-            used: UsedIds::default(),
-        }
+            used,
+        })
+    }
+
+    /// A provider that has granted nothing yet, of which nothing outlives the process.
+    #[cfg(test)]
+    pub(crate) fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self::open(keys, clock, &Arc::default()).unwrap()
+    }
+
+    /// Does anything of it outlive the process?
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        self.grants.outlive()
+    }
+
+    /// Waits until what was granted, used and ended so far outlives the process, where that is to be so. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not: nothing new may be granted then, since a used token could be used again after a restart.
+    pub fn settle(&self) -> Result<(), StateError> {
+        self.grants.settle()
     }
 
     /// Reads what people agreed to, where that is kept, and leaves out of the file what counts no more. Blocks.

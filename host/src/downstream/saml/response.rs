@@ -219,12 +219,12 @@ fn name_id(party: Party<'_>, admission: &Admitted, entity_id: &str) -> Result<Na
     };
     let is_of_the_pair = matches!(kind, NameIdKind::Persistent | NameIdKind::Transient);
     let qualifiers = is_of_the_pair.then(|| (entity_id.to_owned(), audience.to_owned()));
-    Ok(NameId { value, format: name_id_format(kind), qualifiers })
+    Ok(NameId { value, format: name_id_format(kind).to_owned(), qualifiers })
 }
 
 /// `saml:NameID`
 pub(super) fn write_name_id(writer: &mut Writer, name_id: &NameId) -> Result<(), Unwritable> {
-    let mut attributes = vec![("Format", name_id.format)];
+    let mut attributes = vec![("Format", name_id.format.as_str())];
     if let Some((own, theirs)) = &name_id.qualifiers {
         attributes.extend([("NameQualifier", own.as_str()), ("SPNameQualifier", theirs.as_str())]);
     }

@@ -87,7 +87,7 @@ async fn leaving(gate: &Gate, names: &[&str]) -> Browser {
     gate.log_in(&mut browser).await;
     let family = session_of(gate.check(&mut browser, "/").await).parent.clone();
     for name in names {
-        let name_id = NameId { value: "ann".into(), format: "f", qualifiers: None };
+        let name_id = NameId { value: "ann".into(), format: "f".into(), qualifiers: None };
         gate.login.joined(
             "r",
             Participant {
@@ -199,7 +199,7 @@ async fn the_service_provider_that_began_a_logout_is_not_asked() {
     let mut browser = Browser::default();
     gate.log_in(&mut browser).await;
     let family = session_of(gate.check(&mut browser, "/").await).parent.clone();
-    let name_id = NameId { value: "ann".into(), format: "f", qualifiers: None };
+    let name_id = NameId { value: "ann".into(), format: "f".into(), qualifiers: None };
     let participant = Participant {
         tenant: "default".into(),
         application: "one".into(),

@@ -41,6 +41,10 @@ pub(super) fn keep_what_needs_a_restart(config: &mut Config, before: &Config) ->
         note("keys");
         config.keys = before.keys.clone();
     }
+    if config.session.state_file != before.session.state_file {
+        note("session.state-file");
+        config.session.state_file.clone_from(&before.session.state_file);
+    }
     if differs(&config.audit, &before.audit) {
         note("audit");
         config.audit = before.audit.clone();
