@@ -26,6 +26,7 @@ use crate::{
 
 mod canaried;
 mod decide;
+mod door;
 mod logout;
 mod recorded;
 mod routes;
@@ -110,7 +111,16 @@ impl Gate {
     }
 
     fn recording(chain: &[Guest], rest: &str, audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::made(TempDir::new().unwrap(), chain, rest, audit)
+    }
+
+    /// In a folder that holds something already.
+    fn made(
+        folder: TempDir,
+        chain: &[Guest],
+        rest: &str,
+        audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit,
+    ) -> Self {
         let mut policies = String::new();
         for (index, guest) in chain.iter().enumerate() {
             fs::write(folder.path().join(format!("p{index}.wasm")), guest.component()).unwrap();
@@ -162,7 +172,12 @@ impl Gate {
             .recording
             .as_ref()
             .map(|it| Arc::new(Recorder::open(it, testing::keys(), clock.clone()).unwrap()));
+        let door = config_now
+            .emergency
+            .as_ref()
+            .and_then(|_| Door::open(&config_now, &engine(|_| {})).unwrap_or_else(|error| panic!("{error}")));
         let login = Login::new(Parts {
+            door: door.map(Arc::new),
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),
