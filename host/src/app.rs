@@ -18,7 +18,7 @@ use crate::{
     factor::{FactorError, Factors},
     http,
     keys::{KeyError, KeyRing},
-    login::{Login, Parts},
+    login::{Door, DoorError, Login, Parts},
     logout::{self, Farewells},
     policy::{
         Cache, CacheError, Compiler, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError,
@@ -64,6 +64,9 @@ pub enum AppError {
     /// The sandbox.
     #[error("failed to make the sandbox")]
     Engine(#[from] EngineError),
+    /// The emergency door would not open when it is needed.
+    #[error("failed to open the emergency door")]
+    Door(#[from] DoorError),
     /// The second factors.
     #[error("failed to open the second factors")]
     Factors(#[from] FactorError),
@@ -135,7 +138,10 @@ impl App {
             |it: &config::Recording| Recorder::open(it, Arc::clone(&keys), Arc::clone(&clock)).map(Arc::new);
         let recorder = config.recording.as_ref().map(open_recorder).transpose()?;
         let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
-        let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
+        let open_cache =
+            || config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose();
+        let door = open_door(&config, open_cache()?)?.map(Arc::new);
+        let cache = open_cache()?;
         let engine = Engine::with_compiler(&config.policies.limits, cache, Compiler::this_program())?;
         let listener = {
             let audit = Arc::clone(&audit);
@@ -159,6 +165,7 @@ impl App {
             generations: Arc::clone(&generations),
             upstreams,
             keys: Arc::clone(&keys),
+            door,
             factors,
             audit,
             memories,
@@ -266,6 +273,18 @@ impl App {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         Ok(())
     }
+}
+
+/// The emergency door of `config`, with a sandbox of its own; none where there is none. Blocks, for up to the compile
+/// timeout.
+///
+/// # Errors
+///
+/// [`AppError::Door`] and [`AppError::Engine`]: where it would let nobody in.
+pub fn open_door(config: &Config, cache: Option<Cache>) -> Result<Option<Door>, AppError> {
+    let Some(emergency) = &config.emergency else { return Ok(None) };
+    let engine = Engine::with_compiler(&emergency.limits, cache, Compiler::this_program())?;
+    Ok(Door::open(config, &engine)?)
 }
 
 /// A generation is in the log and in the audit.

@@ -116,6 +116,12 @@ pub enum Kind {
     /// The gateway opened the log, and what it repaired.
     #[serde(rename = "audit.opened")]
     Opened,
+    /// The pinned policy decided about somebody at the emergency door.
+    #[serde(rename = "emergency.decision")]
+    EmergencyDecision,
+    /// Nobody was proved at the emergency door.
+    #[serde(rename = "emergency.refused")]
+    EmergencyRefused,
     /// A chain in shadow would have decided otherwise. Nothing came of it.
     #[serde(rename = "shadow.differs")]
     ShadowDiffers,
@@ -130,11 +136,33 @@ pub enum Kind {
     SessionStarted,
 }
 
+/// How much an event wants to be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// As every day.
+    #[default]
+    Normal,
+    /// Somebody should look at once, at a yes as at a no.
+    Alert,
+}
+
+impl Level {
+    /// Is it what is not written?
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
+}
+
 /// One event, before redaction. The same fields for a yes and a no.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What it is about.
     pub kind: Kind,
+    /// How much it wants to be seen; left out where that is normal.
+    #[serde(default, skip_serializing_if = "Level::is_normal")]
+    pub level: Level,
     /// Yes or no.
     pub granted: bool,
     /// The request's id, as on the error page and in the log.

@@ -152,6 +152,7 @@ impl Redactor {
         let known = Known::of(event);
         Event {
             kind: event.kind,
+            level: event.level,
             granted: event.granted,
             request: event.request.clone(),
             login: event.login.clone(),

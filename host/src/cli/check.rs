@@ -7,18 +7,21 @@ use std::{
 };
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::output::{Exit, Failure, Output, table};
 use crate::{
+    app,
     clock::SystemClock,
     config::{self, Diagnostics},
+    decision::PolicyRef,
     factor::Factors,
     keys::KeyRing,
     policy::{self, Compiler, Engine, GenerationEvent, Generations},
 };
 
-/// Exits with 64 where the configuration, the key ring or the second factors are refused, with 1 where a policy is.
+/// Exits with 64 where the configuration, the key ring, the second factors or the emergency door are refused, with 1 where a policy is.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The configuration file.
@@ -42,18 +45,44 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         (Ok(_), None) => None,
     };
     output.progress("loading the policies");
+    let door = Door::of(&config);
     let engine = Engine::with_compiler(&config.policies.limits, None, Compiler::this_program())
         .map_err(|error| Failure::new(Exit::Configuration, &error))?;
     let event =
         first_event(config, engine).ok_or_else(|| Failure::text(Exit::Internal, "no generation was attempted"))?;
-    let ok = event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none();
-    let json = json!({ "ok": ok, "configuration": warnings, "keys": keys, "policies": event });
-    output.result(in_words(&warnings, keys.as_deref(), &event, output), &json);
-    Ok(match keys {
-        Some(_) => Exit::Configuration,
-        None if ok => Exit::Done,
-        None => Exit::Failed,
+    let refused = keys.is_some() || door.as_ref().is_some_and(|door| door.problem.is_some());
+    let ok = event.problems.is_empty() && event.unavailable.is_empty() && !refused;
+    let json = json!({ "ok": ok, "configuration": warnings, "keys": keys, "emergency": door, "policies": event });
+    output.result(in_words(&warnings, keys.as_deref(), door.as_ref(), &event, output), &json);
+    Ok(match refused {
+        true => Exit::Configuration,
+        false if ok => Exit::Done,
+        false => Exit::Failed,
     })
+}
+
+/// The emergency door, tried.
+#[derive(Debug, Serialize)]
+struct Door {
+    /// Its pinned policy.
+    policy: Option<PolicyRef>,
+    /// Why it would not open.
+    problem: Option<String>,
+}
+
+impl Door {
+    fn of(config: &config::Config) -> Option<Self> {
+        match app::open_door(config, None) {
+            Ok(door) => door.map(|door| Self { policy: door.policies().next().cloned(), problem: None }),
+            Err(error) => Some(Self { policy: None, problem: Some(chain(&error)) }),
+        }
+    }
+}
+
+/// An error and what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The configuration is refused; what is wrong with the policies is told along with that, as far
@@ -83,14 +112,21 @@ fn first_event(config: config::Config, engine: Engine) -> Option<GenerationEvent
     receiver.try_recv().ok()
 }
 
-fn in_words(warnings: &Diagnostics, keys: Option<&str>, event: &GenerationEvent, output: &Output) -> String {
+fn in_words(
+    warnings: &Diagnostics,
+    keys: Option<&str>,
+    door: Option<&Door>,
+    event: &GenerationEvent,
+    output: &Output,
+) -> String {
     let mut text = String::new();
     if !warnings.is_empty() {
         text.push_str(&warnings.render(output.colours()));
         text.push_str("\n\n");
     }
     let mut rows = vec![["POLICY", "VERSION", "COMPONENT", "SETTINGS"].map(str::to_owned).to_vec()];
-    rows.extend(event.policies.iter().map(|policy| {
+    let pinned = door.and_then(|door| door.policy.as_ref());
+    rows.extend(event.policies.iter().chain(pinned).map(|policy| {
         let short = |digest: &str| digest.chars().take(12).collect::<String>();
         vec![policy.name.clone(), policy.version.clone(), short(&policy.component), short(&policy.settings)]
     }));
@@ -110,7 +146,11 @@ fn in_words(warnings: &Diagnostics, keys: Option<&str>, event: &GenerationEvent,
     if let Some(keys) = keys {
         text.push_str(&format!("\n{keys}"));
     }
-    if event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none() {
+    let closed = door.and_then(|door| door.problem.as_deref());
+    if let Some(problem) = closed {
+        text.push_str(&format!("\n{problem}"));
+    }
+    if event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none() && closed.is_none() {
         text.push_str("\nthe configuration and all policies are good");
     }
     text

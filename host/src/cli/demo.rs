@@ -63,6 +63,14 @@ fn in_words(ready: &Ready) -> String {
     if let Some(settings) = ready.settings.get("domain-restriction") {
         text.push_str(&format!("\n  Change a rule while it runs, for example\n    {}\n", settings.display()));
     }
+    if let Some(door) = &ready.emergency {
+        let person = &door.person;
+        text.push_str(&format!(
+            "\n  Break them all, and there is the emergency door, for {} with {}\n",
+            person.username, person.password
+        ));
+        text.push_str(&format!("    {}\n", door.address));
+    }
     for note in &ready.notes {
         text.push_str(&format!("\n  Note: {note}\n"));
     }

@@ -68,7 +68,7 @@ pub(super) fn announce(output: Output, whose: &'static str) -> Listener {
 fn failure(error: &AppError) -> Failure {
     let exit = match error {
         AppError::Audit(_) | AppError::Consents(_) | AppError::Factors(_) | AppError::Sessions(_) => Exit::File,
-        AppError::Cache(_) | AppError::Keys(_) => Exit::Configuration,
+        AppError::Cache(_) | AppError::Door(_) | AppError::Keys(_) => Exit::Configuration,
         AppError::Control(_) | AppError::Listen { .. } => Exit::Unavailable,
         _ => Exit::Internal,
     };

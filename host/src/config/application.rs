@@ -41,6 +41,9 @@ pub struct Application {
     /// `allowed-targets`: further origins or hosts below a domain to which a login or a
     /// logout may lead; its own hosts always may.
     pub allowed_targets: Vec<String>,
+    /// `own-login-path`: its own login page, to which whoever comes by the emergency door is sent in the place of an
+    /// identity; default none.
+    pub own_login_path: Option<String>,
     /// `protected-groups`: never changed by a login.
     pub protected_groups: BTreeSet<String>,
     /// `directory`: TOML file with the accounts and groups that the application has.
@@ -157,6 +160,10 @@ pub(super) struct RawApplication {
     /// Further origins, or hosts below a domain, to which a login or a logout may lead; its own hosts always may. No
     /// session is set there.
     allowed_targets: Vec<String>,
+    /// Its own login page, such as `/login.jsp`: whoever comes in by the emergency door (`[emergency]`) is sent there,
+    /// and the requests of that session go on without an identity, so that the application asks for a password of its
+    /// own. For `forward-auth` and `proxy` alone.
+    own_login_path: Option<String>,
     /// Groups that a login never changes, upper and lower case alike.
     protected_groups: BTreeSet<String>,
     /// TOML file with the accounts and groups that the application has.
@@ -181,6 +188,7 @@ impl Default for RawApplication {
             url: None,
             hosts: Vec::new(),
             allowed_targets: Vec::new(),
+            own_login_path: None,
             protected_groups: BTreeSet::new(),
             directory: None,
             forward_auth: None,
@@ -301,6 +309,10 @@ impl RawApplication {
                 None
             }
         };
+        let hand_over = hand_over?;
+        if let Some(path) = &self.own_login_path {
+            own_login_path(check, &join(&section, "own-login-path"), path, &hand_over);
+        }
         Some(Application {
             id: id.to_owned(),
             display_name: self.display_name.unwrap_or_else(|| id.to_owned()),
@@ -312,9 +324,10 @@ impl RawApplication {
             url: url?,
             hosts: self.hosts,
             allowed_targets: self.allowed_targets,
+            own_login_path: self.own_login_path,
             protected_groups: self.protected_groups,
             directory,
-            hand_over: hand_over?,
+            hand_over,
         })
     }
 }
@@ -354,6 +367,19 @@ impl RawForwardAuth {
             session_endpoint: self.session_endpoint,
             proxy: None,
         }
+    }
+}
+
+/// A page of the application that a browser can be sent to, with a query perhaps.
+fn own_login_path(check: &mut Check<'_>, key: &str, path: &str, hand_over: &HandOver) {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\\\"<>`{}|^#".contains(&byte);
+    if !path.starts_with('/') || path.starts_with("//") || !path.bytes().all(plain) {
+        check.error(key, "not a path", "such as `/login.jsp`", "");
+    } else if path.starts_with("/vestibule/") {
+        check.error(key, "the gateway's own pages are there", "a page of the application", "");
+    } else if !matches!(hand_over, HandOver::ForwardAuth(_)) {
+        let hint = "its identity is handed over once, not with each request: use its own address";
+        check.error(key, "the application is not behind a proxy that asks us", "`forward-auth` or `proxy`", hint);
     }
 }
 

@@ -9,7 +9,7 @@ use super::policies::{narrow, wide};
 
 /// `[policies.limits.interpreter]`: what differs for policies in JavaScript and Python, whose
 /// components bring an interpreter along.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterpreterLimits {
     /// `fuel`: instructions, for all hooks of one login, and as many again for `configure`;
     /// default 200000000.

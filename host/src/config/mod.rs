@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod consent;
 mod diagnostic;
+mod emergency;
 mod interpreter;
 mod organization;
 mod policies;
@@ -45,6 +46,7 @@ pub use canary::Canary;
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use emergency::{DoorPath, Emergency};
 pub use interpreter::InterpreterLimits;
 pub use organization::Organization;
 pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
@@ -85,6 +87,8 @@ pub struct Config {
     pub consent: Option<Consent>,
     /// `[control]`: where an operator's commands reach the gateway, if anywhere.
     pub control: Option<Control>,
+    /// `[emergency]`: the door for an emergency, if there is one.
+    pub emergency: Option<Emergency>,
     /// `[recording]`: what the policies were asked, if that is kept.
     pub recording: Option<Recording>,
     /// `[second-factor]`: the gateway's own, if there is one.
@@ -181,6 +185,7 @@ struct Raw {
     accounts: Option<server::RawAccounts>,
     consent: Option<consent::RawConsent>,
     control: Option<rollback::RawControl>,
+    emergency: Option<emergency::RawEmergency>,
     recording: Option<recording::RawRecording>,
     second_factor: Option<second_factor::RawSecondFactor>,
     policies: policies::RawPolicies,
@@ -252,6 +257,8 @@ impl Raw {
                 check.error(&key, "there are no local accounts", "", "add `[accounts]` with `file`");
             }
         }
+        emergency::no_upstream_is_the_door(check, &upstreams);
+        let emergency = self.emergency.and_then(|emergency| emergency.check(check, &upstreams, &applications));
         warn_of_closed_addresses(check, &fetch, &upstreams);
         one_callback_each(check, &upstreams);
         let server = server?;
@@ -274,6 +281,7 @@ impl Raw {
             accounts,
             consent,
             control,
+            emergency,
             recording,
             second_factor,
             policies,
@@ -454,6 +462,8 @@ fn secrets_by_sight(text: &str) -> Vec<Range<usize>> {
         let key = line.split('=').next().unwrap_or_default().to_lowercase();
         let sounds =
             ["secret", "private-key", "private_key", "password", "token"].iter().any(|word| key.contains(word));
+        // Where the emergency door is.
+        let sounds = sounds || key.trim() == "path";
         if in_block {
             spans.push(start..end);
         } else if sounds || quotes > 0 {

@@ -37,7 +37,7 @@ pub struct Policies {
 }
 
 /// `[policies.NAME]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySource {
     /// `component`: the `.wasm` file.
     pub component: PathBuf,
@@ -50,7 +50,7 @@ pub struct PolicySource {
 }
 
 /// `[policies.limits]`: what one policy may use up in one decision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `fuel`: instructions, for all hooks of one login; default 20000000. A manifest may
     /// ask for less.
@@ -330,11 +330,25 @@ impl RawPolicies {
 }
 
 impl RawPolicy {
+    pub(super) fn new(
+        component: Option<String>,
+        settings: Option<String>,
+        digest: Option<String>,
+        signed_as: String,
+    ) -> Self {
+        Self { component, settings, digest, signed_as: Some(signed_as) }
+    }
+
     fn check(self, check: &mut Check<'_>, section: &str) -> Option<PolicySource> {
+        self.check_as(check, section, "digest")
+    }
+
+    /// `digest_key` is what the key of the digest is called there.
+    pub(super) fn check_as(self, check: &mut Check<'_>, section: &str, digest_key: &str) -> Option<PolicySource> {
         let is_digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         if self.digest.as_ref().is_some_and(|digest| !is_digest(digest)) {
             let hint = "`sha256sum` of the component prints it";
-            check.error(&join(section, "digest"), "not a digest", "64 hex digits", hint);
+            check.error(&join(section, digest_key), "not a digest", "64 hex digits", hint);
         }
         Some(PolicySource {
             component: check.path(&join(section, "component"), &self.component?),
@@ -346,7 +360,7 @@ impl RawPolicy {
 }
 
 impl RawLimits {
-    fn check(self) -> Limits {
+    pub(super) fn check(self) -> Limits {
         Limits {
             fuel: self.fuel,
             deadline: Duration::from_millis(self.deadline_ms.into()),

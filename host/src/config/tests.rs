@@ -773,3 +773,84 @@ fn interpreters_have_limits_of_their_own_and_share_the_rest() {
         assert_eq!(errors(&text(key))[0].0, format!("policies.limits.interpreter.{at}"));
     }
 }
+
+#[test]
+fn an_emergency_door_is_where_nobody_looks_and_needs_what_it_stands_on() {
+    const SECRET: &str = "door-0123456789abcdef";
+    let door = |path: &str, lines: &str| {
+        format!(
+            "{MINIMAL}[accounts]\nfile = \"accounts.toml\"\n[emergency]\npath = \"{path}\"\ncomponent = \"e.wasm\"\n{lines}\n"
+        )
+    };
+    let taken = taken(&door(&format!("/{SECRET}"), "settings = \"e.toml\"\napplications = [\"wiki\"]"));
+    let emergency = taken.emergency.clone().unwrap();
+    assert!(emergency.path.is(&format!("/{SECRET}")));
+    assert!(emergency.opens("wiki") && !emergency.opens("files"));
+    assert_eq!((emergency.lifetime, emergency.policy.signed_as.as_deref()), (1800, Some("emergency-access")));
+    // What decides there has the pinned policy and nothing else.
+    let pinned = taken.at_the_emergency_door().unwrap();
+    assert_eq!(pinned.applications["wiki"].chain, ["emergency"]);
+    assert_eq!(pinned.policies.sources.keys().collect::<Vec<_>>(), ["emergency"]);
+    assert!(!format!("{taken:?}").contains(SECRET), "the path is told to nobody");
+
+    for (path, says) in [
+        (format!("/login/{SECRET}"), "own pages"),
+        (format!("/vestibule/{SECRET}"), "own pages"),
+        (format!("/.well-known/{SECRET}"), "own pages"),
+        (format!("/second-factor/{SECRET}"), "own pages"),
+        ("/emergency".to_owned(), "guessed"),
+        ("/".to_owned(), "plain path"),
+        (String::new(), "empty"),
+        (SECRET.to_owned(), "plain path"),
+        ("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(), "guessed"),
+        ("/0123456789/abcdefghij".to_owned(), "guessed"),
+        (format!("/{SECRET}/"), "plain path"),
+        (format!("/{SECRET}?a=b"), "plain path"),
+        (format!("/../{SECRET}"), "plain path"),
+        (format!("/{SECRET}%2f"), "plain path"),
+        (format!("/{SECRET}{}", "x".repeat(300)), "plain path"),
+    ] {
+        let problems = refused(&door(&path, ""));
+        let shown = problems.render(false);
+        assert!(
+            problems.problems().iter().any(|it| it.key == "emergency.path" && it.message.contains(says)),
+            "{shown}"
+        );
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+    for (lines, key) in [
+        ("applications = [\"wiky\"]", "emergency.applications[0]"),
+        ("applications = [\"wiki\", \"wiki\"]", "emergency.applications[1]"),
+        ("applications = []", "emergency.applications"),
+        ("component-digest = \"abc\"", "emergency.component-digest"),
+        ("lifetime-s = 86400", "emergency.lifetime-s"),
+        ("lockout-after = 0", "emergency.lockout-after"),
+    ] {
+        assert_eq!(errors(&door(&format!("/{SECRET}"), lines))[0].0, key, "{lines}");
+    }
+    let text = format!("{MINIMAL}[emergency]\npath = \"/{SECRET}\"\ncomponent = \"e.wasm\"\n");
+    assert_eq!(errors(&text), [("emergency".to_owned(), "there are no local accounts".to_owned())]);
+    let bare = format!("{MINIMAL}[accounts]\nfile = \"a\"\n[emergency]\n");
+    let keys: BTreeSet<String> = errors(&bare).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.iter().collect::<Vec<_>>(), ["emergency.component", "emergency.path"]);
+    // A text that is no TOML shows nothing of it either.
+    let broken = refused(&format!("{}\nx = = 1\n", door(&format!("/{SECRET}"), ""))).render(false);
+    assert!(!broken.contains(SECRET), "{broken}");
+}
+
+#[test]
+fn no_upstream_is_called_as_the_emergency_door_is() {
+    let text = format!("{MINIMAL}[upstreams.emergency-door]\nkind = \"local\"\n[accounts]\nfile = \"a\"\n");
+    assert_eq!(errors(&text)[0].0, "upstreams.emergency-door");
+}
+
+#[test]
+fn an_applications_own_login_page_is_one_of_its_pages() {
+    let text = |path: &str| with("url = \"https://wiki", &format!("own-login-path = \"{path}\"\nurl = \"https://wiki"));
+    for path in ["/login.jsp", "/login.jsp?os_destination=%2F&x=1", "/"] {
+        assert_eq!(taken(&text(path)).applications["wiki"].own_login_path.as_deref(), Some(path));
+    }
+    for path in ["", "login.jsp", "//evil.example/", "/\\\\evil.example/", "/a b", "/vestibule/start/wiki", "/a#b"] {
+        assert_eq!(errors(&text(path))[0].0, "applications.wiki.own-login-path", "{path}");
+    }
+}

@@ -646,6 +646,11 @@ fn parameters(check: &mut Check<'_>, section: &str, parameters: BTreeMap<String,
     parameters
 }
 
+/// The paths of their own on which upstreams send browsers back.
+pub(super) fn callback_paths(upstreams: &BTreeMap<String, Upstream>) -> impl Iterator<Item = &str> {
+    upstreams.values().filter_map(|upstream| upstream.callback_path.as_deref())
+}
+
 /// A plain path, and none of the gateway's own.
 fn callback_path(check: &mut Check<'_>, key: &str, path: &str) {
     let plain = |segment: &str| {

@@ -76,6 +76,20 @@ pub(super) const PEOPLE: [Person; 4] = [
     },
 ];
 
+/// The gateway's own accounts, for the emergency door alone.
+const AT_THE_DOOR: [Person; 1] = [Person {
+    username: "ada",
+    password: "ada-emergency",
+    email: "ada@example.test",
+    given_name: "Ada",
+    family_name: "Admin",
+    groups: &["emergency", "jira-administrators"],
+    outcome: "enters by the emergency door, whatever becomes of the rules",
+}];
+
+/// Who comes in by the emergency door.
+pub(super) const EMERGENCY: &Person = &AT_THE_DOOR[0];
+
 /// The policies that the demo runs.
 pub(super) const POLICIES: [&str; 9] = [
     "redirection-rules",
@@ -94,6 +108,8 @@ pub(super) const POLICIES: [&str; 9] = [
 pub(super) struct Folder {
     pub(super) gateway: PathBuf,
     pub(super) identity_provider: PathBuf,
+    /// The file that says where the emergency door is.
+    pub(super) emergency_path: PathBuf,
     /// Configurations that a person changed.
     pub(super) kept: Vec<PathBuf>,
 }
@@ -154,6 +170,12 @@ pub(super) fn prepare(folder: &Path, components: &Path, ports: Ports) -> Result<
         }
     }
     write(&record, &serde_json::to_string_pretty(&made).unwrap_or_default())?;
+    let emergency_path = gateway.join("emergency-path");
+    if !emergency_path.exists() {
+        let secret = secret::random_token().map_err(|error| DemoError::Randomness(error.to_string()))?;
+        write(&emergency_path, &format!("/door-{secret}"))?;
+        restrict(&emergency_path)?;
+    }
     for (name, text) in GATEWAY_SETTINGS {
         write_once(&gateway.join("settings").join(name), text)?;
     }
@@ -161,15 +183,17 @@ pub(super) fn prepare(folder: &Path, components: &Path, ports: Ports) -> Result<
         write_once(&identity_provider.join("settings").join(name), text)?;
     }
     write_once(&gateway.join("directory.toml"), include_str!("directory.toml"))?;
-    let accounts = identity_provider.join("accounts.toml");
-    if !accounts.exists() {
-        write(&accounts, &accounts_file()?)?;
-        restrict(&accounts)?;
+    for (place, people) in [(&identity_provider, &PEOPLE[..]), (&gateway, &AT_THE_DOOR[..])] {
+        let accounts = place.join("accounts.toml");
+        if !accounts.exists() {
+            write(&accounts, &accounts_file(people)?)?;
+            restrict(&accounts)?;
+        }
     }
-    Ok(Folder { gateway, identity_provider, kept })
+    Ok(Folder { gateway, identity_provider, emergency_path, kept })
 }
 
-const GATEWAY_SETTINGS: [(&str, &str); 8] = [
+const GATEWAY_SETTINGS: [(&str, &str); 9] = [
     ("redirection-rules.toml", include_str!("settings/redirection-rules.toml")),
     ("domain-restriction.toml", include_str!("settings/domain-restriction.toml")),
     ("attribute-mapping.toml", include_str!("settings/attribute-mapping.toml")),
@@ -178,6 +202,7 @@ const GATEWAY_SETTINGS: [(&str, &str); 8] = [
     ("account-rules.toml", include_str!("settings/account-rules.toml")),
     ("session-terms.toml", include_str!("settings/session-terms.toml")),
     ("admin-reauth.toml", include_str!("settings/admin-reauth.toml")),
+    ("emergency-access.toml", include_str!("settings/emergency-access.toml")),
 ];
 
 const IDENTITY_PROVIDER_SETTINGS: [(&str, &str); 4] = [
@@ -221,9 +246,9 @@ pub(super) fn are_built(components: &Path) -> Result<(), DemoError> {
     }
 }
 
-fn accounts_file() -> Result<String, DemoError> {
+fn accounts_file(people: &[Person]) -> Result<String, DemoError> {
     let mut text = String::from("# The people of the demo. `vestibule accounts hash` makes a password's hash.\n");
-    for person in PEOPLE {
+    for person in people {
         let hash = upstream::hash_password(&Secret::new(person.password.to_owned()))
             .map_err(|error| DemoError::Randomness(error.to_string()))?;
         let groups: Vec<String> = person.groups.iter().map(|group| format!("\"{group}\"")).collect();

@@ -23,7 +23,7 @@ use crate::{
     config::{self, Config, Diagnostics},
     keys::{self, KeyError},
 };
-use folder::{Folder, PEOPLE, POLICIES, Ports};
+use folder::{EMERGENCY, Folder, PEOPLE, POLICIES, Person, Ports};
 
 /// Where the demo keeps its files, and where its policies come from.
 #[derive(Clone, Debug)]
@@ -92,6 +92,8 @@ pub struct Ready {
     pub identity_provider: String,
     /// Who can log in.
     pub people: Vec<Subject>,
+    /// The emergency door, unless the configuration was changed to have none.
+    pub emergency: Option<EmergencyDoor>,
     /// The settings of each policy.
     pub settings: BTreeMap<String, PathBuf>,
     /// The component of each policy.
@@ -100,6 +102,15 @@ pub struct Ready {
     pub audit: PathBuf,
     /// What is not as one would expect.
     pub notes: Vec<String>,
+}
+
+/// The way in that is left when the rules let nobody in.
+#[derive(Clone, Debug, Serialize)]
+pub struct EmergencyDoor {
+    /// Its address: a secret anywhere but here.
+    pub address: String,
+    /// Who comes in by it.
+    pub person: Subject,
 }
 
 /// Somebody who can log in.
@@ -154,6 +165,9 @@ impl Demo {
         let mut ready = ready(&folder, ports);
         let identity_provider = (open(&folder.identity_provider, listeners.1)?, identity_provider);
         let gateway = (open(&folder.gateway, listeners.0)?, gateway);
+        if gateway.0.config().emergency.is_some() {
+            ready.emergency = emergency_door(&folder, ports);
+        }
         for (application, _) in gateway.0.unavailable() {
             ready
                 .notes
@@ -230,19 +244,27 @@ fn ready(folder: &Folder, ports: Ports) -> Ready {
         application: format!("{}/", url(ports.application)),
         gateway: url(ports.gateway),
         identity_provider: url(ports.identity_provider),
-        people: PEOPLE
-            .iter()
-            .map(|person| Subject {
-                username: person.username.to_owned(),
-                password: person.password.to_owned(),
-                email: person.email.to_owned(),
-                outcome: person.outcome.to_owned(),
-            })
-            .collect(),
+        people: PEOPLE.iter().map(subject).collect(),
+        emergency: None,
         settings: named("settings", "toml"),
         components: named("policies", "wasm"),
         audit: folder.gateway.join("audit.jsonl"),
         notes: notes(folder, ports),
+    }
+}
+
+fn emergency_door(folder: &Folder, ports: Ports) -> Option<EmergencyDoor> {
+    let path = fs::read_to_string(&folder.emergency_path).ok()?;
+    let address = format!("http://127.0.0.1:{}{}", ports.gateway, path.trim_end());
+    Some(EmergencyDoor { address, person: subject(EMERGENCY) })
+}
+
+fn subject(person: &Person) -> Subject {
+    Subject {
+        username: person.username.to_owned(),
+        password: person.password.to_owned(),
+        email: person.email.to_owned(),
+        outcome: person.outcome.to_owned(),
     }
 }
 

@@ -31,6 +31,14 @@ pub(super) trait Flow: Send + Sync + 'static {
         username: &'a str,
         password: Secret<String>,
     ) -> Eventually<'a, Answer>;
+    fn door(&self, visitor: &Visitor, application: Option<&str>) -> Answer;
+    fn knock<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        login: &'a str,
+        username: &'a str,
+        password: Secret<String>,
+    ) -> Eventually<'a, Answer>;
     fn callback<'a>(
         &'a self,
         visitor: &'a Visitor,
@@ -112,6 +120,20 @@ impl Flow for Arc<Login> {
         password: Secret<String>,
     ) -> Eventually<'a, Answer> {
         Box::pin(Login::local(self, visitor, login, username, password))
+    }
+
+    fn door(&self, visitor: &Visitor, application: Option<&str>) -> Answer {
+        Login::door(self, visitor, application)
+    }
+
+    fn knock<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        login: &'a str,
+        username: &'a str,
+        password: Secret<String>,
+    ) -> Eventually<'a, Answer> {
+        Box::pin(Login::knock(self, visitor, login, username, password))
     }
 
     fn callback<'a>(

@@ -311,6 +311,10 @@ pub(super) fn respond(gateway: &Gateway, asked: &Asked, answer: Result<Answer, F
         Step::LocalForm { login, application, username, error } => {
             pages.local(asked, &Form { login: &login, application: &application, error }, &username)
         }
+        Step::DoorChoice { applications } => pages.door_choice(asked, &applications),
+        Step::DoorForm { login, application, username, error } => {
+            pages.door(asked, &Form { login: &login, application: &application, error }, &username)
+        }
         Step::Factor { enrolled, enrolment, passkeys, error } => {
             pages.factor(asked, enrolled.as_deref(), enrolment.as_ref(), &passkeys, error)
         }

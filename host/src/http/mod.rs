@@ -9,6 +9,7 @@
 mod backend;
 mod clients;
 mod consent;
+mod door;
 mod ended;
 mod endpoint;
 mod error;

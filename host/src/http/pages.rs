@@ -31,11 +31,13 @@ use crate::{
 pub(super) use factor::SecondFactor;
 
 /// The templates, by name; `.html` are escaped.
-const TEMPLATES: [(&str, &str); 21] = [
+const TEMPLATES: [(&str, &str); 23] = [
     ("chooser.html", include_str!("pages/chooser.html")),
     ("consent.html", include_str!("pages/consent.html")),
     ("delay.html", include_str!("pages/delay.html")),
     ("delay.js", include_str!("pages/delay.js")),
+    ("door.html", include_str!("pages/door.html")),
+    ("door_choice.html", include_str!("pages/door_choice.html")),
     ("factor.html", include_str!("pages/factor.html")),
     ("failure.html", include_str!("pages/failure.html")),
     ("frames.html", include_str!("pages/frames.html")),
@@ -123,6 +125,18 @@ impl Pages {
     /// The gateway's own login form.
     pub(super) fn local(&self, asked: &Asked, form: &Form<'_>, username: &str) -> Response {
         self.page(asked, "local.html", context! { username, ..self.form(asked, form, "/local") })
+    }
+
+    /// The form of the emergency door: it goes to its own address, which it does not say.
+    pub(super) fn door(&self, asked: &Asked, form: &Form<'_>, username: &str) -> Response {
+        self.page(asked, "door.html", context! { username, ..self.form(asked, form, "") })
+    }
+
+    /// Asks which application the emergency door is to open, by links to its own address.
+    pub(super) fn door_choice(&self, asked: &Asked, applications: &[Choice]) -> Response {
+        let application = |it: &Choice| context! { id => it.id.as_str(), name => it.name.as_str() };
+        let applications: Vec<Value> = applications.iter().map(application).collect();
+        self.page(asked, "door_choice.html", context! { applications })
     }
 
     /// Leads to the login by a link, at `to` on the application's host.

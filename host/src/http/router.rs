@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tower::ServiceExt as _;
 
 use super::{
-    Peer, clients, ended, endpoint, forward_auth::Question, gateway::Gateway, login, logout, middleware,
+    Peer, clients, door, ended, endpoint, forward_auth::Question, gateway::Gateway, login, logout, middleware,
     middleware::Reader, oidc, peer::Reach, reverse_proxy, saml, second_factor,
 };
 use crate::{
@@ -81,6 +81,10 @@ impl Router {
                 async |request, asked| reverse_proxy::answer(&self.gateway, &asked, &application, request).await;
             return middleware::guard_streaming(&self.gateway, peer, "proxy", request, answer).await;
         }
+        if door::is_at(&asked, request.uri()) {
+            let answer = async |request, asked| (door::answer(&self.gateway, &asked, request).await, Reader::Browser);
+            return middleware::guard(&self.gateway, peer, door::ROUTE, request, answer).await;
+        }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
@@ -94,7 +98,8 @@ impl Router {
 /// Two hosts' routes. Behind a reverse proxy, `/vestibule/` of each application's host
 /// leads here; all else is on the gateway's own host. `/vestibule/verify/{application}`,
 /// `/vestibule/forward/{application}` and `/vestibule/ext-authz/{application}/` are [`Question`]s;
-/// what an application's host has beside `/vestibule/` is an [`endpoint::Endpoint`].
+/// what an application's host has beside `/vestibule/` is an [`endpoint::Endpoint`]. Where the emergency door is,
+/// nobody reads here ([`door`]).
 fn rest(gateway: &Arc<Gateway>) -> axum::Router {
     axum::Router::new()
         // An application's host; visited by browsers.

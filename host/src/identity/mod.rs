@@ -22,6 +22,9 @@ pub fn is_reserved_acr(acr: &str) -> bool {
     [SECOND_FACTOR, PHISHING_RESISTANT].contains(&acr)
 }
 
+/// The upstream of an identity that was proved at the emergency door. No configured upstream has this id.
+pub const EMERGENCY_DOOR: &str = "emergency-door";
+
 /// How the identity was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,6 +90,14 @@ pub struct Identity {
     /// leaves out what is one.
     #[serde(default)]
     pub claims: BTreeMap<String, serde_json::Value>,
+}
+
+impl Identity {
+    /// Was it proved at the emergency door?
+    #[must_use]
+    pub fn is_of_the_door(&self) -> bool {
+        self.protocol == Protocol::Local && self.upstream == EMERGENCY_DOOR
+    }
 }
 
 /// An identity whose signature, issuer, audience, nonce and times were checked.

@@ -113,6 +113,9 @@ impl Login {
         };
         let pending = Pending::begin(wanted, onward, turn.generation.number(), turn.now, turn.config.login.pending)
             .map_err(|error| turn.unavailable(&error, None))?;
+        if let Some(answer) = self.through_the_door(&turn, &pending).await? {
+            return Ok(answer);
+        }
         self.route(&turn, pending).await
     }
 

@@ -17,7 +17,7 @@ use crate::{
     decision::{Admission, Denial, DenyCode, Redirect, StepUp},
     identity::{VerifiedIdentity, is_reserved_acr},
     secret::Secret,
-    session::{Entry, Origin, Proven, Session, Sso},
+    session::{Entry, Origin, Proven, Session, SetCookie, Sso},
     upstream::Proof,
 };
 
@@ -27,6 +27,9 @@ pub(super) enum Proved {
     Before(Box<Sso>),
     /// From there, and from a second factor just now: it goes on as this.
     Further(Box<Sso>),
+    /// From the emergency door, at a time in seconds since 1970-01-01 UTC: it is remembered for so many seconds, so that
+    /// a logout ends it.
+    AtTheDoor { at: u64, lifetime: u32 },
     /// From an upstream, at a time in seconds since 1970-01-01 UTC.
     Now { id_token: Option<Secret<String>>, at: u64 },
 }
@@ -200,6 +203,7 @@ impl Login {
         };
         let question = Question {
             generation: Arc::clone(&turn.generation),
+            at_the_door: None,
             under_way,
             context: turn.context(&pending.id, application, pending.return_to()),
             identity,
@@ -260,26 +264,18 @@ impl Login {
                 cookies.extend(second_factor::further(turn, &sso));
                 Origin::of(&sso)
             }
+            Proved::AtTheDoor { at, lifetime } => {
+                let sso = self.remember(turn, &pending, &admission, None, (lifetime, at), &mut cookies)?;
+                Origin::of(&sso)
+            }
             Proved::Now { id_token, at } => {
                 let session = &turn.config.session;
                 let lifetime = if admission.terms.remember { session.remember_lifetime } else { session.lifetime };
-                let before = turn.sso()?;
-                let sso = Sso::begin(&admission, pending.identifier.clone(), before.as_ref(), lifetime, at)
-                    .map_err(|error| turn.unavailable(&error, Some(&pending)))?;
+                let identifier = pending.identifier.clone();
+                let sso = self.remember(turn, &pending, &admission, identifier, (lifetime, at), &mut cookies)?;
                 if let Some(id_token) = id_token {
                     let mut id_tokens = self.id_tokens.lock().unwrap_or_else(PoisonError::into_inner);
                     id_tokens.insert_or_displace(sso.id.clone(), id_token, sso.expires, turn.now);
-                }
-                let max_age = sso.remember.then(|| sso.expires.saturating_sub(turn.now));
-                let slot = turn.sso_slot();
-                match slot.seal(&self.parts.keys, &turn.visitor.cookies, &sso, max_age) {
-                    Ok(sealed) => cookies.extend(sealed),
-                    // Too much to remember: the next application costs a trip to the
-                    // upstream, and an older single sign-on must not answer in its stead.
-                    Err(error) => {
-                        tracing::warn!(request = %turn.visitor.request, %error, "no single sign-on for this login");
-                        cookies.extend(slot.clear(&turn.visitor.cookies));
-                    }
                 }
                 Origin::of(&sso)
             }
@@ -296,5 +292,32 @@ impl Login {
                 Ok(Answer::with(step, cookies))
             }
         }
+    }
+
+    /// Begins the single sign-on session, of such a lifetime from such a time on.
+    fn remember(
+        &self,
+        turn: &Turn<'_>,
+        pending: &Pending,
+        admission: &Admission,
+        identifier: Option<String>,
+        (lifetime, at): (u32, u64),
+        cookies: &mut Vec<SetCookie>,
+    ) -> Result<Sso, Refusal> {
+        let before = turn.sso()?;
+        let sso = Sso::begin(admission, identifier, before.as_ref(), lifetime, at)
+            .map_err(|error| turn.unavailable(&error, Some(pending)))?;
+        let max_age = sso.remember.then(|| sso.expires.saturating_sub(turn.now));
+        let slot = turn.sso_slot();
+        match slot.seal(&self.parts.keys, &turn.visitor.cookies, &sso, max_age) {
+            Ok(sealed) => cookies.extend(sealed),
+            // Too much to remember: the next application costs a trip to the
+            // upstream, and an older single sign-on must not answer in its stead.
+            Err(error) => {
+                tracing::warn!(request = %turn.visitor.request, %error, "no single sign-on for this login");
+                cookies.extend(slot.clear(&turn.visitor.cookies));
+            }
+        }
+        Ok(sso)
     }
 }

@@ -1,7 +1,7 @@
 //! The decision: from a verified identity to an [`Admission`], or to the reason why not.
 //!
 //! This is the only place that makes an [`Admission`], and every way in passes it: the
-//! callback, single sign-on, the local form, a step-up's return, the OIDC provider. The
+//! callback, single sign-on, the local form, a step-up's return, the OIDC provider, the emergency door. The
 //! policies decide; the host holds the contracts, asks the hooks in their order, and
 //! writes the record before a yes takes effect. A failure at any point is a no.
 
@@ -11,12 +11,13 @@ use super::{
     canary,
     contracts::is_recent,
     directory::Directories,
+    door::AtTheDoor,
     judge::{Inquiry, Judged, Live, judge},
     second_factor,
     shadow::{Seen, Shadow},
 };
 use crate::{
-    audit::{Audit, Event, Kind},
+    audit::{Audit, Event, Kind, Level},
     decision::{
         Admission, Admitted, Answered, Asked, Conclusion, Context, Decided, Denial, DenyCode, Found, Granted, Held,
         Recipe, Routed, StepUp, Trace, Value,
@@ -29,7 +30,10 @@ use crate::{
 
 /// What is to be decided.
 pub(super) struct Question {
+    /// By these policies: the pinned ones at the emergency door.
     pub(super) generation: Arc<Generation>,
+    /// What holds at the emergency door; none for everybody else.
+    pub(super) at_the_door: Option<AtTheDoor>,
     /// The decision under way, where this login's route was just asked; none begins one.
     pub(super) under_way: Option<UnderWay>,
     pub(super) context: Context,
@@ -93,8 +97,13 @@ pub(super) fn decide(
     let started = Instant::now();
     let Question { generation, under_way, context, identity, times, max_age, demanded_acr, .. } = question;
     let held = held(&demanded_acr, max_age, &identity, times.asked);
+    let (kind, level) = match question.at_the_door {
+        Some(_) => (Kind::EmergencyDecision, Level::Alert),
+        None => (Kind::Login, Level::Normal),
+    };
     let mut event = Event {
-        kind: Kind::Login,
+        kind,
+        level,
         request: Some(question.request.clone()),
         login: Some(context.login.clone()),
         tenant: Some(context.tenant.clone()),
@@ -133,9 +142,10 @@ pub(super) fn decide(
     let (judged, trace) = match begun {
         Err((denial, trace)) => (unasked(denial), trace),
         Ok(mut run) => {
-            let judged = match Live::new(generation.config(), &application, directories) {
-                Ok(ground) => judge(&mut run, &ground, &inquiry),
-                Err(denial) => unasked(denial),
+            let judged = match (&question.at_the_door, Live::new(generation.config(), &application, directories)) {
+                (Some(ground), _) => judge(&mut run, ground, &inquiry),
+                (None, Ok(ground)) => judge(&mut run, &ground, &inquiry),
+                (None, Err(denial)) => unasked(denial),
             };
             (judged, run.finish())
         }

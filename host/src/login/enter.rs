@@ -13,7 +13,7 @@ use super::{
     turn::{Turn, way_on},
 };
 use crate::{
-    audit::Kind,
+    audit::{Kind, Level},
     config::Application,
     decision::{AccessRequest, AccessVerdict, Attempt, Denial, DenyCode, Direction, StepUp},
     identity::Identity,
@@ -100,6 +100,7 @@ impl Login {
                     cookies.extend(note.clear(jar));
                 }
                 let mut event = turn.event(Kind::SessionStarted);
+                event.level = level_of(&session.identity);
                 event.granted = true;
                 event.login = Some(session.login.clone());
                 event.tenant = Some(session.tenant.clone());
@@ -173,7 +174,9 @@ impl Login {
     ) -> Result<Sight, Refusal> {
         let is_guarded = || turn.generation.asks_access(&application.id, &request.path);
         match self.live(turn, application, origin)? {
-            Ok(session) if is_guarded() => Ok(Sight::Guarded(session)),
+            Ok(session) if self.decides_about(turn, &session).asks_access(&application.id, &request.path) => {
+                Ok(Sight::Guarded(session))
+            }
             Ok(session) => self.pass(turn, application, origin, session).map(Sight::Plain),
             Err(cookies) if !self.is_left_to_application(turn, application, origin)? => {
                 Ok(Sight::Plain(Check::NoSession { cookies }))
@@ -192,6 +195,10 @@ impl Login {
         origin: &Url,
         session: Arc<Session>,
     ) -> Result<Check, Refusal> {
+        // The application asks for a password of its own.
+        if application.own_login_path.is_some() && session.identity.is_of_the_door() {
+            return Ok(Check::Anonymous);
+        }
         let cookies = match session.renewed(turn.now) {
             None => Vec::new(),
             Some(renewed) => Slot::session(&turn.config.session, origin, &application.id)
@@ -221,9 +228,13 @@ impl Login {
             }
         };
         let Some(session) = opened else { return Ok(Err(Vec::new())) };
-        let is_live = session.application == application.id
+        let is_open = match session.identity.is_of_the_door() {
+            true => self.has_door_to(&application.id),
+            false => application.upstreams.contains(&session.identity.upstream),
+        };
+        let is_live = is_open
+            && session.application == application.id
             && session.is_live(turn.now)
-            && application.upstreams.contains(&session.identity.upstream)
             && !self.revoked.has(&session.id, turn.now)
             && !self.revoked.has(&session.parent, turn.now)
             && !self.revoked.ended_at_upstream(&session.identity, session.began, turn.now);
@@ -284,9 +295,10 @@ impl Login {
         session: &Session,
         request: &AccessRequest,
     ) -> Result<AccessVerdict, Denial> {
-        let generation = Arc::clone(&turn.generation);
+        let generation = Arc::clone(self.decides_about(turn, session));
         let context = turn.context(&session.login, application, None);
         let mut event = turn.event(Kind::Access);
+        event.level = level_of(&session.identity);
         event.login = Some(session.login.clone());
         event.tenant = Some(session.tenant.clone());
         event.application = Some(session.application.clone());
@@ -327,6 +339,11 @@ impl Login {
             Err(Denial::by_host(DenyCode::Sandbox, "the decision's task failed"))
         })
     }
+}
+
+/// What comes of the emergency door is worth a look.
+fn level_of(identity: &Identity) -> Level {
+    if identity.is_of_the_door() { Level::Alert } else { Level::Normal }
 }
 
 /// Is what was proved already what is asked for?

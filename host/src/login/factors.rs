@@ -277,7 +277,7 @@ fn kept_for(sso: &Sso) -> String {
 
 /// Who is remembered here.
 fn remembered(turn: &Turn<'_>) -> Result<Sso, Refusal> {
-    turn.sso()?.ok_or_else(|| turn.refusal(Class::Denied, "login-required", None))
+    turn.remembered()?.ok_or_else(|| turn.refusal(Class::Denied, "login-required", None))
 }
 
 fn event(turn: &Turn<'_>, identity: &Identity, kind: Kind) -> Event {

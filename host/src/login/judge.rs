@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Application, Config},
     decision::{
-        Account, Admit, Bounds, Conclusion, Denial, DenyCode, Found, Granted, Held, Hook, Profile, Rules, Search,
+        Account, Admit, Bounds, Conclusion, Denial, DenyCode, Found, Granted, Held, Hook, Plan, Profile, Rules, Search,
         SessionTerms, StepUp, difference,
     },
     identity::Identity,
@@ -33,6 +33,16 @@ pub(super) struct Inquiry<'a> {
 pub(super) trait Ground {
     /// May this upstream speak for this identity here?
     fn hold_identity(&self, identity: &Identity) -> Result<(), Denial>;
+
+    /// What the application is told where no policy says anything.
+    fn profile(&self, _: &Identity) -> Profile {
+        Profile::default()
+    }
+
+    /// The groups that are granted where no policy says anything.
+    fn plan(&self, _: &Identity) -> Plan {
+        Plan::default()
+    }
 
     /// The account that is linked to the identity.
     fn linked(&self, identity: &Identity) -> Result<Option<Account>, Denial>;
@@ -98,7 +108,7 @@ fn ask(run: &mut Run, ground: &impl Ground, inquiry: &Inquiry<'_>, judged: &mut 
     if let Held::SecondFactorDue(step_up) = inquiry.held {
         return Ok(Answers::StepUp(step_up.clone()));
     }
-    let profile = run.profile_case(identity, linked.as_ref(), Profile::default())?;
+    let profile = run.profile_case(identity, linked.as_ref(), ground.profile(identity))?;
     noted(ground.hold_profile(&profile, identity), &mut found.profile)?;
     let account = match linked {
         Some(linked) => Some(linked),
@@ -110,7 +120,7 @@ fn ask(run: &mut Run, ground: &impl Ground, inquiry: &Inquiry<'_>, judged: &mut 
     let rules = ground.rules();
     found.reached_groups = true;
     found.protected.clone_from(&rules.protected);
-    let plan = run.groups_case(identity, account.as_ref(), &profile, crate::decision::Plan::default(), &rules)?;
+    let plan = run.groups_case(identity, account.as_ref(), &profile, ground.plan(identity), &rules)?;
     let groups = difference(&plan, account.as_ref(), &rules);
     judged.known = rules.known;
     let terms = run.provision_case(identity, account.as_ref(), &profile, &plan)?;

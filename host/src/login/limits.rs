@@ -24,7 +24,30 @@ pub(super) struct Limits {
     codes: DefaultKeyedRateLimiter<u64>,
     passwords: DefaultKeyedRateLimiter<u64>,
     strangers: DefaultKeyedRateLimiter<u64>,
-    cells: RandomState,
+    cells: Cells,
+}
+
+/// Where somebody is counted.
+#[derive(Default)]
+pub(super) struct Cells(RandomState);
+
+impl Cells {
+    pub(super) fn of(&self, key: impl Hash) -> u64 {
+        self.0.hash_one(key) % CELLS
+    }
+}
+
+/// So often in a minute, for each cell.
+pub(super) struct Rate(DefaultKeyedRateLimiter<u64>);
+
+impl Rate {
+    pub(super) fn new(per_minute: u32) -> Self {
+        Self(RateLimiter::keyed(quota(per_minute)))
+    }
+
+    pub(super) fn allows(&self, cell: u64) -> bool {
+        self.0.check_key(&cell).is_ok()
+    }
 }
 
 impl Limits {
@@ -35,41 +58,37 @@ impl Limits {
             codes: RateLimiter::keyed(quota(codes)),
             passwords: RateLimiter::keyed(quota(config.passwords_per_minute)),
             strangers: RateLimiter::keyed(quota(STRANGERS_PER_MINUTE)),
-            cells: RandomState::new(),
+            cells: Cells::default(),
         }
     }
 
     /// May one more login begin from `address`?
     pub(super) fn attempt(&self, address: Option<IpAddr>) -> bool {
-        self.attempts.check_key(&self.cell(("attempt", network(address)))).is_ok()
+        self.attempts.check_key(&self.cells.of(("attempt", network(address)))).is_ok()
     }
 
     /// May one more code of a second factor be tried from `address`? For whom is counted elsewhere.
     pub(super) fn code(&self, address: Option<IpAddr>) -> bool {
-        self.codes.check_key(&self.cell(("code", network(address)))).is_ok()
+        self.codes.check_key(&self.cells.of(("code", network(address)))).is_ok()
     }
 
     /// May a policy be asked about one more request of somebody without a session?
     pub(super) fn stranger(&self, address: Option<IpAddr>) -> bool {
-        self.strangers.check_key(&self.cell(("stranger", network(address)))).is_ok()
+        self.strangers.check_key(&self.cells.of(("stranger", network(address)))).is_ok()
     }
 
     /// May one more password be tried from `address`, and for `username`?
     pub(super) fn password(&self, address: Option<IpAddr>, username: &str) -> bool {
         // The address first, and alone where it has no more: an account's own count must not be
         // used up by somebody who is not answered anyway.
-        self.passwords.check_key(&self.cell(("address", network(address)))).is_ok()
-            && self.passwords.check_key(&self.cell(("account", username.to_lowercase()))).is_ok()
-    }
-
-    fn cell(&self, key: impl Hash) -> u64 {
-        self.cells.hash_one(key) % CELLS
+        self.passwords.check_key(&self.cells.of(("address", network(address)))).is_ok()
+            && self.passwords.check_key(&self.cells.of(("account", username.to_lowercase()))).is_ok()
     }
 }
 
 /// Whom an address stands for: an IPv6 host commands at least a /64. Unknown addresses
 /// share one account.
-fn network(address: Option<IpAddr>) -> Option<u128> {
+pub(super) fn network(address: Option<IpAddr>) -> Option<u128> {
     match address?.to_canonical() {
         IpAddr::V4(address) => Some(u128::from(address.to_bits())),
         IpAddr::V6(address) => Some(address.to_bits() >> 64 << 64),

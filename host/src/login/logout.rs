@@ -4,7 +4,12 @@ use std::sync::{Arc, PoisonError};
 
 use url::Url;
 
-use super::{Answer, Login, Refusal, Step, Visitor, round::Onward, target, turn::Turn};
+use super::{
+    Answer, Login, Refusal, Step, Visitor,
+    round::Onward,
+    target,
+    turn::{Turn, longest},
+};
 use crate::{
     audit::Kind,
     config::Application,
@@ -91,7 +96,7 @@ impl Login {
     pub(super) fn do_joined(&self, request: &str, participant: Participant) {
         let (config, now) = (self.config(), self.parts.clock.now());
         let origin = participant.origin.clone();
-        let latest = now + u64::from(config.session.lifetime.max(config.session.remember_lifetime));
+        let latest = now + longest(&config);
         self.participants.join(participant, latest, now);
         // The session may have ended since the decision: nobody must miss that.
         if self.revoked.covers(&origin, now) {
@@ -140,6 +145,10 @@ impl Login {
         // next click would log in again, unasked.
         let default = Ending { at_upstream: true, target: None };
         let Some(application) = application else { return (default, None, None) };
+        // No upstream proved who that is, and the policies in force were not asked about them either.
+        if sso.identity().is_of_the_door() {
+            return (Ending { at_upstream: false, ..default }, None, None);
+        }
         let generation = Arc::clone(&turn.generation);
         let context = turn.context(&sso.id, application, None);
         let (identity, wanted) = (sso.identity().clone(), wanted.map(Url::to_string));

@@ -31,6 +31,7 @@ mod complete;
 mod contracts;
 mod decide;
 mod directory;
+mod door;
 mod ended;
 mod enter;
 mod factors;
@@ -62,6 +63,7 @@ pub use crate::factor::{Enrolled, KnownPasskey, Options, PasskeyForm};
 pub use crate::upstream::UnverifiedCallback;
 pub use again::{Again, Candidate, decide_as_stated};
 pub use directory::DirectoryError;
+pub use door::{Door, DoorError};
 pub use factors::{FactorChange, FactorProof, FactorStep};
 pub use facts::Facts;
 pub use round::NextRound;
@@ -219,6 +221,8 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     /// The key ring.
     pub keys: Arc<KeyRing>,
+    /// The emergency door, where there is one.
+    pub door: Option<Arc<Door>>,
     /// The second factors, where the configuration has them.
     pub factors: Option<Arc<Factors>>,
     /// The record.
@@ -313,6 +317,16 @@ impl Login {
     /// Gateway's host, `POST /login/{app}/local` with `login`, `username` and `password`.
     pub async fn local(&self, visitor: &Visitor, login: &str, username: &str, password: Secret<String>) -> Answer {
         self.do_local(visitor, login, username, password).await.unwrap_or_else(Answer::from)
+    }
+
+    /// Gateway's host, the emergency door: its form, for `application` or for one to choose.
+    pub fn door(&self, visitor: &Visitor, application: Option<&str>) -> Answer {
+        self.do_door(visitor, application).unwrap_or_else(Answer::from)
+    }
+
+    /// Gateway's host, the emergency door, its form with `login`, `username` and `password`.
+    pub async fn knock(&self, visitor: &Visitor, login: &str, username: &str, password: Secret<String>) -> Answer {
+        self.do_knock(visitor, login, username, password).await.unwrap_or_else(Answer::from)
     }
 
     /// Gateway's host, `GET /callback/{upstream}`: the upstream sent the browser back.

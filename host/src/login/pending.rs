@@ -99,7 +99,7 @@ impl Pending {
             std::mem::swap(&mut acr_values, &mut demanded_acr);
         }
         Ok(Self {
-            id: random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: new_id()?,
             application: wanted.application,
             onward,
             generation,
@@ -146,6 +146,11 @@ impl Pending {
             Onward::Oidc { request } | Onward::Saml { request } => Some(request),
         }
     }
+}
+
+/// A new login's id.
+pub(super) fn new_id() -> Result<String, NoRandomness> {
+    Ok(random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The login's id out of a `state`, or out of a form's hidden field.

@@ -26,7 +26,7 @@ impl Login {
     /// for that upstream, straight to the decision.
     pub(super) async fn route(&self, turn: &Turn<'_>, mut pending: Pending) -> Result<Answer, Refusal> {
         let application = turn.application(&pending.application)?;
-        let mut sso = turn.sso()?;
+        let mut sso = turn.remembered()?;
         let previous = sso.as_ref().map(|sso| sso.identity().upstream.clone());
         if pending.fresh || pending.select_account || pending.step_ups > 0 {
             sso = None;

@@ -56,6 +56,22 @@ pub enum Step {
         /// An upstream could not be reached a moment ago.
         error: Option<FormError>,
     },
+    /// A page with the applications that the emergency door opens, as links.
+    DoorChoice {
+        /// By id.
+        applications: Vec<Choice>,
+    },
+    /// The form of the emergency door.
+    DoorForm {
+        /// The login's id.
+        login: String,
+        /// The application's id.
+        application: String,
+        /// To be filled in already.
+        username: String,
+        /// What was wrong before.
+        error: Option<FormError>,
+    },
     /// Go to an upstream: at once (303) where `delay` is 0, through a page otherwise.
     Leave {
         /// The authorization request.

@@ -198,6 +198,7 @@ mod tests {
             canary: None,
             shadow_chain: Vec::new(),
             allowed_targets: allowed.iter().map(|target| (*target).to_owned()).collect(),
+            own_login_path: None,
             protected_groups: BTreeSet::new(),
             directory: None,
             hand_over: HandOver::ForwardAuth(ForwardAuth {

@@ -26,6 +26,7 @@ use crate::{
 
 mod canaried;
 mod decide;
+mod door;
 mod logout;
 mod recorded;
 mod routes;
@@ -113,19 +114,29 @@ impl Gate {
 
     /// One whose configuration is another, and whose keys are the same: as after a restart.
     fn changed(chain: &[Guest], change: impl FnOnce(String) -> String) -> Self {
-        Self::built(chain, change, audit_of_somebody)
+        Self::built(TempDir::new().unwrap(), chain, change, audit_of_somebody)
     }
 
     fn recording(chain: &[Guest], rest: &str, audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit) -> Self {
-        Self::built(chain, |text| text + rest, audit)
+        Self::made(TempDir::new().unwrap(), chain, rest, audit)
+    }
+
+    /// In a folder that holds something already.
+    fn made(
+        folder: TempDir,
+        chain: &[Guest],
+        rest: &str,
+        audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit,
+    ) -> Self {
+        Self::built(folder, chain, |text| text + rest, audit)
     }
 
     fn built(
+        folder: TempDir,
         chain: &[Guest],
         change: impl FnOnce(String) -> String,
         audit: impl FnOnce(&config::Audit, Arc<ManualClock>) -> Audit,
     ) -> Self {
-        let folder = TempDir::new().unwrap();
         let mut policies = String::new();
         for (index, guest) in chain.iter().enumerate() {
             fs::write(folder.path().join(format!("p{index}.wasm")), guest.component()).unwrap();
@@ -177,7 +188,12 @@ impl Gate {
             .recording
             .as_ref()
             .map(|it| Arc::new(Recorder::open(it, testing::keys(), clock.clone()).unwrap()));
+        let door = config_now
+            .emergency
+            .as_ref()
+            .and_then(|_| Door::open(&config_now, &engine(|_| {})).unwrap_or_else(|error| panic!("{error}")));
         let login = Login::new(Parts {
+            door: door.map(Arc::new),
             generations: Arc::clone(&generations),
             upstreams: Arc::new(upstreams),
             keys: testing::keys(),

@@ -40,8 +40,7 @@ impl<'a> Turn<'a> {
 
     /// When the last of the sessions that live now has ended by itself.
     pub(super) fn latest(&self) -> u64 {
-        let session = &self.config.session;
-        self.now + u64::from(session.lifetime.max(session.remember_lifetime))
+        self.now + longest(&self.config)
     }
 
     /// The application, and what a stranger hears who asks for one that is none.
@@ -69,7 +68,7 @@ impl<'a> Turn<'a> {
     pub(super) fn context(&self, login: &str, application: &Application, target: Option<&str>) -> Context {
         let mut facts = self.visitor.facts.get();
         facts.extend(target.map(|target| text("request.target", target)));
-        if let Ok(Some(sso)) = self.sso() {
+        if let Ok(Some(sso)) = self.remembered() {
             facts.push(Claim { name: "session.remembered".into(), value: Value::Boolean(sso.remember) });
         }
         Context {
@@ -80,6 +79,11 @@ impl<'a> Turn<'a> {
             address: self.visitor.address.map(|address| address.to_string()),
             facts,
         }
+    }
+
+    /// The single sign-on session by which somebody may be known again: none that came by the emergency door.
+    pub(super) fn remembered(&self) -> Result<Option<Sso>, Refusal> {
+        Ok(self.sso()?.filter(|sso| !sso.identity().is_of_the_door()))
     }
 
     /// The single sign-on session, if there is a live one. A cookie that does not open is
@@ -278,6 +282,12 @@ pub(super) fn way_on(application: &Application, class: Class, wanted: Option<(&u
         (HandOver::ForwardAuth(_), Some((_, page))) => page.clone(),
         _ => application.url.clone(),
     }
+}
+
+/// How long a session may live that begins now, in seconds.
+pub(super) fn longest(config: &Config) -> u64 {
+    let door = config.emergency.as_ref().map_or(0, |emergency| emergency.lifetime);
+    u64::from(config.session.lifetime.max(config.session.remember_lifetime).max(door))
 }
 
 pub(super) fn text(name: &str, value: &str) -> Claim {

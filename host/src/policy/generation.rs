@@ -160,6 +160,12 @@ impl Generation {
         }
     }
 
+    /// Has every application a chain that can be asked, with a policy that has `hook`?
+    #[must_use]
+    pub fn has_in_every_chain(&self, hook: Hook) -> bool {
+        self.chains.values().all(|chain| matches!(chain, ChainState::Ready(chain) if chain.has(hook)))
+    }
+
     /// What an application's chain is made of; none where it could not be loaded.
     #[must_use]
     pub fn recipe(&self, application: &str) -> Option<&Arc<Recipe>> {

@@ -194,6 +194,12 @@ impl Slot {
         Self::new(config, public_url, Purpose::PendingLogin, format_args!("logout"))
     }
 
+    /// The way through the emergency door, on the gateway's own host.
+    #[must_use]
+    pub fn door(config: &config::Session, public_url: &Url) -> Self {
+        Self::new(config, public_url, Purpose::PendingLogin, format_args!("door"))
+    }
+
     /// The ids of the pending logins that the browser says it has, each once.
     #[must_use]
     pub fn pending_ids(config: &config::Session, public_url: &Url, jar: &Jar) -> Vec<String> {

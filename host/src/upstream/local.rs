@@ -106,6 +106,12 @@ impl LocalAccounts {
         Ok(Self { accounts, nobody: nobody(costliest)? })
     }
 
+    /// How many of the accounts are not disabled.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.accounts.values().filter(|account| !account.disabled).count()
+    }
+
     /// Does this username have this password? Takes tens of milliseconds and megabytes
     /// by design: call it where it may block, and not without bound; or use
     /// [`super::Upstreams::authenticate`], which sees to both.

@@ -4,6 +4,7 @@
 mod attacks;
 mod bad_input;
 mod browser;
+mod door;
 mod https_backend;
 mod login;
 mod logout;

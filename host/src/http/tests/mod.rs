@@ -3,6 +3,7 @@
 
 mod browser;
 mod consent;
+mod door;
 mod ended;
 mod endpoint;
 mod forward_auth;
@@ -289,6 +290,23 @@ impl Flow for Arc<Script> {
             }
             Then::Oidc { .. } => panic!("not for OIDC"),
         };
+        Box::pin(async move { self.step(visitor, call) })
+    }
+
+    fn door(&self, visitor: &Visitor, application: Option<&str>) -> Answer {
+        let path = visitor.facts.get().into_iter().find(|fact| fact.name == "request.path");
+        let named: Vec<String> = visitor.facts.get().into_iter().map(|fact| fact.name).collect();
+        self.step(visitor, format!("door {application:?} {:?} {}", path.map(|fact| fact.value), named.join(" ")))
+    }
+
+    fn knock<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        login: &'a str,
+        username: &'a str,
+        password: Secret<String>,
+    ) -> Eventually<'a, Answer> {
+        let call = format!("knock {login} {username} {}", password.expose());
         Box::pin(async move { self.step(visitor, call) })
     }
 

@@ -53,6 +53,10 @@ pub(super) fn keep_what_needs_a_restart(config: &mut Config, before: &Config) ->
         note("control");
         config.control.clone_from(&before.control);
     }
+    if config.emergency != before.emergency {
+        note("emergency");
+        config.emergency.clone_from(&before.emergency);
+    }
     if differs(&config.recording, &before.recording) {
         note("recording");
         config.recording.clone_from(&before.recording);
