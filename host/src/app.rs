@@ -20,9 +20,7 @@ use crate::{
     keys::{KeyError, KeyRing},
     login::{Login, Parts},
     logout::{self, Farewells},
-    policy::{
-        Cache, CacheError, Compiler, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError,
-    },
+    policy::{Cache, CacheError, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError},
     recording::{Recorder, RecordingError},
     server,
     upstream::{UpstreamError, Upstreams},
@@ -123,7 +121,7 @@ impl App {
         let recorder = config.recording.as_ref().map(open_recorder).transpose()?;
         let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
         let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
-        let engine = Engine::with_compiler(&config.policies.limits, cache, Compiler::this_program())?;
+        let engine = Engine::of_gateway(&config.policies.limits, cache)?;
         let listener = {
             let audit = Arc::clone(&audit);
             Box::new(move |event: &GenerationEvent| {

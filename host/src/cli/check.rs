@@ -15,7 +15,7 @@ use crate::{
     config::{self, Diagnostics},
     factor::Factors,
     keys::KeyRing,
-    policy::{self, Compiler, Engine, GenerationEvent, Generations},
+    policy::{self, Engine, GenerationEvent, Generations},
 };
 
 /// Exits with 64 where the configuration, the key ring or the second factors are refused, with 1 where a policy is.
@@ -42,8 +42,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         (Ok(_), None) => None,
     };
     output.progress("loading the policies");
-    let engine = Engine::with_compiler(&config.policies.limits, None, Compiler::this_program())
-        .map_err(|error| Failure::new(Exit::Configuration, &error))?;
+    let engine =
+        Engine::of_gateway(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;
     let event =
         first_event(config, engine).ok_or_else(|| Failure::text(Exit::Internal, "no generation was attempted"))?;
     let ok = event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none();
@@ -60,12 +60,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
 /// as it says where they are.
 fn refused(path: &Path, problems: &Diagnostics, output: &Output) -> Exit {
     let of_policies = config::policies_of(path)
-        .and_then(|policies| {
-            Some(policy::problems(
-                &Engine::with_compiler(&policies.limits, None, Compiler::this_program()).ok()?,
-                &policies,
-            ))
-        })
+        .and_then(|policies| Some(policy::problems(&Engine::of_gateway(&policies.limits, None).ok()?, &policies)))
         .unwrap_or_default();
     let mut text = problems.render(output.colours());
     for problem in &of_policies {
