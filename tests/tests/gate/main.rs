@@ -4,6 +4,7 @@
 mod attacks;
 mod bad_input;
 mod browser;
+mod edge;
 mod https_backend;
 mod login;
 mod logout;
