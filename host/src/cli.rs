@@ -91,7 +91,8 @@ enum Command {
     /// The key ring: make one, rotate its keys.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Build, inspect and test policies.
+    #[cfg_attr(feature = "compiler", doc = "Build, inspect and test policies.")]
+    #[cfg_attr(not(feature = "compiler"), doc = "An operator's word about the policies of a pack.")]
     #[command(subcommand)]
     Policy(policy::Command),
     /// Receipts: a recorded decision, signed, that anybody who has the components can make again.

@@ -336,17 +336,20 @@ impl RawPolicies {
             }
         }
         let versions_file = self.versions_file.map(|file| check.path("policies.versions-file", &file));
-        if self.pack.is_some() {
-            let keys =
-                [("trusted-keys", !self.trusted_keys.is_empty()), ("revoked-keys", !self.revoked_keys.is_empty())];
-            alone(check, sources.keys().map(String::as_str), keys, self.signatures_required.is_some_and(|it| it > 0));
-        }
+        let remembers = versions_file.is_some();
         let trust =
             RawTrust { keys: self.trusted_keys, required: self.signatures_required, revoked: self.revoked_keys };
+        let (trust, pack) = match self.pack {
+            Some(pack) => {
+                alone(check, sources.keys().map(String::as_str), &trust);
+                (Trust::default(), pack.check(check, remembers))
+            }
+            None => (trust.check(check, "policies", remembers), None),
+        };
         Policies {
             limits: self.limits.check(),
-            trust: trust.check(check, "policies", versions_file.is_some()),
-            pack: self.pack.and_then(|pack| pack.check(check, versions_file.is_some())),
+            trust,
+            pack,
             versions_file,
             cache: self.cache.map(|cache| check.path("policies.cache", &cache)),
             poll: Duration::from_millis(self.poll_ms.into()),
@@ -358,12 +361,16 @@ impl RawPolicies {
 
 /// Beside a pack there is nothing that says where policies come from, or who vouches for their components: nobody would
 /// look at it.
-fn alone<'a>(check: &mut Check<'_>, sources: impl Iterator<Item = &'a str>, keys: [(&str, bool); 2], requires: bool) {
+fn alone<'a>(check: &mut Check<'_>, sources: impl Iterator<Item = &'a str>, trust: &RawTrust) {
     for name in sources {
         let hint = "name it where the pack is made";
         check.error(&join("policies", name), "there is a pack, which has all policies", "no policy beside it", hint);
     }
-    for (key, is_given) in keys.into_iter().chain([("signatures-required", requires)]) {
+    for (key, is_given) in [
+        ("trusted-keys", !trust.keys.is_empty()),
+        ("revoked-keys", !trust.revoked.is_empty()),
+        ("signatures-required", trust.required.is_some_and(|required| required > 0)),
+    ] {
         if is_given {
             let hint = "components are held to their signatures where they are packed";
             let expected = "the same key below `[policies.pack]`";

@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 use vestibule_tests::{
     browser::Browser,
     gateway::{Gateway, run_in},
+    guests,
 };
 
 use crate::scene::{CHAIN, Scene, policies};
+
+/// How a node is configured.
+const PACK: &str = "[policies.pack]\nfile = \"generation.pack\"\ntrusted-keys = { ann = { file = \"ann.pub\" } }\n\n";
 
 /// Packs the policies of the gateway's configuration with a compiler, and leaves a node that has neither that nor
 /// components: a program, a configuration and a pack.
@@ -23,9 +27,8 @@ fn move_to_the_edge(gateway: &mut Gateway) {
     gateway.write("packer.toml", &text);
     pack(gateway, "generation.pack", "1.0.0");
     let cache = text.lines().find(|line| line.starts_with("cache = ")).expect("a cache");
-    let here = "[policies.pack]\nfile = \"generation.pack\"\ntrusted-keys = { ann = { file = \"ann.pub\" } }\n\n";
-    let text = text.replace(&policies(&CHAIN), here).replace(cache, "versions-file = \"versions.json\"");
-    assert!(text.contains(here), "{text}");
+    let text = text.replace(&policies(&CHAIN), PACK).replace(cache, "versions-file = \"versions.json\"");
+    assert!(text.contains(PACK), "{text}");
     gateway.write("vestibule.toml", &text);
     fs::rename(gateway.path("policies"), gateway.path("elsewhere")).expect("a folder");
     gateway.be_at_the_edge();
@@ -131,4 +134,29 @@ async fn a_node_with_a_pack_that_another_key_signed_lets_nobody_in_and_says_why(
     let first = &scene.gateway.events("generation.swapped")[0];
     let why = first["outcome"]["unavailable"]["app"].as_str().unwrap_or_default();
     assert!(why.contains("0 of the 1 signatures") && why.contains("is unknown"), "{first}");
+}
+
+#[test]
+fn policies_of_interpreters_are_packed_too() {
+    let mut gateway = Gateway::new();
+    fs::write(gateway.path("policies/it.wasm"), guests::component("json-well-behaved")).expect("a file");
+    let rest = "[upstreams.main]\npreset = \"keycloak\"\nbase-url = \"https://id.example.com\"\nrealm = \"r\"\n\
+                client-id = \"c\"\nclient-secret = \"s\"\n\
+                [applications.wiki]\nupstreams = [\"main\"]\nchain = [\"it\"]\nurl = \"https://wiki.example.com/\"\n\
+                [applications.wiki.forward-auth]\n";
+    gateway.configure(&format!("[policies.it]\ncomponent = \"policies/it.wasm\"\n{rest}"));
+    let text = fs::read_to_string(gateway.path("vestibule.toml")).expect("a file");
+    gateway.write("packer.toml", &text);
+    let (code, output, errors) = run_in(&gateway.path(""), &["policy", "keygen", "ann", "--no-password"]);
+    assert_eq!(code, 0, "{output}{errors}");
+    let packed = pack(&gateway, "generation.pack", "1.0.0");
+    assert_eq!(packed["statement"]["policies"][0]["form"], "json", "{packed}");
+    let cache = text.lines().find(|line| line.starts_with("cache = ")).expect("a cache");
+    let text = text.replace(cache, "versions-file = \"versions.json\"");
+    gateway.write("vestibule.toml", &text.replace("[policies.it]\ncomponent = \"policies/it.wasm\"\n", PACK));
+    fs::remove_dir_all(gateway.path("policies")).expect("a folder");
+    gateway.be_at_the_edge();
+    let (code, said) = run(&gateway, &["check", "--config", "vestibule.toml"]);
+    assert_eq!((code, &said["ok"]), (0, &json!(true)), "{said}");
+    assert_eq!(said["policies"]["policies"][0]["name"], "it", "{said}");
 }

@@ -48,7 +48,7 @@ pub(in crate::cli) struct Sign {
 
 pub(super) fn pack(arguments: &Pack, output: &Output) -> Result<Exit, Failure> {
     let policies = config::load_policies(&arguments.config).map_err(Failure::of_configuration)?;
-    let version = arguments.version.clone().map_or_else(version_of_now, Ok)?;
+    let version = arguments.version.clone().map_or_else(|| version_at(SystemClock.now()), Ok)?;
     output.progress("loading and testing the policies");
     let engine =
         Engine::of_gateway(&policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;
@@ -99,13 +99,32 @@ fn comment(statement: &PackStatement) -> String {
     format!("pack {} {}", statement.version, statement.contents)
 }
 
-/// Of two packs the later one has the higher version.
-fn version_of_now() -> Result<String, Failure> {
-    let now = i64::try_from(SystemClock.now()).unwrap_or(i64::MAX);
+/// Of two packs the later one has the higher version. `now` is in seconds since 1970-01-01 UTC.
+fn version_at(now: u64) -> Result<String, Failure> {
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
     let now = OffsetDateTime::from_unix_timestamp(now).map_err(|error| Failure::new(Exit::Internal, &error))?;
     let (year, month, day) = now.to_calendar_date();
     let (hour, minute, second) = now.to_hms();
     let day = u32::from(u8::from(month)) * 100 + u32::from(day);
     let time = (u32::from(hour) * 100 + u32::from(minute)) * 100 + u32::from(second);
     Ok(format!("{year}.{day}.{time}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use semver::Version;
+
+    use super::*;
+
+    #[test]
+    fn a_later_pack_has_a_higher_version() {
+        // The last and the first second of a day, a month, a year; and both sides of nine and ten.
+        let moments =
+            [1_706_745_599, 1_706_745_600, 1_711_929_599, 1_711_929_600, 1_728_035_999, 1_735_689_599, 1_735_689_600];
+        let versions: Vec<Version> =
+            moments.iter().map(|at| Version::parse(&version_at(*at).unwrap()).unwrap()).collect();
+        assert!(versions.is_sorted(), "{versions:?}");
+        assert_eq!(versions.first().unwrap().to_string(), "2024.131.235959");
+        assert_eq!(versions.last().unwrap().to_string(), "2025.101.0");
+    }
 }

@@ -1,6 +1,10 @@
 //! `vestibule generation verify`: would a gateway take this pack?
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::json;
@@ -63,11 +67,14 @@ pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Exit, Fai
 pub(super) fn read(file: &Path, limits: Option<&Limits>) -> Result<Vec<u8>, Failure> {
     let max = limits.map_or_else(|| Limits::default().pack_bytes_max, |limits| limits.pack_bytes_max);
     let failed = |message: String| Failure::text(Exit::File, format!("{}: {message}", file.display()));
-    let length = std::fs::metadata(file).map_err(|error| failed(format!("failed to read the file: {error}")))?.len();
-    if length > max as u64 {
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(max as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| failed(format!("failed to read the file: {error}")))?;
+    if bytes.len() > max {
         return Err(failed(format!("the file has more than {max} bytes (`policies.limits.pack-bytes-max`)")));
     }
-    std::fs::read(file).map_err(|error| failed(format!("failed to read the file: {error}")))
+    Ok(bytes)
 }
 
 /// What is in a pack.
