@@ -46,7 +46,7 @@ pub(super) struct Ready {
 struct MadeOf {
     component: String,
     settings: String,
-    /// Its cases; of a packed one, its native code.
+    /// Its cases; of a packed one, its manifest, its native code, and what is said of it.
     rest: String,
 }
 

@@ -52,7 +52,7 @@ fn load(
         let made_of = MadeOf {
             component: packed.about.component.clone(),
             settings: packed.about.settings.clone(),
-            rest: sha256(packed.code),
+            rest: rest(&packed),
         };
         let ready = match before.get(&name).filter(|before| before.made_of == made_of) {
             Some(before) => {
@@ -65,6 +65,12 @@ fn load(
     }
     assembly.reused = reused;
     Ok(assembly)
+}
+
+/// All that is said and there of a policy, beside component and settings.
+fn rest(packed: &Packed<'_>) -> String {
+    let said = serde_json::to_vec(packed.about).unwrap_or_default();
+    [said.as_slice(), packed.manifest, packed.code].map(sha256).concat()
 }
 
 fn ready(engine: &Engine, packed: &Packed<'_>) -> Result<Arc<LoadedPolicy>, String> {
