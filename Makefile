@@ -20,7 +20,7 @@ test bench: SELECTION := --workspace --all-targets
 .DEFAULT_GOAL := help
 # The steps share target folders and ports: one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test build policies interpreters setup-demo setup-test test-policies test-host lint doc bench clean-demo
+.PHONY: help demo test build edge policies interpreters setup-demo setup-test test-policies test-host lint doc bench clean-demo
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -28,7 +28,7 @@ help:            ## this list
 demo: setup-demo build policies ## set up and start the demo on loopback (Ctrl-C ends it)
 	$(VESTIBULE) demo
 
-test: setup-test build policies interpreters test-policies test-host ## set up and pass all tests
+test: setup-test build edge policies interpreters test-policies test-host ## set up and pass all tests
 
 setup-demo:
 	@scripts/setup demo
@@ -39,6 +39,10 @@ setup-test:
 build:           ## the gateway, optimized
 	@echo "==> building the gateway (the first time: wasmtime too, some ten minutes on two cores)"
 	cargo build --release --locked $(SELECTION)
+
+# Whatever does not concern the compiler is that of the build above.
+edge: build      ## the gateway without a compiler (docs/edge.md)
+	cargo build --release --locked --package vestibule --no-default-features --features edge --bins
 
 policies: build  ## the ready-made policies, as components
 	@echo "==> building the ready-made policies"
@@ -66,13 +70,14 @@ lint: setup-demo ## formatting, clippy and rustdoc, warnings denied
 	cargo fmt --all --check --manifest-path policies/Cargo.toml
 	cargo fmt --all --check --manifest-path guest/rust/Cargo.toml
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --release --locked --package vestibule --no-default-features --features edge --bins -- --deny warnings
 	cargo clippy --locked --manifest-path policies/Cargo.toml --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --manifest-path guest/rust/Cargo.toml --all-features --all-targets --target-dir policies/target -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --manifest-path guest/rust/Cargo.toml --all-features --no-deps --target-dir policies/target
 
-bench: setup-test policies  ## the benches; benches/README.md says how to read them
-	cargo bench --locked --workspace --bench decision --bench swap --bench gateway --bench applications --bench replay
+bench: setup-test edge policies ## the benches; benches/README.md says how to read them
+	cargo bench --locked --workspace --bench decision --bench swap --bench gateway --bench applications --bench replay --bench edge
 
 clean-demo:      ## forget the demo's keys, sessions and settings
 	rm -rf .demo

@@ -20,9 +20,7 @@ use crate::{
     keys::{KeyError, KeyRing},
     login::{Door, DoorError, Login, Parts},
     logout::{self, Farewells},
-    policy::{
-        Cache, CacheError, Compiler, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError,
-    },
+    policy::{Cache, CacheError, Engine, EngineError, GenerationEvent, Generations, Outcome, Watch, WatchError},
     recording::{Recorder, RecordingError},
     server,
     session::{Memories, State, StateError},
@@ -142,7 +140,7 @@ impl App {
             || config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose();
         let door = open_door(&config, open_cache()?)?.map(Arc::new);
         let cache = open_cache()?;
-        let engine = Engine::with_compiler(&config.policies.limits, cache, Compiler::this_program())?;
+        let engine = Engine::of_gateway(&config.policies.limits, cache)?;
         let listener = {
             let audit = Arc::clone(&audit);
             Box::new(move |event: &GenerationEvent| {

@@ -4,19 +4,31 @@
 mod accounts;
 mod audit;
 mod check;
-mod compile;
-mod demo;
+mod downgrade;
 mod factors;
 mod generation;
 mod keys;
 mod output;
-mod policy;
-mod receipt;
-mod replay;
 mod saml;
 mod serve;
 mod snippet;
 mod tokens;
+mod trust;
+
+// What an edge node does not do.
+#[cfg(feature = "compiler")]
+mod compile;
+#[cfg(feature = "compiler")]
+mod demo;
+#[cfg(feature = "compiler")]
+mod policy;
+#[cfg(not(feature = "compiler"))]
+#[path = "cli/policy_at_the_edge.rs"]
+mod policy;
+#[cfg(feature = "compiler")]
+mod receipt;
+#[cfg(feature = "compiler")]
+mod replay;
 
 use std::process::ExitCode;
 
@@ -36,9 +48,14 @@ Exit codes:
 
 Documentation: docs/ in the source tree.";
 
+#[cfg(feature = "compiler")]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[cfg(not(feature = "compiler"))]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (edge: it runs packs, and compiles nothing)");
+
 /// An SSO gateway whose every login decision is made by a sandboxed WebAssembly policy.
 #[derive(Debug, Parser)]
-#[command(name = "vestibule", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "vestibule", version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
@@ -58,26 +75,32 @@ enum Command {
     /// Check the configuration and load every policy that it names, without serving.
     Check(check::Arguments),
     /// Compile one component for the gateway that started this: from standard input to standard output.
+    #[cfg(feature = "compiler")]
     #[command(hide = true)]
     CompileWorker,
     /// Run the gateway with a demo identity provider and a demo application, on loopback.
+    #[cfg(feature = "compiler")]
     Demo(demo::Arguments),
     /// Second factors: who has one, and away with one whose subject has lost it.
     #[command(subcommand)]
     Factors(factors::Command),
-    /// The generations of the gateway that runs: which there are, back to an older one, forward again.
+    /// The generations of the gateway that runs: which there are, back to an older one, forward again. Packs: policies
+    /// that are compiled in one place and run in another.
     #[command(subcommand)]
     Generation(generation::Command),
     /// The key ring: make one, rotate its keys.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Build, inspect and test policies.
+    #[cfg_attr(feature = "compiler", doc = "Build, inspect and test policies.")]
+    #[cfg_attr(not(feature = "compiler"), doc = "An operator's word about the policies of a pack.")]
     #[command(subcommand)]
     Policy(policy::Command),
     /// Receipts: a recorded decision, signed, that anybody who has the components can make again.
+    #[cfg(feature = "compiler")]
     #[command(subcommand)]
     Receipt(receipt::Command),
     /// Ask a candidate what was asked in the recorded logins, and report whom it would treat otherwise.
+    #[cfg(feature = "compiler")]
     Replay(replay::Arguments),
     /// SAML: what a service provider must know of the gateway, and the other way round.
     #[command(subcommand)]
@@ -104,13 +127,17 @@ pub fn main() -> ExitCode {
         Command::Accounts(command) => accounts::run(&command, &output),
         Command::Audit(command) => audit::run(&command, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
+        #[cfg(feature = "compiler")]
         Command::CompileWorker => return compile::run(),
+        #[cfg(feature = "compiler")]
         Command::Demo(arguments) => demo::run(&arguments, &output),
         Command::Factors(command) => factors::run(&command, &output),
         Command::Generation(command) => generation::run(&command, &output),
         Command::Keys(command) => keys::run(&command, &output),
         Command::Policy(command) => policy::run(&command, &output),
+        #[cfg(feature = "compiler")]
         Command::Receipt(command) => receipt::run(&command, &output),
+        #[cfg(feature = "compiler")]
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Saml(command) => saml::run(&command, &output),
         Command::Serve(arguments) => serve::run(&arguments, &output),

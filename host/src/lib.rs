@@ -24,8 +24,15 @@
 //! - [`keys`], [`clock`], [`secret`], [`telemetry`]: what everything stands on
 //! - [`app`], [`server`], [`demo`], [`cli`]: composition root, sockets, demo, commands
 //!
+//! Without the feature `compiler` it is an edge node: it runs policies that were compiled elsewhere (`docs/edge.md`).
+//!
 //! `ARCHITECTURE.md` walks through one login, file by file, and has the table of who may
 //! import whom; `tests/tests/architecture.rs` holds the code to it.
+
+#![cfg_attr(
+    not(feature = "compiler"),
+    allow(dead_code, reason = "an edge node does not do all that is done with policies, and shares what does it")
+)]
 
 pub mod app;
 pub mod audit;
@@ -34,6 +41,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod decision;
+#[cfg(feature = "compiler")]
 pub mod demo;
 pub mod downstream;
 pub mod factor;
@@ -45,7 +53,9 @@ pub mod login;
 pub mod logout;
 pub mod policy;
 pub mod recording;
+#[cfg(feature = "compiler")]
 pub mod registry;
+#[cfg(feature = "compiler")]
 pub mod replay;
 pub mod secret;
 pub mod server;

@@ -8,8 +8,10 @@ or there is a hole. That is what the targets check.
 
 import base64
 import datetime
+import hashlib
 import json
 import pathlib
+import secrets
 import urllib.parse
 import zlib
 
@@ -137,6 +139,51 @@ def tokens():
     write("tokens", "shared.jwt", f"{shared}.{claims}.{part(b'0' * 32)}")
 
 
+def packs():
+    """A pack (host/src/policy/pack.rs) with contents that are none, signed as minisign does."""
+    key, key_id = ed25519.Ed25519PrivateKey.generate(), secrets.token_bytes(8)
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    public = base64.b64encode(b"Ed" + key_id + raw).decode()
+    (HERE / "keys" / "packer.pub").write_text(f"untrusted comment: minisign public key\n{public}\n")
+
+    def sign(data, comment="pack 1.0.0"):
+        signature = key.sign(hashlib.blake2b(data).digest())
+        both = base64.b64encode(key.sign(signature + comment.encode())).decode()
+        head = base64.b64encode(b"ED" + key_id + signature).decode()
+        return f"untrusted comment: a seed\n{head}\ntrusted comment: {comment}\n{both}\n".encode()
+
+    def pack(statement, signatures, contents, magic=b"vestibule-pack/1\n"):
+        lengths = len(statement).to_bytes(4, "little") + len(signatures).to_bytes(4, "little")
+        head = magic + lengths + statement + signatures
+        return head + hashlib.sha256(head).digest() + contents
+
+    parts = [b'{"name":"a"}', b"{}", b"\x7fELF native code"]
+    contents = b"".join(parts)
+    limits = {"memory-bytes-max": 1, "table-elements-max": 1, "stack-bytes-max": 1}
+    said = {
+        "kind": "vestibule-pack-statement/1",
+        "version": "1.0.0",
+        "made-for": {
+            "vestibule": "0.1.0", "wasmtime": "0.0.0", "target": "x86_64-linux", "contract": "vestibule:policy@0.1.0",
+            "limits": limits, "interpreter-limits": limits,
+        },
+        "contents": "sha256:" + hashlib.sha256(contents).hexdigest(),
+        "policies": [{
+            "name": "a", "version": "0.1.0", "component": "c" * 64, "settings": "5" * 64, "form": "records", "signers": [],
+            "manifest-bytes": len(parts[0]), "settings-bytes": len(parts[1]), "code-bytes": len(parts[2]),
+        }],
+    }
+    statement = json.dumps(said, indent=2).encode()
+    other = statement.replace(b"1.0.0", b"2.0.0")
+    write("packs", "good.pack", pack(statement, sign(statement), contents))
+    write("packs", "forged.pack", pack(other, sign(statement), contents))
+    write("packs", "contents.pack", pack(statement, sign(statement), contents.upper()))
+    write("packs", "unsigned.pack", pack(statement, b"", contents))
+    write("packs", "future.pack", pack(statement, sign(statement), contents, b"vestibule-pack/2\n"))
+    write("packs", "lengths.pack", b"vestibule-pack/1\n" + b"\xff" * 8 + statement)
+    write("packs", "statement.json", statement)
+
+
 def texts():
     targets = [
         "/", "/jira/browse/AB-1?a=b#c", "https://app.example.com/x?y=1", "https://wiki.example.com:443/", "//evil.example",
@@ -158,4 +205,5 @@ if __name__ == "__main__":
     (HERE / "keys").mkdir(exist_ok=True)
     saml()
     tokens()
+    packs()
     texts()

@@ -8,6 +8,7 @@
 
 mod cookies;
 mod mutate;
+mod packs;
 mod places;
 mod saml;
 mod tokens;
@@ -16,6 +17,7 @@ use std::{fs, path::PathBuf};
 
 pub use cookies::Cookies;
 pub use mutate::Mutator;
+pub use packs::Packs;
 pub use places::{Paths, RedirectTargets};
 pub use saml::{AuthnRequests, LogoutRequests};
 pub use tokens::Tokens;
@@ -43,6 +45,7 @@ pub fn targets() -> Vec<Box<dyn Target>> {
         Box::new(LogoutRequests::new()),
         Box::new(Tokens::new()),
         Box::new(Cookies::new()),
+        Box::new(Packs::new()),
         Box::new(RedirectTargets::new()),
         Box::new(Paths),
     ]

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, root, vestibule};
+use crate::process::{Process, free_port, root, vestibule, vestibule_edge};
 
 /// A folder with a gateway's configuration, and the gateway, once it is started.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Gateway {
     folder: TempDir,
     /// Where it listens, and what its `public-url` says.
     pub port: u16,
+    program: PathBuf,
     process: Option<Process>,
 }
 
@@ -32,7 +33,7 @@ impl Gateway {
     #[must_use]
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
-        let gateway = Self { folder, port: free_port(), process: None };
+        let gateway = Self { folder, port: free_port(), program: vestibule(), process: None };
         let components = root().join("policies/target/components");
         fs::create_dir_all(gateway.path("policies")).expect("a folder");
         fs::create_dir_all(gateway.path("settings")).expect("a folder");
@@ -87,6 +88,11 @@ impl Gateway {
         self.write("vestibule.toml", &text);
     }
 
+    /// From now on it is the program without a compiler.
+    pub fn be_at_the_edge(&mut self) {
+        self.program = vestibule_edge();
+    }
+
     /// Runs one command of the program with `--json` in the folder.
     ///
     /// # Panics
@@ -94,14 +100,14 @@ impl Gateway {
     /// Where it cannot be started.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        run_in(self.folder.path(), arguments)
+        run_program_in(&self.program, self.folder.path(), arguments)
     }
 
     /// Starts the gateway and waits until it listens.
     pub fn start(&mut self) {
         let log = fs::File::create(self.path("gateway.log")).expect("a file");
         let errors = log.try_clone().expect("a file");
-        let mut command = Command::new(vestibule());
+        let mut command = Command::new(&self.program);
         command.args(["serve", "--config"]).arg(self.path("vestibule.toml")).stdout(log).stderr(errors);
         let mut process = Process::start("vestibule", &mut command);
         process.wait_for_port(self.port);
@@ -195,7 +201,11 @@ fn copy_keys(to: &Path) {
 /// Where it cannot be started.
 #[must_use]
 pub fn run_in(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let done = Command::new(vestibule()).args(arguments).current_dir(folder).output().expect("a program");
+    run_program_in(&vestibule(), folder, arguments)
+}
+
+fn run_program_in(program: &Path, folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let done = Command::new(program).args(arguments).current_dir(folder).output().expect("a program");
     (
         done.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&done.stdout).into_owned(),

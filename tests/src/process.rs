@@ -42,6 +42,14 @@ pub fn vestibule() -> PathBuf {
     path
 }
 
+/// The gateway's program without a compiler, as `make edge` leaves it beside the other one.
+#[must_use]
+pub fn vestibule_edge() -> PathBuf {
+    let path = vestibule().with_file_name("vestibule-edge");
+    assert!(path.exists(), "{} is missing: run `make edge` first", path.display());
+    path
+}
+
 /// A program that `scripts/setup test` installed for this clone alone.
 #[must_use]
 pub fn installed(name: &str) -> PathBuf {

@@ -11,6 +11,7 @@ const TAKEN: &[(&str, &[&str])] = &[
     ("logout_request", &["enveloped.xml", "redirect.query"]),
     ("tokens", &["ec.jwt", "ed.jwt", "rsa.jwt"]),
     ("cookies", &["01", "02", "04"]),
+    ("packs", &["good.pack"]),
     ("redirect_targets", &["00", "01", "02", "03", "05"]),
     ("paths", &["00", "01", "02", "03", "05", "08", "09"]),
 ];

@@ -18,7 +18,7 @@ use crate::{
     decision::PolicyRef,
     factor::Factors,
     keys::KeyRing,
-    policy::{self, Compiler, Engine, GenerationEvent, Generations},
+    policy::{self, Engine, GenerationEvent, Generations},
 };
 
 /// Exits with 64 where the configuration, the key ring, the second factors or the emergency door are refused, with 1 where a policy is.
@@ -46,8 +46,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
     };
     output.progress("loading the policies");
     let door = Door::of(&config);
-    let engine = Engine::with_compiler(&config.policies.limits, None, Compiler::this_program())
-        .map_err(|error| Failure::new(Exit::Configuration, &error))?;
+    let engine =
+        Engine::of_gateway(&config.policies.limits, None).map_err(|error| Failure::new(Exit::Configuration, &error))?;
     let event =
         first_event(config, engine).ok_or_else(|| Failure::text(Exit::Internal, "no generation was attempted"))?;
     let refused = keys.is_some() || door.as_ref().is_some_and(|door| door.problem.is_some());
@@ -89,12 +89,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// as it says where they are.
 fn refused(path: &Path, problems: &Diagnostics, output: &Output) -> Exit {
     let of_policies = config::policies_of(path)
-        .and_then(|policies| {
-            Some(policy::problems(
-                &Engine::with_compiler(&policies.limits, None, Compiler::this_program()).ok()?,
-                &policies,
-            ))
-        })
+        .and_then(|policies| Some(policy::problems(&Engine::of_gateway(&policies.limits, None).ok()?, &policies)))
         .unwrap_or_default();
     let mut text = problems.render(output.colours());
     for problem in &of_policies {

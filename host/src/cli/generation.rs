@@ -1,5 +1,9 @@
 //! `vestibule generation`
 
+#[cfg(feature = "compiler")]
+mod pack;
+mod verify;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -18,6 +22,10 @@ use crate::{
 pub(super) enum Command {
     /// The generations that the gateway keeps: which one is in force, how each does, what was set aside and why.
     List(Place),
+    /// Configure and compile the policies of a configuration, and put them into one signed file, for gateways without a
+    /// compiler.
+    #[cfg(feature = "compiler")]
+    Pack(pack::Pack),
     /// Put an older generation in force again, until the files change or `promote`.
     Rollback {
         /// The generation's number [default: the one before the one in force].
@@ -28,6 +36,11 @@ pub(super) enum Command {
     },
     /// Put in force what the files say, also where that was rolled back.
     Promote(Place),
+    /// Add a signature to a pack.
+    #[cfg(feature = "compiler")]
+    Sign(pack::Sign),
+    /// Hold a pack to its signatures, and show what is in it. Runs nothing of it.
+    Verify(verify::Arguments),
 }
 
 /// Which gateway.
@@ -43,6 +56,11 @@ pub(super) struct Place {
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (place, wanted) = match command {
+        #[cfg(feature = "compiler")]
+        Command::Pack(arguments) => return pack::pack(arguments, output),
+        #[cfg(feature = "compiler")]
+        Command::Sign(arguments) => return pack::sign(arguments, output),
+        Command::Verify(arguments) => return verify::verify(arguments, output),
         Command::List(place) => (place, control::Command::List {}),
         Command::Rollback { generation, place } => (place, control::Command::Rollback { generation: *generation }),
         Command::Promote(place) => (place, control::Command::Promote {}),

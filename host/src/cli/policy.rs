@@ -5,7 +5,7 @@ mod call;
 mod diff;
 mod new;
 mod registry;
-mod signing;
+pub(super) mod signing;
 mod supply;
 mod test;
 mod watch;

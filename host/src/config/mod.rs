@@ -12,6 +12,7 @@ mod diagnostic;
 mod emergency;
 mod interpreter;
 mod organization;
+mod pack;
 mod policies;
 mod presets;
 mod proxy;
@@ -49,6 +50,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use emergency::{DoorPath, Emergency};
 pub use interpreter::InterpreterLimits;
 pub use organization::Organization;
+pub use pack::PackFile;
 pub use policies::{Limits, Policies, PolicySource, SHADOW_CHAIN_MAX};
 pub use recording::Recording;
 pub use reference::reference;
@@ -113,10 +115,7 @@ pub struct Config {
 ///
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("failed to read the configuration {}: {error}", path.display());
-        Diagnostics::of_file(path, message, "`--config FILE` names another one")
-    })?;
+    let text = read_text(path)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "secrets may come from the environment; this is the one place that reads them"
@@ -131,22 +130,27 @@ pub fn load(path: &Path) -> Result<Config, Diagnostics> {
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config, Diagnostics> {
     let mut check = Check::new(path, text, environment);
-    let (mut tree, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        // What follows from a tree that was guessed would only mislead.
-        check.hidden = secrets_by_sight(text);
-        for error in errors {
-            check.push(Severity::Error, "", error.span(), format!("not TOML: {}", error.message()), None, "", "");
-        }
-        return Err(check.finish().1);
-    }
-    structure::check(&mut check, &schema(), tree.get_mut());
-    let Some(raw) = read(&mut check, tree) else {
+    let Some(raw) = parse_tree(&mut check, text) else {
         return Err(check.finish().1);
     };
     let config = raw.check(&mut check, path, text);
     match (config, check.finish()) {
         (Some(config), (false, warnings)) => Ok(Config { warnings, ..config }),
+        (_, (_, problems)) => Err(problems),
+    }
+}
+
+/// Reads and checks `[policies]` alone of the configuration file at `path`: whoever packs them needs nothing else.
+///
+/// # Errors
+///
+/// Everything that is wrong there, or with the names of the file's keys, at once.
+pub fn load_policies(path: &Path) -> Result<Policies, Diagnostics> {
+    let text = read_text(path)?;
+    let mut check = Check::new(path, &text, &|_| None);
+    let policies = parse_tree(&mut check, &text).map(|raw| raw.policies.check(&mut check));
+    match (policies, check.finish()) {
+        (Some(policies), (false, _)) => Ok(policies),
         (_, (_, problems)) => Err(problems),
     }
 }
@@ -194,6 +198,28 @@ struct Raw {
     organizations: BTreeMap<String, organization::RawOrganization>,
 }
 
+fn read_text(path: &Path) -> Result<String, Diagnostics> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("failed to read the configuration {}: {error}", path.display());
+        Diagnostics::of_file(path, message, "`--config FILE` names another one")
+    })
+}
+
+/// The file as it is written; none where `check` knows why.
+fn parse_tree(check: &mut Check<'_>, text: &str) -> Option<Raw> {
+    let (mut tree, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What follows from a tree that was guessed would only mislead.
+        check.hidden = secrets_by_sight(text);
+        for error in errors {
+            check.push(Severity::Error, "", error.span(), format!("not TOML: {}", error.message()), None, "", "");
+        }
+        return None;
+    }
+    structure::check(check, &schema(), tree.get_mut());
+    read(check, tree)
+}
+
 fn read(check: &mut Check<'_>, tree: Spanned<DeTable<'_>>) -> Option<Raw> {
     Raw::deserialize(toml::Deserializer::from(tree))
         .map_err(|error| check.push(Severity::Error, "", error.span(), error.message().to_owned(), None, "", ""))
@@ -230,11 +256,13 @@ impl Raw {
             }
         }
         let mut applications = BTreeMap::new();
+        // What a pack has is known when it is opened.
+        let policy_names = (!check.spans.contains_key("policies.pack")).then_some(&policy_names);
         for (id, raw) in self.applications {
-            references(check, &id, "upstreams", raw.upstreams.as_deref(), &upstream_ids);
-            references(check, &id, "chain", raw.chain.as_deref(), &policy_names);
-            references(check, &id, "canary-chain", Some(raw.canary_chain.as_slice()), &policy_names);
-            references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), &policy_names);
+            references(check, &id, "upstreams", raw.upstreams.as_deref(), Some(&upstream_ids));
+            references(check, &id, "chain", raw.chain.as_deref(), policy_names);
+            references(check, &id, "canary-chain", Some(raw.canary_chain.as_slice()), policy_names);
+            references(check, &id, "shadow-chain", Some(raw.shadow_chain.as_slice()), policy_names);
             if raw.chain.as_ref().is_some_and(Vec::is_empty) {
                 let hint = "name at least one policy that says `allow`, such as `domain-restriction`";
                 check.warn(&format!("applications.{id}.chain"), "an empty chain lets nobody in", hint);
@@ -295,12 +323,12 @@ impl Raw {
 }
 
 /// Every name in an application's list must exist, once.
-fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String]>, known: &BTreeSet<String>) {
+fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String]>, known: Option<&BTreeSet<String>>) {
     let what = if key == "upstreams" { "upstreams" } else { "policies" };
     let mut seen = BTreeSet::new();
     for (index, name) in names.unwrap_or_default().iter().enumerate() {
         let key = format!("applications.{id}.{key}[{index}]");
-        if !known.contains(name) {
+        if let Some(known) = known.filter(|known| !known.contains(name)) {
             let expected = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let expected = if expected.is_empty() { String::new() } else { format!("one of {expected}") };
             let known: Vec<&str> = known.iter().map(String::as_str).collect();

@@ -11,6 +11,7 @@ use serde::{
 use super::{
     check::{Check, Text, join},
     interpreter::{InterpreterLimits, RawInterpreter},
+    pack::{PackFile, RawPack},
     rollback::{RawRollback, Rollback},
     signing::{RawTrust, Trust},
 };
@@ -32,8 +33,18 @@ pub struct Policies {
     pub versions_file: Option<PathBuf>,
     /// `[policies.rollback]`: when a new generation has failed too often; none never goes back by itself.
     pub rollback: Option<Rollback>,
-    /// `[policies.NAME]`, by name.
+    /// `[policies.pack]`: where the policies come from that have no source here.
+    pub pack: Option<PackFile>,
+    /// `[policies.NAME]`, by name; none where there is a pack.
     pub sources: BTreeMap<String, PolicySource>,
+}
+
+impl Policies {
+    /// Who vouches for what comes into force: for the pack, or for each component.
+    #[must_use]
+    pub fn vouching(&self) -> &Trust {
+        self.pack.as_ref().map_or(&self.trust, |pack| &pack.trust)
+    }
 }
 
 /// `[policies.NAME]`
@@ -73,6 +84,8 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// `settings-bytes-max`: default 1048576 (1 MiB).
     pub settings_bytes_max: usize,
+    /// `pack-bytes-max`: default 268435456 (256 MiB).
+    pub pack_bytes_max: usize,
     /// `compile-memory-bytes-max`: memory of the process that compiles one component,
     /// and four times that for an interpreter's; default 1073741824 (1 GiB).
     pub compile_memory_bytes_max: usize,
@@ -134,6 +147,7 @@ impl Default for Limits {
             log_line_bytes_max: 1024,
             component_bytes_max: 16 << 20,
             settings_bytes_max: 1 << 20,
+            pack_bytes_max: 256 << 20,
             compile_memory_bytes_max: 1 << 30,
             compile_timeout: Duration::from_secs(60),
             decisions_max: 256,
@@ -161,6 +175,7 @@ pub(super) struct RawPolicies {
     /// Where it is remembered which versions were in force. A lower one is refused. Needed where signatures are.
     versions_file: Option<String>,
     limits: RawLimits,
+    pack: Option<RawPack>,
     rollback: Option<RawRollback>,
     #[schemars(flatten)]
     sources: BTreeMap<String, RawPolicy>,
@@ -176,6 +191,7 @@ impl Default for RawPolicies {
             revoked_keys: Vec::new(),
             versions_file: None,
             limits: RawLimits::default(),
+            pack: None,
             rollback: None,
             sources: BTreeMap::new(),
         }
@@ -205,6 +221,7 @@ impl<'de> Visitor<'de> for PoliciesVisitor {
             match key.as_str() {
                 "cache" => policies.cache = Some(map.next_value()?),
                 "limits" => policies.limits = map.next_value()?,
+                "pack" => policies.pack = Some(map.next_value()?),
                 "poll-ms" => policies.poll_ms = map.next_value()?,
                 "revoked-keys" => policies.revoked_keys = map.next_value()?,
                 "rollback" => policies.rollback = Some(map.next_value()?),
@@ -268,6 +285,9 @@ pub(super) struct RawLimits {
     /// Largest settings.
     #[schemars(range(min = 2))]
     settings_bytes_max: u32,
+    /// Largest pack.
+    #[schemars(range(min = 1024))]
+    pack_bytes_max: u32,
     /// Memory of a process that compiles a component; an interpreter's may take four times that. There are as many at
     /// a time as processors, four at most.
     #[schemars(range(min = 16_777_216))]
@@ -296,6 +316,7 @@ impl Default for RawLimits {
             log_line_bytes_max: narrow(limits.log_line_bytes_max),
             component_bytes_max: narrow(limits.component_bytes_max),
             settings_bytes_max: narrow(limits.settings_bytes_max),
+            pack_bytes_max: narrow(limits.pack_bytes_max),
             compile_memory_bytes_max: narrow(limits.compile_memory_bytes_max),
             compile_timeout_ms: narrow(limits.compile_timeout.as_millis()),
             decisions_max: limits.decisions_max,
@@ -315,16 +336,45 @@ impl RawPolicies {
             }
         }
         let versions_file = self.versions_file.map(|file| check.path("policies.versions-file", &file));
+        let remembers = versions_file.is_some();
         let trust =
             RawTrust { keys: self.trusted_keys, required: self.signatures_required, revoked: self.revoked_keys };
+        let (trust, pack) = match self.pack {
+            Some(pack) => {
+                alone(check, sources.keys().map(String::as_str), &trust);
+                (Trust::default(), pack.check(check, remembers))
+            }
+            None => (trust.check(check, "policies", remembers), None),
+        };
         Policies {
             limits: self.limits.check(),
-            trust: trust.check(check, versions_file.is_some()),
+            trust,
+            pack,
             versions_file,
             cache: self.cache.map(|cache| check.path("policies.cache", &cache)),
             poll: Duration::from_millis(self.poll_ms.into()),
             rollback: self.rollback.map(RawRollback::check),
             sources,
+        }
+    }
+}
+
+/// Beside a pack there is nothing that says where policies come from, or who vouches for their components: nobody would
+/// look at it.
+fn alone<'a>(check: &mut Check<'_>, sources: impl Iterator<Item = &'a str>, trust: &RawTrust) {
+    for name in sources {
+        let hint = "name it where the pack is made";
+        check.error(&join("policies", name), "there is a pack, which has all policies", "no policy beside it", hint);
+    }
+    for (key, is_given) in [
+        ("trusted-keys", !trust.keys.is_empty()),
+        ("revoked-keys", !trust.revoked.is_empty()),
+        ("signatures-required", trust.required.is_some_and(|required| required > 0)),
+    ] {
+        if is_given {
+            let hint = "components are held to their signatures where they are packed";
+            let expected = "the same key below `[policies.pack]`";
+            check.error(&join("policies", key), "it is about components, and there is a pack", expected, hint);
         }
     }
 }
@@ -372,6 +422,7 @@ impl RawLimits {
             log_line_bytes_max: wide(self.log_line_bytes_max),
             component_bytes_max: wide(self.component_bytes_max),
             settings_bytes_max: wide(self.settings_bytes_max),
+            pack_bytes_max: wide(self.pack_bytes_max),
             compile_memory_bytes_max: wide(self.compile_memory_bytes_max),
             compile_timeout: Duration::from_millis(self.compile_timeout_ms.into()),
             decisions_max: self.decisions_max,

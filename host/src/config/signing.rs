@@ -1,4 +1,4 @@
-//! Who may vouch for a component: the part of `[policies]` about signatures and versions.
+//! Who may vouch for a component, or for a pack: `trusted-keys`, `signatures-required`, `revoked-keys`.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,14 +12,12 @@ const ALGORITHM: &[u8] = b"Ed";
 /// A minisign public key: two bytes of algorithm, eight of key id, 32 of Ed25519 key.
 const KEY_BYTES: usize = 42;
 
-const REQUIRED: &str = "policies.signatures-required";
-
 /// `trusted-keys`, `signatures-required` and `revoked-keys`.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// `trusted-keys`: who may sign, by name.
     pub keys: BTreeMap<String, PublicKey>,
-    /// `signatures-required`: so many of them must have signed a component; 0 looks at no signature.
+    /// `signatures-required`: so many of them must have signed; 0 looks at no signature, which a pack never has.
     pub required: usize,
     /// `revoked-keys`: keys that count no more.
     pub revoked: Vec<Revoked>,
@@ -122,23 +120,28 @@ pub(super) struct RawTrust {
 }
 
 impl RawTrust {
-    /// `remembers`: is there a `versions-file`?
-    pub(super) fn check(self, check: &mut Check<'_>, remembers: bool) -> Trust {
-        let keys = trusted(check, &self.keys);
-        let revoked = revoked(check, &self.revoked);
+    /// `section` has the keys. `remembers`: is there a `versions-file`?
+    pub(super) fn check(self, check: &mut Check<'_>, section: &str, remembers: bool) -> Trust {
+        let keys = trusted(check, section, &self.keys);
+        let revoked = revoked(check, section, &self.revoked);
+        let required_key = join(section, "signatures-required");
         let named = self.keys.len();
         let required =
             self.required.map_or(usize::from(named > 0), |required| usize::try_from(required).unwrap_or(usize::MAX));
         let trust = Trust { keys, required, revoked };
         if trust.required == 0 && named > 0 {
-            check.warn(REQUIRED, "there are trusted keys, and no signature is looked at", "`signatures-required = 1`");
+            check.warn(
+                &required_key,
+                "there are trusted keys, and no signature is looked at",
+                "`signatures-required = 1`",
+            );
         }
         let good = trust.keys.values().filter(|key| !trust.is_revoked(key)).count();
         // A key that is wrong in itself has been told already.
         if trust.required > good && trust.keys.len() == named {
-            let key = if self.required.is_some() { REQUIRED } else { "policies.trusted-keys" };
+            let key = if self.required.is_some() { required_key } else { join(section, "trusted-keys") };
             let message = format!("{} must sign, and {good} may: nothing could come into force", trust.required);
-            check.error(key, message, "no more than there are trusted keys that are not revoked", "");
+            check.error(&key, message, "no more than there are trusted keys that are not revoked", "");
         }
         if trust.required > 0 && !remembers {
             let hint = "a signature is good for ever: only who remembers what was in force notices an older version";
@@ -148,10 +151,10 @@ impl RawTrust {
     }
 }
 
-fn trusted(check: &mut Check<'_>, raw: &BTreeMap<String, Text>) -> BTreeMap<String, PublicKey> {
+fn trusted(check: &mut Check<'_>, section: &str, raw: &BTreeMap<String, Text>) -> BTreeMap<String, PublicKey> {
     let mut keys: BTreeMap<String, PublicKey> = BTreeMap::new();
     for (name, text) in raw {
-        let key = join("policies.trusted-keys", name);
+        let key = join(&join(section, "trusted-keys"), name);
         check.id(&key, name);
         let Some(text) = check.text(&key, text) else { continue };
         match PublicKey::parse(&text) {
@@ -169,7 +172,7 @@ fn trusted(check: &mut Check<'_>, raw: &BTreeMap<String, Text>) -> BTreeMap<Stri
     keys
 }
 
-fn revoked(check: &mut Check<'_>, raw: &[String]) -> Vec<Revoked> {
+fn revoked(check: &mut Check<'_>, section: &str, raw: &[String]) -> Vec<Revoked> {
     let mut revoked = Vec::new();
     for (index, text) in raw.iter().enumerate() {
         let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -180,7 +183,7 @@ fn revoked(check: &mut Check<'_>, raw: &[String]) -> Vec<Revoked> {
         match PublicKey::parse(text) {
             Ok(key) => revoked.push(Revoked::Key(key)),
             Err(message) => {
-                let key = format!("policies.revoked-keys[{index}]");
+                let key = format!("{section}.revoked-keys[{index}]");
                 check.error(&key, message, "a minisign public key, or its id of 16 hex digits", "");
             }
         }
@@ -189,8 +192,17 @@ fn revoked(check: &mut Check<'_>, raw: &[String]) -> Vec<Revoked> {
 }
 
 /// Keys of `[policies]` that are no policies' names.
-pub(super) const OWN_KEYS: [&str; 8] =
-    ["cache", "limits", "poll-ms", "revoked-keys", "rollback", "signatures-required", "trusted-keys", "versions-file"];
+pub(super) const OWN_KEYS: [&str; 9] = [
+    "cache",
+    "limits",
+    "pack",
+    "poll-ms",
+    "revoked-keys",
+    "rollback",
+    "signatures-required",
+    "trusted-keys",
+    "versions-file",
+];
 
 #[cfg(test)]
 mod tests {

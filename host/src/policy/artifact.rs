@@ -8,7 +8,6 @@ use std::{
 use wasmparser::{Encoding, Parser, Payload, Validator, component_types::ComponentEntityType, types::Types};
 
 use super::{
-    CASES_SECTION, PROPERTIES_SECTION,
     cache::{CacheKey, sha256},
     engine::Engine,
     error::LoadError,
@@ -25,6 +24,12 @@ const VERSION: &str = "0.1.0";
 /// The contract as statements about components name it.
 pub(super) const CONTRACT: &str = "vestibule:policy@0.1.0";
 
+/// The custom section with a component's cases: a JSON object, file name to TOML text.
+pub const CASES_SECTION: &str = "vestibule:cases";
+
+/// The custom section with a component's properties: the text of `properties.toml`.
+pub const PROPERTIES_SECTION: &str = "vestibule:properties";
+
 /// What the gateway's own sections in a component are called: they say something of its code,
 /// and are none of it.
 const OWN_SECTIONS: [&str; 3] = [SECTION, CASES_SECTION, PROPERTIES_SECTION];
@@ -34,7 +39,7 @@ const OWN_SECTIONS: [&str; 3] = [SECTION, CASES_SECTION, PROPERTIES_SECTION];
 const IMPORTS: [(&str, &[&str]); 2] = [("log", &["write"]), ("types", &[])];
 
 /// How a component is asked, and so which tier of the engine runs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// A function for each hook, with the contract's records.
@@ -201,7 +206,7 @@ fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// What the bytes are, for those that somebody took for a component.
-fn looks_like(bytes: &[u8]) -> &'static str {
+pub(super) fn looks_like(bytes: &[u8]) -> &'static str {
     let is = |magic: &[u8]| bytes.starts_with(magic);
     match bytes {
         [] => "an empty file",

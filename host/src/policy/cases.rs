@@ -22,8 +22,8 @@ pub use form::CaseError;
 pub(super) use form::{Input, InputForm, overlay, parse};
 pub use run::CaseResult;
 pub(super) use run::run;
-pub use source::{CASES_SECTION, Cases};
-pub(super) use source::{custom_section, files, folders_to_watch};
+pub use source::Cases;
+pub(super) use source::custom_section;
 
 /// Runs `cases` against `component`, in their order.
 ///

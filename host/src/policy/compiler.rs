@@ -20,7 +20,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{engine, error::LoadError, rlimits};
+use super::{
+    engine::{self, Purpose},
+    error::LoadError,
+    rlimits,
+};
 use crate::config::Limits;
 
 /// The hidden command that the program is started with.
@@ -69,15 +73,6 @@ pub(super) struct Recipe {
     /// What the worker may use up.
     seconds_max: u64,
     memory_max: u64,
-}
-
-/// Which of the engines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Purpose {
-    Configure,
-    Decide,
-    Interpret,
 }
 
 impl Recipe {

@@ -6,30 +6,30 @@
 //! *Interpreters* need memory, time and room for code of another order, and so a pool of their
 //! own.
 
+#[cfg(feature = "compiler")]
+mod compiling;
+#[cfg(not(feature = "compiler"))]
+#[path = "engine/loading.rs"]
+mod compiling;
+
 use std::{
     fmt,
-    hash::{Hash, Hasher},
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 use wasmtime::{
-    Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
+    Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
     component::{HasSelf, Linker},
 };
 
-use super::{
-    artifact::Form,
-    bindings::vestibule::policy::log,
-    cache::Cache,
-    compiler::{self, Compiler, Purpose, Recipe},
-    error::{EngineError, LoadError},
-    limits::Guest,
-    worker::{WorkerError, Workers},
-};
+use super::{artifact::Form, bindings::vestibule::policy::log, error::EngineError, limits::Guest};
 use crate::config::Limits;
+#[cfg(feature = "compiler")]
+pub(super) use compiling::compile_alone;
+use compiling::{Compatibility, Means};
 
 /// Bytes of an instance's memory that stay resident between two decisions. Resetting them
 /// costs 0.8 µs for each 64 KiB that the guest has; a page that is not kept costs a fault
@@ -79,9 +79,7 @@ struct Shared {
     records: Tier,
     json: Tier,
     configure: Side,
-    cache: Option<Cache>,
-    compiler: Compiler,
-    workers: Workers,
+    means: Means,
     features: WasmFeatures,
     tick: Duration,
     // Dropped with the engine; the thread ends then.
@@ -100,26 +98,24 @@ pub(crate) struct Side {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) linker: Linker<Guest>,
     /// Stands for compiler, settings and processor: native code is good for just these.
-    pub(crate) compatibility: [u8; 32],
-    purpose: Purpose,
+    pub(crate) compatibility: Compatibility,
+    pub(super) purpose: Purpose,
+}
+
+/// Which of the engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Purpose {
+    /// Takes snapshots.
+    Configure,
+    /// Decides, from a snapshot.
+    Decide,
+    /// Decides, in an interpreter.
+    Interpret,
 }
 
 impl Engine {
-    /// Sets up the sandbox for `limits`.
-    ///
-    /// # Errors
-    ///
-    /// Where a limit makes no sense, or the machine does not give what is needed.
-    pub fn new(limits: &Limits, cache: Option<Cache>) -> Result<Self, EngineError> {
-        Self::with_compiler(limits, cache, Compiler::Here)
-    }
-
-    /// As [`Engine::new`], and `compiler` compiles.
-    ///
-    /// # Errors
-    ///
-    /// As [`Engine::new`].
-    pub fn with_compiler(limits: &Limits, cache: Option<Cache>, compiler: Compiler) -> Result<Self, EngineError> {
+    fn with_means(limits: &Limits, means: Means) -> Result<Self, EngineError> {
         check(limits)?;
         let configure = Side::new(Purpose::Configure, limits)?;
 
@@ -130,18 +126,7 @@ impl Engine {
         let features = records.decide.engine.get_wasm_features();
         let engines = [&records.decide, &json.decide, &configure].map(|side| side.engine.clone());
         let ticker = Ticker::start(tick, engines)?;
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
-        Ok(Self(Arc::new(Shared {
-            records,
-            json,
-            configure,
-            cache,
-            compiler,
-            workers: Workers::new(threads),
-            features,
-            tick,
-            _ticker: ticker,
-        })))
+        Ok(Self(Arc::new(Shared { records, json, configure, means, features, tick, _ticker: ticker })))
     }
 
     /// The limits that it holds policies to.
@@ -176,26 +161,6 @@ impl Engine {
         &self.0.configure
     }
 
-    pub(crate) fn cache(&self) -> Option<&Cache> {
-        self.0.cache.as_ref()
-    }
-
-    /// The native code of `wasm` for `side`, in the form that is kept in the cache.
-    pub(crate) fn compile(&self, side: &Side, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-        let limits = match side.purpose {
-            Purpose::Configure | Purpose::Decide => &self.0.records.limits,
-            Purpose::Interpret => &self.0.json.limits,
-        };
-        let recipe = Recipe::new(side.purpose, limits);
-        match &self.0.compiler {
-            Compiler::Here => match compile_alone(&recipe, wasm) {
-                Ok((_, code)) => Ok(code),
-                Err(error) => Err(LoadError::Compile(format!("{error:#}"))),
-            },
-            Compiler::Program(program) => compiler::compile(program, &recipe, wasm, &side.compatibility, limits),
-        }
-    }
-
     pub(crate) fn features(&self) -> WasmFeatures {
         self.0.features
     }
@@ -208,20 +173,6 @@ impl Engine {
     /// `limit` in epochs.
     pub(crate) fn ticks(&self, limit: Duration) -> u64 {
         ticks(limit, self.0.tick)
-    }
-
-    /// Runs work on untrusted bytes within the compile timeout.
-    pub(crate) fn bounded<T: Send + 'static>(
-        &self,
-        form: Form,
-        job: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
-    ) -> Result<T, LoadError> {
-        let limit = self.limits_of(form).compile_timeout;
-        self.0.workers.run(limit, job).map_err(|error| match error {
-            WorkerError::Busy => LoadError::CompileBusy,
-            WorkerError::TimedOut => LoadError::CompileTimeout(limit),
-            WorkerError::Failed(message) => LoadError::CompilerPanicked(message),
-        })?
     }
 }
 
@@ -244,7 +195,7 @@ impl Side {
         let engine = wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(EngineError::Wasmtime)?;
-        let compatibility = compatibility(&engine);
+        let compatibility = compiling::compatibility(&engine);
         Ok(Self { engine, linker, compatibility, purpose })
     }
 
@@ -252,7 +203,8 @@ impl Side {
     ///
     /// # Safety
     ///
-    /// `code` came from [`Engine::compile`] for this side, here or before an authenticated cache.
+    /// `code` came from `Engine::compile` for this side: here, before an authenticated cache, or before a pack that was
+    /// authenticated.
     #[expect(unsafe_code, reason = "native code is trusted: whoever calls this says where it came from")]
     pub(crate) unsafe fn component(&self, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
         // SAFETY: passed on to the caller.
@@ -285,49 +237,22 @@ fn check(limits: &Limits) -> Result<(), EngineError> {
     }
 }
 
-/// The native code of `wasm`, and the compatibility hash of the engine that it is for.
-///
-/// Compiles in an engine of its own: an engine keeps the compiler's working memory for as
-/// long as it lives, which is most of what a gateway would hold. How many instances its pool has
-/// makes no difference to the code.
-pub(super) fn compile_alone(recipe: &Recipe, wasm: &[u8]) -> wasmtime::Result<([u8; 32], Vec<u8>)> {
-    let engine = wasmtime::Engine::new(&config(recipe.purpose, &Limits { decisions_max: 1, ..recipe.limits() }))?;
-    Ok((compatibility(&engine), engine.precompile_component(wasm)?))
-}
-
-/// Stands for compiler, settings and processor.
-fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
-    let mut hasher = Sha256Hasher(digest::Context::new(&digest::SHA256));
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    let mut compatibility = [0; 32];
-    for (to, from) in compatibility.iter_mut().zip(hasher.0.finish().as_ref()) {
-        *to = *from;
-    }
-    compatibility
-}
-
 fn config(purpose: Purpose, limits: &Limits) -> Config {
     let mut config = base(limits);
+    compiling::set_up(&mut config, purpose);
     let parts = match purpose {
-        Purpose::Configure => {
-            config.cranelift_opt_level(OptLevel::None);
-            return config;
-        }
+        Purpose::Configure => return config,
         Purpose::Decide => PARTS,
         Purpose::Interpret => PARTS_OF_INTERPRETERS,
     };
-    config
-        .cranelift_opt_level(OptLevel::Speed)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, parts)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, parts)));
     config
 }
 
 fn base(limits: &Limits) -> Config {
     let mut config = Config::new();
     config
-        .strategy(Strategy::Cranelift)
         .wasm_features(FORBIDDEN, false)
-        .cranelift_nan_canonicalization(true)
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes_max)
@@ -393,18 +318,5 @@ impl Drop for Ticker {
             // It only counts; it cannot have panicked.
             drop(thread.join());
         }
-    }
-}
-
-/// Lets wasmtime's compatibility hash be as strong as the digests beside it.
-struct Sha256Hasher(digest::Context);
-
-impl Hasher for Sha256Hasher {
-    fn finish(&self) -> u64 {
-        0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
     }
 }

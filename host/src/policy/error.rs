@@ -186,6 +186,9 @@ pub enum LoadError {
     /// The compiler itself failed.
     #[error("the compiler failed on this component: {0}")]
     CompilerPanicked(String),
+    /// What a pack has of it does not fit together, or does not run here.
+    #[error("{0}")]
+    Packed(String),
     /// It needs more than the limits give before it has decided anything.
     #[error("the component does not fit the limits: {0}")]
     Limits(String),

@@ -24,6 +24,7 @@ use super::{
     assemble::{self, Assembly, Passed, Ready},
     cache::sha256,
     event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack},
+    pack,
     tally::Tally,
     watch::{self, Fingerprint},
     worker::message,
@@ -182,7 +183,7 @@ impl Generation {
     pub fn beside(config: Config, engine: &Engine) -> Result<Arc<Self>, Vec<PolicyProblem>> {
         let assembly = assemble::assemble(engine, &config.policies, &BTreeMap::new(), &Passed::default());
         let problems: Vec<PolicyProblem> =
-            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
+            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config, &assembly)).collect();
         if problems.is_empty() { Ok(Arc::new(Self::new(0, config, assembly))) } else { Err(problems) }
     }
 
@@ -286,7 +287,8 @@ impl Generations {
             let _ = assembly.remember(&config.policies);
             note_own_change(&mut watched, &config);
         }
-        let problems = assembly.failed.values().flatten().cloned().collect();
+        let mut problems: Vec<PolicyProblem> = assembly.failed.values().flatten().cloned().collect();
+        problems.extend(missing_from_chains(&config, &assembly));
         let mut notes: Vec<String> = config.warnings.problems().iter().map(config_note).collect();
         let generation = Arc::new(Generation::new(1, config, assembly));
         notes.extend(closed(&generation));
@@ -425,8 +427,8 @@ impl Generations {
                     && application.chain.iter().any(|name| assembly.failed.contains_key(name))
             });
         let problems: Vec<PolicyProblem> =
-            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config)).collect();
-        if worse || config.applications.values().any(|application| names_nothing(application, &config)) {
+            assembly.failed.values().flatten().cloned().chain(missing_from_chains(&config, &assembly)).collect();
+        if worse || config.applications.values().any(|application| names_nothing(application, &assembly)) {
             return refused(problems, notes);
         }
         if let Some(aside) = self.in_force.aside(&digest(&config, &assembly.ready)) {
@@ -536,7 +538,7 @@ fn chain(
     let mut policies = Vec::with_capacity(names.len());
     for name in names {
         let Some(ready) = ready.get(name) else {
-            let problems = failed.get(name).map(Vec::as_slice).unwrap_or_default();
+            let problems = failed.get(name).or_else(|| failed.get(pack::NAME)).map(Vec::as_slice).unwrap_or_default();
             let first =
                 problems.first().map_or_else(|| format!("policy {name} is not configured"), ToString::to_string);
             return ChainState::Unavailable(match problems.len() {
@@ -585,23 +587,31 @@ fn closed(generation: &Generation) -> impl Iterator<Item = String> {
     closed.chain(lost).chain(unseen).chain(canaries)
 }
 
-/// `config::load` already refuses such a chain. Held here as well: a generation without a
+/// `config::load` already refuses such a chain, but where a pack has the policies. A generation without a
 /// policy that a chain names would be a gap.
-fn names_nothing(application: &config::Application, config: &Config) -> bool {
-    application.chain.iter().any(|name| !config.policies.sources.contains_key(name))
+fn names_nothing(application: &config::Application, assembly: &Assembly) -> bool {
+    application.chain.iter().any(|name| !assembly.knows(name))
 }
 
-fn missing_from_chains(config: &Config) -> Vec<PolicyProblem> {
+fn missing_from_chains(config: &Config, assembly: &Assembly) -> Vec<PolicyProblem> {
     let mut problems = Vec::new();
+    // Of a pack that cannot be used nobody knows what is in it.
+    if assembly.failed.contains_key(pack::NAME) {
+        return problems;
+    }
+    let message = match &config.policies.pack {
+        Some(_) => "the chain names it, and the pack does not have it",
+        None => "the chain names it, and it is not configured",
+    };
     for (id, application) in &config.applications {
-        for name in application.chain.iter().filter(|name| !config.policies.sources.contains_key(*name)) {
+        for name in application.chain.iter().filter(|name| !assembly.knows(name)) {
             problems.push(PolicyProblem {
                 policy: Some(name.clone()),
                 file: Some(config.path.clone()),
                 line: None,
                 column: None,
                 key: Some(format!("applications.{id}.chain")),
-                message: "the chain names it, and it is not configured".to_owned(),
+                message: message.to_owned(),
                 ..PolicyProblem::default()
             });
         }
@@ -628,6 +638,8 @@ fn give_back_memory() {
     }
 }
 
+#[cfg(test)]
+mod pack_tests;
 #[cfg(test)]
 mod rollback_tests;
 #[cfg(test)]

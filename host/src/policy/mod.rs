@@ -2,15 +2,16 @@
 //!
 //! *bytes → [`Component`] (size, imports, manifest) → [`LoadedPolicy`] (settings, `configure`,
 //! snapshot, native code) → [`Chain`] → [`Generation`] → [`Run`] → answers.*
+//!
+//! Without the feature `compiler` there is no way from a component to native code, and [`Pack`]s take its place.
 
 mod artifact;
 mod assemble;
 mod bindings;
-mod build;
 mod cache;
-mod cases;
+mod case_files;
 mod chain;
-mod compiler;
+mod configurable;
 mod contract;
 mod convert;
 mod engine;
@@ -25,31 +26,48 @@ mod json;
 mod limits;
 mod locate;
 mod manifest;
+mod pack;
 mod paths;
-mod project;
-mod properties;
-mod rlimits;
 mod run;
 mod schema;
 mod settings;
 mod signed;
-mod snapshot;
 mod tally;
+mod unpack;
 mod versions;
 mod watch;
 mod worker;
 
-pub use artifact::{Component, Form};
+// What an edge node does not do: from source to component, from component to native code.
+#[cfg(feature = "compiler")]
+mod build;
+#[cfg(feature = "compiler")]
+mod cases;
+#[cfg(feature = "compiler")]
+mod compiler;
+#[cfg(feature = "compiler")]
+mod load;
+#[cfg(feature = "compiler")]
+mod project;
+#[cfg(feature = "compiler")]
+mod properties;
+#[cfg(feature = "compiler")]
+mod rlimits;
+#[cfg(feature = "compiler")]
+mod snapshot;
+
+pub use artifact::{CASES_SECTION, Component, Form, PROPERTIES_SECTION};
+#[cfg(feature = "compiler")]
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
+#[cfg(feature = "compiler")]
 pub use cases::{
-    Bench, BenchError, CASES_SECTION, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, read_settings,
-    test,
+    Bench, BenchError, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, read_settings, test,
 };
 pub use chain::Chain;
+#[cfg(feature = "compiler")]
 pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
 pub use engine::Engine;
-use error::NO_WASI;
 pub use error::{EngineError, LoadError, ManifestError, SettingsProblem};
 pub use event::{CanaryEnded, Cause, GenerationEvent, Outcome, PolicyProblem, RolledBack};
 pub use generation::{
@@ -57,10 +75,15 @@ pub use generation::{
 };
 pub use instance::LoadedPolicy;
 pub use manifest::{Language, Manifest, SECTION as MANIFEST_SECTION};
-pub use project::{ProjectError, new_project};
-pub use properties::{
-    Counterexample, DiffError, Difference, PROPERTIES_SECTION, Properties, PropertyResult, Search, Side, check, diff,
+#[cfg(feature = "compiler")]
+pub use pack::{Draft, PackingError};
+pub use pack::{
+    MadeFor, Pack, PackError, PackStatement, PackedPolicy, Shape, statement_and_signatures, with_signatures,
 };
+#[cfg(feature = "compiler")]
+pub use project::{ProjectError, new_project};
+#[cfg(feature = "compiler")]
+pub use properties::{Counterexample, DiffError, Difference, Properties, PropertyResult, Search, Side, check, diff};
 pub use run::Run;
 pub use signed::{
     Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,

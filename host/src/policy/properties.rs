@@ -19,7 +19,7 @@ mod subject;
 
 pub use check::{Counterexample, PropertyResult, check};
 pub use diff::{DiffError, Difference, Side, diff};
-pub use form::{PROPERTIES_SECTION, Properties};
+pub use form::Properties;
 
 /// How far to search.
 #[derive(Clone, Copy, Debug)]

@@ -364,7 +364,7 @@ fn verify(key: &PublicKey, statement: &[u8], signature: &Signature) -> Result<()
     Verifier::from_base64(&key.to_base64())?.verify(statement, signature, false)
 }
 
-fn in_words(faults: &[Fault]) -> String {
+pub(super) fn in_words(faults: &[Fault]) -> String {
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     if texts.is_empty() { String::new() } else { format!(": {}", texts.join("; ")) }
 }

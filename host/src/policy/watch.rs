@@ -21,7 +21,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::{
     Generations, assemble,
     cache::sha256,
-    cases,
+    case_files,
     event::Cause,
     signed::{signatures_path, statement_path},
 };
@@ -148,6 +148,7 @@ pub(super) fn files(config: &Config) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::from([absolute(&config.path)]);
     files.extend(config.secret_files.paths().map(absolute));
     files.extend(config.policies.versions_file.as_deref().map(absolute));
+    files.extend(config.policies.pack.as_ref().map(|pack| absolute(&pack.file)));
     for source in config.policies.sources.values() {
         files.insert(absolute(&source.component));
         if config.policies.trust.required > 0 {
@@ -155,7 +156,7 @@ pub(super) fn files(config: &Config) -> BTreeSet<PathBuf> {
             files.insert(absolute(&signatures_path(&source.component)));
         }
         files.extend(source.settings.as_deref().map(absolute));
-        files.extend(cases::folders_to_watch(&source.component).iter().map(|folder| absolute(folder)));
+        files.extend(case_files::folders_to_watch(&source.component).iter().map(|folder| absolute(folder)));
     }
     files
 }
@@ -169,7 +170,7 @@ pub(super) fn fingerprint<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Finge
 pub(super) fn print_of(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     if metadata.is_dir() {
-        let files = cases::files(path).ok()?;
+        let files = case_files::files(path).ok()?;
         let prints: Vec<_> = files.iter().map(|file| (file, assemble::read(file, HASHED_BYTES_MAX, "").ok())).collect();
         let text: Vec<String> = prints
             .into_iter()

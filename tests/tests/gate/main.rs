@@ -5,6 +5,7 @@ mod attacks;
 mod bad_input;
 mod browser;
 mod door;
+mod edge;
 mod https_backend;
 mod login;
 mod logout;

@@ -86,16 +86,21 @@ impl Scene {
     }
 
     pub(crate) async fn start_with(with: With, more: &str) -> Self {
-        Self::start_before(with, &json!({}), more).await
+        Self::start_before(with, &json!({}), more, |_| ()).await
     }
 
     /// With a provider whose discovery document lists these values of `prompt`.
     pub(crate) async fn start_where_prompts_are(listed: &[&str], more: &str) -> Self {
-        Self::start_before(With::Nginx, &json!({ "prompts": listed }), more).await
+        Self::start_before(With::Nginx, &json!({ "prompts": listed }), more, |_| ()).await
+    }
+
+    /// With a gateway that `prepare` has changed before it starts.
+    pub(crate) async fn start_prepared(prepare: impl FnOnce(&mut Gateway)) -> Self {
+        Self::start_before(With::Nginx, &json!({}), "", prepare).await
     }
 
     /// With further settings of the provider's.
-    async fn start_before(with: With, of_the_op: &Value, more: &str) -> Self {
+    async fn start_before(with: With, of_the_op: &Value, more: &str, prepare: impl FnOnce(&mut Gateway)) -> Self {
         let mut gateway = Gateway::new();
         let application = Application::start().await;
         let port = port();
@@ -122,6 +127,7 @@ impl Scene {
             }
             _ => configure(&gateway, &op.issuer, &site, more),
         }
+        prepare(&mut gateway);
         gateway.start();
         let proxy = Running::start(with, &gateway, port, application.port);
         Self { gateway, op, site, _application: application, _proxy: proxy }

@@ -1,7 +1,6 @@
-//! `vestibule policy keygen|sign|verify|allow-downgrade`: who vouches for a component.
+//! `vestibule policy keygen|sign|verify`: who vouches for a component.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -14,7 +13,10 @@ use minisign::{KeyPair, SecretKey, SecretKeyBox};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::super::output::{Exit, Failure, Output};
+use super::super::{
+    output::{Exit, Failure, Output},
+    trust,
+};
 use crate::{
     config::{self, PublicKey, Trust},
     policy::{
@@ -39,11 +41,8 @@ pub(in crate::cli) struct Sign {
     /// The component.
     #[arg(value_name = "FILE")]
     component: PathBuf,
-    /// The secret key, as `keygen` or `minisign -G` made it.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
     #[command(flatten)]
-    password: Password,
+    signer: Signer,
 }
 
 /// Holds a component to the signatures beside it, as the gateway does.
@@ -67,17 +66,28 @@ pub(in crate::cli) struct Verify {
     name: Option<String>,
 }
 
-/// Lets a version come into force, once, that is lower than one that was.
+/// Who signs.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct AllowDowngrade {
-    /// The policy's name in the configuration.
-    name: String,
-    /// The version.
-    #[arg(long, value_name = "VERSION")]
-    to: String,
-    /// The configuration that names the `versions-file`.
-    #[arg(long, value_name = "FILE", default_value = "vestibule.toml")]
-    config: PathBuf,
+pub(in crate::cli) struct Signer {
+    /// The secret key, as `vestibule policy keygen` or `minisign -G` made it.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    password: Password,
+}
+
+impl Signer {
+    /// A signature over `bytes`, in its four lines. Anybody may change the `remark` later; nobody the `comment`.
+    pub(in crate::cli) fn sign(&self, bytes: &[u8], comment: &str, remark: &str) -> Result<String, Failure> {
+        let key = secret_key(self)?;
+        // Held to the key that belongs to it: a damaged secret key signs what nobody can verify.
+        let public = minisign::PublicKey::from_secret_key(&key)
+            .map_err(|error| Failure::text(Exit::Failed, format!("the secret key is damaged: {error}")))?;
+        let signature = minisign::sign(Some(&public), &key, bytes, Some(comment), Some(remark));
+        signature
+            .map(|signature| signature.to_string())
+            .map_err(|error| Failure::text(Exit::Internal, format!("failed to sign: {error}")))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -146,14 +156,8 @@ pub(super) fn sign(engine: &Engine, arguments: &Sign, output: &Output) -> Result
     let bytes = statement.to_bytes();
     let (statement_file, signatures_file) =
         (statement_path(&arguments.component), signatures_path(&arguments.component));
-    let key = secret_key(arguments)?;
     let comment = format!("{} {} {}", statement.name, statement.version, statement.component);
-    // Held to the key that belongs to it: a damaged secret key signs what nobody can verify.
-    let public = minisign::PublicKey::from_secret_key(&key)
-        .map_err(|error| Failure::text(Exit::Failed, format!("the secret key is damaged: {error}")))?;
-    let signature =
-        minisign::sign(Some(&public), &key, &*bytes, Some(&comment), Some("signature from vestibule policy sign"))
-            .map_err(|error| Failure::text(Exit::Internal, format!("failed to sign: {error}")))?;
+    let signature = arguments.signer.sign(&bytes, &comment, "signature from vestibule policy sign")?;
     // Signatures over another statement say nothing about this one.
     let is_same = read_optional(&statement_file, STATEMENT_BYTES_MAX)?.is_some_and(|before| before == bytes);
     let mut signatures = match read_optional(&signatures_file, SIGNATURES_BYTES_MAX)? {
@@ -161,11 +165,7 @@ pub(super) fn sign(engine: &Engine, arguments: &Sign, output: &Output) -> Result
             .map_err(|_| Failure::text(Exit::Failed, format!("{}: expected text", signatures_file.display())))?,
         _ => String::new(),
     };
-    if !signatures.is_empty() && !signatures.ends_with('\n') {
-        signatures.push('\n');
-    }
-    signatures.push_str(signature.to_string().trim_end());
-    signatures.push('\n');
+    add(&mut signatures, &signature);
     replace(&statement_file, &bytes)?;
     replace(&signatures_file, signatures.as_bytes())?;
     let count = signatures.lines().count() / 4;
@@ -202,26 +202,6 @@ pub(super) fn verify(engine: &Engine, arguments: &Verify, output: &Output) -> Re
     Ok(Exit::Done)
 }
 
-pub(super) fn allow_downgrade(arguments: &AllowDowngrade, output: &Output) -> Result<Exit, Failure> {
-    let config = config::load(&arguments.config).map_err(Failure::of_configuration)?;
-    let Some(path) = &config.policies.versions_file else {
-        return Err(Failure::text(Exit::Configuration, "the configuration has no `policies.versions-file`"));
-    };
-    let highest = policy::allow_downgrade(path, &arguments.name, &arguments.to).map_err(|error| {
-        let exit = match error {
-            policy::VersionsError::File { .. } | policy::VersionsError::Malformed { .. } => Exit::File,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, &error)
-    })?;
-    let (name, version) = (&arguments.name, &arguments.to);
-    output.result(
-        format!("{name} {version} may come into force once, although {highest} was"),
-        &json!({ "ok": true, "name": name, "allowed": version, "highest": highest }),
-    );
-    Ok(Exit::Done)
-}
-
 fn trust(arguments: &Verify) -> Result<Trust, Failure> {
     if let Some(path) = &arguments.config {
         let config = config::load(path).map_err(Failure::of_configuration)?;
@@ -231,15 +211,7 @@ fn trust(arguments: &Verify) -> Result<Trust, Failure> {
         }
         return Ok(config.policies.trust);
     }
-    let mut keys = BTreeMap::new();
-    for path in &arguments.key {
-        let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let key = PublicKey::parse(&text)
-            .map_err(|error| Failure::text(Exit::File, format!("{}: {error}", path.display())))?;
-        keys.insert(path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), key);
-    }
-    let required = usize::try_from(arguments.required).unwrap_or(usize::MAX).max(1);
-    Ok(Trust { keys, required, revoked: Vec::new() })
+    trust::of_keys(&arguments.key, arguments.required)
 }
 
 /// The name that the statement must have.
@@ -253,7 +225,7 @@ fn expected(arguments: &Verify, own: &str) -> Result<String, Failure> {
     Ok(source.signed_as.clone().unwrap_or_else(|| name.clone()))
 }
 
-fn secret_key(arguments: &Sign) -> Result<SecretKey, Failure> {
+fn secret_key(arguments: &Signer) -> Result<SecretKey, Failure> {
     let path = &arguments.key;
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unreadable(path, &error))?);
     let failed = |error: minisign::PError| {
@@ -272,6 +244,15 @@ fn secret_key(arguments: &Sign) -> Result<SecretKey, Failure> {
         None => ask("password of the key: ")?,
     };
     key_box.into_secret_key(Some(password.to_string())).map_err(failed)
+}
+
+/// One signature more.
+pub(in crate::cli) fn add(signatures: &mut String, signature: &str) {
+    if !signatures.is_empty() && !signatures.ends_with('\n') {
+        signatures.push('\n');
+    }
+    signatures.push_str(signature.trim_end());
+    signatures.push('\n');
 }
 
 /// A public key has 42 bytes, of which the first two are its algorithm (minisign(1)).
@@ -323,7 +304,7 @@ pub(super) fn read_optional(file: &Path, max: usize) -> Result<Option<Vec<u8>>, 
 }
 
 /// Beside the file, then in its place: a gateway that watches it never sees half of it.
-pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(in crate::cli) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let beside = with_end(file, ".new");
     let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, file));
     written.map_err(|error| Failure::text(Exit::File, format!("failed to write {}: {error}", file.display())))

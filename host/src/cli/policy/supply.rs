@@ -3,7 +3,10 @@
 use clap::Subcommand;
 
 use super::{
-    super::output::{Exit, Failure, Output},
+    super::{
+        downgrade,
+        output::{Exit, Failure, Output},
+    },
     registry, signing,
 };
 use crate::policy::Engine;
@@ -11,7 +14,7 @@ use crate::policy::Engine;
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
     /// Let a version of a policy come into force, once, that is lower than one that was.
-    AllowDowngrade(signing::AllowDowngrade),
+    AllowDowngrade(downgrade::AllowDowngrade),
     /// Make a key pair for signing components (minisign's format).
     Keygen(signing::Keygen),
     /// Pull a component from an OCI registry, with what vouches for it.
@@ -26,7 +29,7 @@ pub(in crate::cli) enum Command {
 
 pub(super) fn run(engine: &Engine, command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::AllowDowngrade(arguments) => signing::allow_downgrade(arguments, output),
+        Command::AllowDowngrade(arguments) => downgrade::allow_downgrade(arguments, output),
         Command::Keygen(arguments) => signing::keygen(arguments, output),
         Command::Pull(arguments) => registry::pull(engine, arguments, output),
         Command::Push(arguments) => registry::push(engine, arguments, output),

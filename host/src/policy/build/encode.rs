@@ -12,7 +12,7 @@ pub(in crate::policy) fn component(module: &[u8], manifest: &Manifest, cases: &C
     let component = encode().map_err(|error| {
         let error = format!("{error:#}");
         // A module for WASI asks for it by a name that no component has.
-        if error.contains("wasi") { format!("{error}. {}", crate::policy::NO_WASI) } else { error }
+        if error.contains("wasi") { format!("{error}. {}", crate::policy::error::NO_WASI) } else { error }
     })?;
     Ok(embed(component, manifest, cases))
 }

@@ -3,14 +3,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use super::form::{self, Case, CaseError};
-
-/// The custom section's name. Its content is a JSON object: file name to TOML text.
-pub const CASES_SECTION: &str = "vestibule:cases";
+use crate::policy::{artifact::CASES_SECTION, case_files::files};
 
 /// Case files together may have so many bytes: they are read whenever a component is.
 const CASES_BYTES_MAX: u64 = 4 << 20;
@@ -146,30 +144,6 @@ fn folder_beside(component: &Path) -> Option<PathBuf> {
     let is_wasm = |path: &Path| path.extension().is_some_and(|extension| extension == "wasm");
     let components = fs::read_dir(component.parent()?).ok()?.flatten().filter(|entry| is_wasm(&entry.path())).count();
     (components == 1).then_some(shared)
-}
-
-/// Where such a folder may be, or appear.
-pub(in crate::policy) fn folders_to_watch(component: &Path) -> Vec<PathBuf> {
-    let shared = component.parent().map(|folder| folder.join("cases"));
-    std::iter::once(component.with_extension("cases")).chain(shared).collect()
-}
-
-/// The case files of a folder, sorted; none where the folder is missing.
-pub(in crate::policy) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
 }
 
 /// The component's own custom section of that name: sections of modules inside it do not

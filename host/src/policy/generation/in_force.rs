@@ -296,7 +296,7 @@ impl InForce {
         failed: Option<Failed>,
     ) -> Result<GenerationEvent, RollbackError> {
         let current = self.current();
-        still_trusted(target, &state.newest.policies.trust)
+        still_trusted(target, state.newest.policies.vouching())
             .map_err(|why| RollbackError::NotTrusted { number: target.number, why })?;
         let now = self.clock.now();
         let cool_down = failed.is_some().then(|| current.config.policies.rollback.as_ref()?.cool_down).flatten();
@@ -364,7 +364,7 @@ impl State {
 /// for what was good before.
 fn still_trusted(generation: &Generation, trust: &Trust) -> Result<(), String> {
     for (name, ready) in &generation.policies {
-        let keys = ready.signers.iter().filter_map(|signer| generation.config.policies.trust.keys.get(signer));
+        let keys = ready.signers.iter().filter_map(|signer| generation.config.policies.vouching().keys.get(signer));
         let counts = keys.filter(|key| !trust.is_revoked(key) && trust.keys.values().any(|it| it.is_same_key(key)));
         let count = counts.count();
         if count < trust.required {

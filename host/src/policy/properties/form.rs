@@ -9,11 +9,8 @@ use serde_json::Value as Json;
 use super::condition::Condition;
 use crate::{
     decision::Hook,
-    policy::{CaseError, cases, locate, manifest::GrantPatterns},
+    policy::{CaseError, artifact::PROPERTIES_SECTION, cases, locate, manifest::GrantPatterns},
 };
-
-/// The custom section's name. Its content is the text of `properties.toml`.
-pub const PROPERTIES_SECTION: &str = "vestibule:properties";
 
 /// What must hold of a policy, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
