@@ -281,7 +281,7 @@ impl App {
 /// [`AppError::Door`] and [`AppError::Engine`]: where it would let nobody in.
 pub fn open_door(config: &Config, cache: Option<Cache>) -> Result<Option<Door>, AppError> {
     let Some(emergency) = &config.emergency else { return Ok(None) };
-    let engine = Engine::with_compiler(&emergency.limits, cache, Compiler::this_program())?;
+    let engine = Engine::of_gateway(&emergency.limits, cache)?;
     Ok(Door::open(config, &engine)?)
 }
 
