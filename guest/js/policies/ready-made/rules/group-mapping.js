@@ -1,8 +1,8 @@
-import { definePolicy, Fault, glob, log, nameProblem, reason, valueOf } from "@vestibule/policy";
+import { definePolicy, Fault, foldCase, log, matchers, nameProblem, reason, valueOf } from "@vestibule/policy";
 
 export default definePolicy({
     configure(settings, problems) {
-        const fold = settings["fold-case"] ? (name) => name.toLowerCase() : (name) => name;
+        const fold = settings["fold-case"] ? foldCase : (name) => name;
         const rows = new Map();
         settings.manual.forEach((row, index) => {
             const at = `/manual/${index}`;
@@ -14,12 +14,7 @@ export default definePolicy({
                 rows.set(fold(from), [...(rows.get(fold(from)) ?? []), index]);
             });
         });
-        const include = settings.include.map((pattern, index) => {
-            const [[kind, text]] = Object.entries(pattern);
-            const at = `/include/${index}/${kind}`;
-            if (text === "") problems.add(at, "the pattern is empty");
-            return matcher(kind, text, fold, (message) => problems.add(at, message));
-        });
+        const include = matchers(settings.include, "/include", problems, { ignoreCase: settings["fold-case"] });
         settings.exclude.forEach((name, index) => {
             if (name.trim() === "") problems.add(`/exclude/${index}`, "a group has a name");
         });
@@ -55,19 +50,6 @@ export default definePolicy({
 
 /** Names that are excluded are compared without case and without the blanks around them. */
 const spelling = (name) => name.trim().toLowerCase();
-
-function matcher(kind, text, fold, report) {
-    if (kind === "exact") return (name) => fold(name) === fold(text);
-    if (kind === "suffix") return (name) => fold(name).endsWith(fold(text));
-    if (kind === "glob") return (name) => glob(fold(text), fold(name));
-    try {
-        const pattern = new RegExp(`^(?:${text})$`, fold("A") === "a" ? "iu" : "u");
-        return (name) => pattern.test(name);
-    } catch (error) {
-        report(error.message);
-        return () => false;
-    }
-}
 
 /** Excludes the configured names, and every spelling of them that the account has. */
 function excludeFrom(plan, current, { settings, exclude }) {

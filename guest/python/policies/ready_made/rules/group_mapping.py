@@ -1,6 +1,6 @@
 import re
 
-from vestibule_policy import Fault, glob, log, name_problem, policy, reason, value_of
+from vestibule_policy import Fault, fold_case, log, matchers, name_problem, policy, reason, value_of
 
 
 def spelling(name):
@@ -12,7 +12,7 @@ def spelling(name):
 class GroupMapping:
     def configure(self, settings, problems):
         self.settings = settings
-        self.fold = str.lower if settings["fold-case"] else str
+        self.fold = fold_case if settings["fold-case"] else str
         self.rows = {}
         for index, row in enumerate(settings["manual"]):
             at = f"/manual/{index}"
@@ -24,9 +24,7 @@ class GroupMapping:
                 if not name:
                     problems.add(f"{at}/from/{number}", "a group has a name")
                 self.rows.setdefault(self.fold(name), []).append(index)
-        self.include = [
-            self.matcher(pattern, f"/include/{index}", problems) for index, pattern in enumerate(settings["include"])
-        ]
+        self.include = matchers(settings["include"], "/include", problems, ignore_case=settings["fold-case"])
         for index, name in enumerate(settings["exclude"]):
             if not name.strip():
                 problems.add(f"/exclude/{index}", "a group has a name")
@@ -36,24 +34,6 @@ class GroupMapping:
             problems.add("/groups-pointer", "a JSON pointer begins with `/`")
         elif pointer and not settings["groups-claim"]:
             problems.add("/groups-pointer", "points into the claim `groups-claim`, which is not named")
-
-    def matcher(self, pattern, at, problems):
-        ((kind, text),) = pattern.items()
-        folded = self.fold(text)
-        if not text:
-            problems.add(f"{at}/{kind}", "the pattern is empty")
-        if kind == "exact":
-            return lambda name: self.fold(name) == folded
-        if kind == "suffix":
-            return lambda name: self.fold(name).endswith(folded)
-        if kind == "glob":
-            return lambda name: glob(folded, self.fold(name))
-        try:
-            compiled = re.compile(text, re.IGNORECASE if self.settings["fold-case"] else 0)
-        except re.error as error:
-            problems.add(f"{at}/{kind}", str(error))
-            return lambda name: False
-        return lambda name: compiled.fullmatch(name) is not None
 
     def groups(self, identity, account, so_far, **_):
         settings, plan = self.settings, so_far
