@@ -7,7 +7,7 @@
 
 VESTIBULE := target/release/vestibule
 POLICIES  := $(wildcard policies/*/policy.toml)
-# Seven of them in JavaScript and in Python, a component for each language.
+# All of them in JavaScript and in Python, a component for each language.
 INTERPRETED := guest/js/policies/ready-made guest/python/policies/ready_made
 
 # Node.js and componentize-py are there for this clone alone where the machine has none.

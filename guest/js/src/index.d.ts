@@ -16,6 +16,10 @@ export interface Problem {
 export class Problems {
     readonly list: Problem[];
     add(path: string, message: string): void;
+    /** Notes what is wrong with a name that a decision will use; `what` says whose, such as `a group`. */
+    checkName(path: string, what: string, name: string): void;
+    /** Notes what is wrong with one of the `acr_values`. */
+    checkAcr(path: string, acr: string): void;
 }
 
 /** `configure` and a function for each hook that the policy decides. */
@@ -83,6 +87,38 @@ export class Domains {
 
 /** What is wrong with a group's or another name; undefined where nothing is. */
 export function nameProblem(name: string): string | undefined;
+
+/** Is `name` the gateway's own, so that no custom attribute may have it? */
+export function isReserved(name: string): boolean;
+
+/** May `name` be a custom attribute's? */
+export function isAttribute(name: string): boolean;
+
+/** `text` without the blanks around it, those of Unicode. */
+export function trim(text: string): string;
+
+/** Small letters, letter by letter; a letter that shares its small letter with another, as the Kelvin sign does, stays. */
+export function foldCase(text: string): string;
+
+/** `foldCase` for a name that finds or grants something, which knows the Greek sigma at the end of a word, too. */
+export function lower(text: string): string;
+
+/** One text for all that differ in case alone, however one compares them: for names that are to be kept out. */
+export function loosest(text: string): string;
+
+/** What the escapes of a path stand for: `/my%20files` is `/my files`. */
+export function decodedPath(path: string): string;
+
+/** A pattern as an operator writes it, such as `{ suffix: "-admins" }`. */
+export type Pattern = { exact: string } | { suffix: string } | { glob: string } | { regex: string };
+
+/** Makes patterns ready to match; what is wrong with them is noted below the JSON pointer `at`. */
+export function matchers(
+    patterns: Pattern[],
+    at: string,
+    problems: Problems,
+    options?: { ignoreCase?: boolean },
+): ((text: string) => boolean)[];
 
 /** Does the whole of `text` fit `pattern`, where `*` stands for any characters and `?` for one? */
 export function glob(pattern: string, text: string): boolean;

@@ -1,9 +1,13 @@
 // What a policy is written with. `component.js` makes a component of it, `testing.js` asks it in
 // a unit test; both do it by way of `start`.
+import { nameProblem } from "./names.js";
 import { check, HOOKS } from "./schema.js";
 
 export { Domains, domain, normalizeDomain } from "./email.js";
-export { glob, nameProblem } from "./names.js";
+export { foldCase, loosest, lower } from "./letters.js";
+export { glob, isAttribute, isReserved, nameProblem, trim } from "./names.js";
+export { decodedPath } from "./path.js";
+export { matchers } from "./pattern.js";
 
 /** The policy could not decide: the hook fails closed. */
 export class Fault extends Error {
@@ -27,6 +31,18 @@ export class Problems {
     /** Notes a problem at a JSON pointer. */
     add(path, message) {
         this.list.push({ path, message });
+    }
+
+    /** Notes what is wrong with a name that a decision will use; `what` says whose, such as `a group`. */
+    checkName(path, what, name) {
+        const problem = nameProblem(name);
+        if (problem) this.add(path, `${what} ${problem}`);
+    }
+
+    /** Notes what is wrong with one of the `acr_values` (OIDC Core 3.1.2.1: separated by blanks). */
+    checkAcr(path, acr) {
+        const problem = nameProblem(acr) ?? (acr.includes(" ") ? "has a blank" : undefined);
+        if (problem) this.add(path, `an acr value ${problem}`);
     }
 }
 

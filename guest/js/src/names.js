@@ -1,4 +1,5 @@
-// Names that the gateway's contracts let through, and patterns over them.
+// Names that the gateway's contracts let through, and globs over them.
+import reserved from "./reserved-names.json" with { type: "json" };
 
 const BYTES_MAX = 1024;
 
@@ -30,6 +31,15 @@ export function nameProblem(name) {
     if (trim(name) !== name) return "begins or ends with a blank";
     return ODD.test(name) ? "has a control character" : undefined;
 }
+
+/** Is `name` one that no custom attribute may have, in whatever spelling? */
+export function isReserved(name) {
+    const folded = name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()).replaceAll("_", "-");
+    return reserved.some((own) => (own.endsWith("*") ? folded.startsWith(own.slice(0, -1)) : folded === own));
+}
+
+/** May `name` be a custom attribute's: letters, digits and `-_.:/#~` alone? */
+export const isAttribute = (name) => /^[A-Za-z0-9\-_.:/#~]{1,128}$/.test(name);
 
 /** Does the whole of `text` fit `pattern`, where `*` stands for any characters and `?` for one? */
 export function glob(pattern, text) {

@@ -2,9 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { allow, chooseBy, definePolicy, domain, Fault, glob, nameProblem, setLog, valueOf } from "@vestibule/policy";
+import {
+    allow, chooseBy, definePolicy, domain, Fault, glob, isAttribute, isReserved, matchers, nameProblem, Problems, setLog,
+    trim, valueOf,
+} from "@vestibule/policy";
 import { claim, SettingsError, start } from "@vestibule/policy/testing";
 
+import attributeMapping from "../policies/ready-made/rules/attribute-mapping.js";
 import defaultGroups from "../policies/ready-made/rules/default-groups.js";
 import domainRestriction from "../policies/ready-made/rules/domain-restriction.js";
 
@@ -84,6 +88,48 @@ test("names and globs", () => {
     const cases = [["a*c", "abbc", true], ["a*c", "abbd", false], ["*", "", true], ["?", "", false], ["*a*b", "xaxbxb", true]];
     for (const [pattern, text, fits] of cases) assert.equal(glob(pattern, text), fits, `${pattern} ${text}`);
     assert.equal(glob(`${"*a".repeat(30)}b`, "a".repeat(2000)), false);
+});
+
+test("names of attributes, and the gateway's own", () => {
+    for (const name of ["sub", "SUB", "email_verified", "Set-Cookie", "x_forwarded_user", "Remote-User"]) {
+        assert.ok(isReserved(name), name);
+    }
+    for (const name of ["department", "subject", "forward", "mail"]) assert.ok(!isReserved(name), name);
+    assert.ok(isAttribute("urn:oid:2.5.4.3") && !isAttribute("a b") && !isAttribute("") && !isAttribute("a\n"));
+    assert.equal(trim("\u0085\u00a0 a b \u3000"), "a b");
+    assert.equal(trim("\ufeffa"), "\ufeffa", "no blank, though `String.trim` takes it off");
+});
+
+test("a12 patterns match the whole text, and are refused where they are none", () => {
+    const problems = new Problems();
+    const patterns = [{ exact: "Dev" }, { suffix: "-Admins" }, { glob: "A*" }, { regex: "a\\.com|b\\.org" }];
+    const fits = (text, options) => matchers(patterns, "/p", problems, options).map((fit) => fit(text));
+    assert.deepEqual(fits("Dev"), [true, false, false, false]);
+    assert.deepEqual(fits("dev"), [false, false, false, false]);
+    assert.deepEqual(fits("dev", { ignoreCase: true }), [true, false, false, false]);
+    assert.deepEqual(fits("a-admins", { ignoreCase: true }), [false, true, true, false]);
+    for (const text of ["a.com.evil.io", "xb.org", "a.com\n"]) assert.equal(fits(text)[3], false, text);
+    assert.equal(fits("B.ORG", { ignoreCase: true })[3], true);
+    assert.deepEqual(problems.list, []);
+    for (const pattern of [{ exact: "" }, { regex: "(" }, { regex: "a)|(b" }]) {
+        assert.equal(matchers([pattern], "/p", problems)[0]("a"), false);
+    }
+    assert.deepEqual(problems.list.map(({ path }) => path), ["/p/0/exact", "/p/0/regex", "/p/0/regex"]);
+});
+
+test("a28 an unverified address finds no account whatever claim it hides in", () => {
+    const victim = "victim@corp.com";
+    for (const spelling of [victim, "VICTIM@corp.com", " victim@corp.com\n"]) {
+        for (const name of ["email", "upn", "preferred_username"]) {
+            for (const by of ["username", "email"]) {
+                const asked = start(attributeMapping, { "match-by": by, "match-claim": name });
+                const claims = name === "email" ? [] : [claim(name, spelling)];
+                const profile = asked.profile({ identity: { email: { address: victim, verified: false }, claims } });
+                assert.equal(profile["match-key"], null, `${name} ${by} ${JSON.stringify(spelling)}`);
+                assert.equal(profile.username, null, `${name} ${by} ${JSON.stringify(spelling)}`);
+            }
+        }
+    }
 });
 
 test("the ready-made policies decide without a component", () => {

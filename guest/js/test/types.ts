@@ -1,5 +1,5 @@
 // Not run: `npm run types` holds the declarations to how policies are written.
-import { allow, definePolicy, deny, grant, listed, reason, type AdmitAnswer, type Policy } from "@vestibule/policy";
+import { allow, definePolicy, deny, grant, listed, matchers, reason, type AdmitAnswer, type Policy } from "@vestibule/policy";
 import { start } from "@vestibule/policy/testing";
 
 interface Settings {
@@ -8,7 +8,8 @@ interface Settings {
 
 const policy: Policy = definePolicy({
     configure(settings: Settings, problems) {
-        if (settings.group === "") problems.add("/group", "name a group");
+        problems.checkName("/group", "a group", settings.group);
+        matchers([{ suffix: "-x" }], "/p", problems, { ignoreCase: true }) satisfies ((text: string) => boolean)[];
         return new Set([settings.group]);
     },
     admit({ identity, account }, groups) {

@@ -7,9 +7,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "policies/ready_made")]
 
+from rules.attribute_mapping import AttributeMapping  # noqa: E402
 from rules.default_groups import DefaultGroups  # noqa: E402
 from rules.domain_restriction import DomainRestriction  # noqa: E402
-from vestibule_policy import Fault, allow, choose_by, domain, glob, log, name_problem, policy, value_of  # noqa: E402
+from vestibule_policy import (  # noqa: E402
+    Fault, Problems, allow, choose_by, domain, glob, is_attribute, is_reserved, log, matchers, name_problem, policy, trim,
+    value_of,
+)
 from vestibule_policy.testing import SettingsError, claim, start  # noqa: E402
 
 
@@ -92,6 +96,48 @@ class Parts(unittest.TestCase):
         for pattern, text, fits in (("a*c", "abbc", True), ("a*c", "abbd", False), ("*", "", True), ("?", "", False), ("*a*b", "xaxbxb", True)):
             self.assertEqual(glob(pattern, text), fits, (pattern, text))
         self.assertFalse(glob("*a" * 30 + "b", "a" * 2000))
+
+    def test_names_of_attributes_and_the_gateways_own(self):
+        for name in ("sub", "SUB", "email_verified", "Set-Cookie", "x_forwarded_user", "Remote-User"):
+            self.assertTrue(is_reserved(name), name)
+        for name in ("department", "subject", "forward", "mail"):
+            self.assertFalse(is_reserved(name), name)
+        self.assertTrue(is_attribute("urn:oid:2.5.4.3"))
+        for name in ("a b", "", "a\n", "é"):
+            self.assertFalse(is_attribute(name), name)
+        self.assertEqual(trim("\x85\xa0 a b \u3000"), "a b")
+        self.assertEqual(trim("\x1ca"), "\x1ca", "no blank, though `str.strip` takes it off")
+
+    def test_a12_patterns_match_the_whole_text_and_are_refused_where_they_are_none(self):
+        problems = Problems()
+        patterns = [{"exact": "Dev"}, {"suffix": "-Admins"}, {"glob": "A*"}, {"regex": r"a\.com|b\.org"}]
+
+        def fits(text, ignore_case=False):
+            return [fit(text) for fit in matchers(patterns, "/p", problems, ignore_case)]
+
+        self.assertEqual(fits("Dev"), [True, False, False, False])
+        self.assertEqual(fits("dev"), [False, False, False, False])
+        self.assertEqual(fits("dev", True), [True, False, False, False])
+        self.assertEqual(fits("a-admins", True), [False, True, True, False])
+        for text in ("a.com.evil.io", "xb.org", "a.com\n"):
+            self.assertFalse(fits(text)[3], text)
+        self.assertTrue(fits("B.ORG", True)[3])
+        self.assertEqual(problems.list, [])
+        for pattern in ({"exact": ""}, {"regex": "("}, {"regex": "a)|(b"}):
+            self.assertFalse(matchers([pattern], "/p", problems)[0]("a"))
+        self.assertEqual([problem["path"] for problem in problems.list], ["/p/0/exact", "/p/0/regex", "/p/0/regex"])
+
+    def test_a28_an_unverified_address_finds_no_account_whatever_claim_it_hides_in(self):
+        victim = "victim@corp.com"
+        for spelling in (victim, "VICTIM@corp.com", " victim@corp.com\n"):
+            for name in ("email", "upn", "preferred_username"):
+                for by in ("username", "email"):
+                    asked = start(AttributeMapping, {"match-by": by, "match-claim": name})
+                    claims = [] if name == "email" else [claim(name, spelling)]
+                    identity = {"email": {"address": victim, "verified": False}, "claims": claims}
+                    profile = asked.profile(identity=identity)
+                    self.assertIsNone(profile["match-key"], f"{name} {by} {spelling!r}")
+                    self.assertIsNone(profile["username"], f"{name} {by} {spelling!r}")
 
     def test_the_ready_made_policies_decide_without_a_component(self):
         asked = start(DomainRestriction, {"allowed-domains": "a.com; .b.org"})

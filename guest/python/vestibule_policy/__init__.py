@@ -9,11 +9,15 @@ import traceback
 
 from . import schema
 from .email import Domains, domain, normalize_domain
-from .names import glob, name_problem
+from .letters import fold_case, loosest, lower
+from .names import glob, is_attribute, is_reserved, name_problem, trim
+from .path import decoded_path
+from .pattern import matchers
 
 __all__ = [
-    "Domains", "Fault", "Problems", "allow", "choose_by", "deny", "domain", "glob", "grant", "listed", "log",
-    "name_problem", "normalize_domain", "policy", "reason", "step_up", "value_of",
+    "Domains", "Fault", "Problems", "allow", "choose_by", "decoded_path", "deny", "domain", "fold_case", "glob", "grant",
+    "is_attribute", "is_reserved", "listed", "log", "loosest", "lower", "matchers", "name_problem", "normalize_domain",
+    "policy", "reason", "step_up", "trim", "value_of",
 ]
 
 
@@ -39,6 +43,16 @@ class Problems:
     def add(self, path, message):
         """Notes a problem at a JSON pointer."""
         self.list.append({"path": path, "message": message})
+
+    def check_name(self, path, what, name):
+        """Notes what is wrong with a name that a decision will use; ``what`` says whose, such as ``a group``."""
+        if problem := name_problem(name):
+            self.add(path, f"{what} {problem}")
+
+    def check_acr(self, path, acr):
+        """Notes what is wrong with one of the ``acr_values`` (OIDC Core 3.1.2.1: separated by blanks)."""
+        if problem := name_problem(acr) or ("has a blank" if " " in acr else None):
+            self.add(path, f"an acr value {problem}")
 
 
 class _Log:

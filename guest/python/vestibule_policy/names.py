@@ -1,8 +1,15 @@
-"""Names that the gateway's contracts let through, and patterns over them."""
+"""Names that the gateway's contracts let through, and globs over them."""
 
+import json
 import re
+from pathlib import Path
 
 _BYTES_MAX = 1024
+
+# Names that are the gateway's own; ``*`` stands for any rest.
+_RESERVED = json.loads(Path(__file__).with_name("reserved-names.json").read_text("utf-8"))
+
+_ATTRIBUTE = re.compile("[A-Za-z0-9\\-_.:/#~]{1,128}")
 
 # Control characters, and what a terminal or a page would take as an instruction.
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -25,6 +32,17 @@ def name_problem(name):
     if trim(name) != name:
         return "begins or ends with a blank"
     return "has a control character" if _ODD.search(name) else None
+
+
+def is_reserved(name):
+    """Is ``name`` one that no custom attribute may have, in whatever spelling?"""
+    folded = re.sub("[A-Z]", lambda letter: letter[0].lower(), name).replace("_", "-")
+    return any(folded.startswith(own[:-1]) if own.endswith("*") else folded == own for own in _RESERVED)
+
+
+def is_attribute(name):
+    """May ``name`` be a custom attribute's: letters, digits and ``-_.:/#~`` alone?"""
+    return _ATTRIBUTE.fullmatch(name) is not None
 
 
 def glob(pattern, text):

@@ -71,6 +71,12 @@ fn in_words(ready: &Ready) -> String {
         ));
         text.push_str(&format!("    {}\n", door.address));
     }
+    let configuration = ready.audit.with_file_name("vestibule.toml");
+    text.push_str(&format!(
+        "\n  See what is in force, and go back:\n    vestibule generation list --config {0}\n    \
+         vestibule generation rollback --config {0}\n",
+        configuration.display()
+    ));
     for note in &ready.notes {
         text.push_str(&format!("\n  Note: {note}\n"));
     }

@@ -4,9 +4,11 @@
 mod attacks;
 mod bad_input;
 mod browser;
+mod canary;
 mod door;
 mod edge;
 mod https_backend;
+mod languages;
 mod login;
 mod logout;
 mod logout_everywhere;

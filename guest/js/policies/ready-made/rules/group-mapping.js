@@ -1,4 +1,4 @@
-import { definePolicy, Fault, glob, log, nameProblem, reason, valueOf } from "@vestibule/policy";
+import { definePolicy, Fault, log, loosest, lower, matchers, nameProblem, reason, valueOf } from "@vestibule/policy";
 
 export default definePolicy({
     configure(settings, problems) {
@@ -14,12 +14,7 @@ export default definePolicy({
                 rows.set(fold(from), [...(rows.get(fold(from)) ?? []), index]);
             });
         });
-        const include = settings.include.map((pattern, index) => {
-            const [[kind, text]] = Object.entries(pattern);
-            const at = `/include/${index}/${kind}`;
-            if (text === "") problems.add(at, "the pattern is empty");
-            return matcher(kind, text, fold, (message) => problems.add(at, message));
-        });
+        const include = matchers(settings.include, "/include", problems, { ignoreCase: settings["fold-case"] });
         settings.exclude.forEach((name, index) => {
             if (name.trim() === "") problems.add(`/exclude/${index}`, "a group has a name");
         });
@@ -53,28 +48,8 @@ export default definePolicy({
     },
 });
 
-/** In small letters; a letter that shares its small letter with another, as the Kelvin sign does, stays as it is. */
-const lower = (name) =>
-    name.replace(/[A-Z]|[^\x00-\x7f]/gu, (letter) => {
-        const small = letter.toLowerCase();
-        return small.toUpperCase() === letter ? small : letter;
-    });
-
 /** Names that are excluded are compared without the blanks around them, and as loosely as any application might. */
-const spelling = (name) => name.trim().toLowerCase().toUpperCase().toLowerCase();
-
-function matcher(kind, text, fold, report) {
-    if (kind === "exact") return (name) => fold(name) === fold(text);
-    if (kind === "suffix") return (name) => fold(name).endsWith(fold(text));
-    if (kind === "glob") return (name) => glob(fold(text), fold(name));
-    try {
-        const pattern = new RegExp(`^(?:${text})$`, fold("A") === "a" ? "iu" : "u");
-        return (name) => pattern.test(name);
-    } catch (error) {
-        report(error.message);
-        return () => false;
-    }
-}
+const spelling = (name) => loosest(name.trim());
 
 /** Excludes the configured names, and every spelling of them that the account has. */
 function excludeFrom(plan, current, { settings, exclude }) {

@@ -1,18 +1,11 @@
 import re
 
-from vestibule_policy import Fault, glob, log, name_problem, policy, reason, value_of
-
-
-def lower(name):
-    """In small letters; a letter that shares its small letter with another, as the Kelvin sign does, stays as it is."""
-    if name.isascii():
-        return name.lower()
-    return "".join(small if (small := letter.lower()).upper() == letter else letter for letter in name)
+from vestibule_policy import Fault, log, loosest, lower, matchers, name_problem, policy, reason, value_of
 
 
 def spelling(name):
     """Names that are excluded are compared without the blanks around them, and as loosely as any application might."""
-    return name.strip().lower().upper().lower()
+    return loosest(name.strip())
 
 
 @policy
@@ -31,9 +24,7 @@ class GroupMapping:
                 if not name:
                     problems.add(f"{at}/from/{number}", "a group has a name")
                 self.rows.setdefault(self.fold(name), []).append(index)
-        self.include = [
-            self.matcher(pattern, f"/include/{index}", problems) for index, pattern in enumerate(settings["include"])
-        ]
+        self.include = matchers(settings["include"], "/include", problems, ignore_case=settings["fold-case"])
         for index, name in enumerate(settings["exclude"]):
             if not name.strip():
                 problems.add(f"/exclude/{index}", "a group has a name")
@@ -43,24 +34,6 @@ class GroupMapping:
             problems.add("/groups-pointer", "a JSON pointer begins with `/`")
         elif pointer and not settings["groups-claim"]:
             problems.add("/groups-pointer", "points into the claim `groups-claim`, which is not named")
-
-    def matcher(self, pattern, at, problems):
-        ((kind, text),) = pattern.items()
-        folded = self.fold(text)
-        if not text:
-            problems.add(f"{at}/{kind}", "the pattern is empty")
-        if kind == "exact":
-            return lambda name: self.fold(name) == folded
-        if kind == "suffix":
-            return lambda name: self.fold(name).endswith(folded)
-        if kind == "glob":
-            return lambda name: glob(folded, self.fold(name))
-        try:
-            compiled = re.compile(text, re.IGNORECASE if self.settings["fold-case"] else 0)
-        except re.error as error:
-            problems.add(f"{at}/{kind}", str(error))
-            return lambda name: False
-        return lambda name: compiled.fullmatch(name) is not None
 
     def groups(self, identity, account, so_far, **_):
         settings, plan = self.settings, so_far
