@@ -32,6 +32,7 @@ mod rlimits;
 mod run;
 mod schema;
 mod settings;
+mod settings_file;
 mod signed;
 mod snapshot;
 mod tally;
@@ -43,8 +44,7 @@ pub use artifact::{Component, Form};
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
 pub use cases::{
-    Bench, BenchError, CASES_SECTION, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, read_settings,
-    test,
+    Bench, BenchError, CASES_SECTION, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, test,
 };
 pub use chain::Chain;
 pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
@@ -59,12 +59,14 @@ pub use instance::LoadedPolicy;
 pub use manifest::{Language, Manifest, SECTION as MANIFEST_SECTION};
 pub use project::{ProjectError, new_project};
 pub use properties::{
-    Counterexample, DiffError, Difference, PROPERTIES_SECTION, Properties, PropertyResult, Search, Side, check, diff,
+    CORPUS_INPUTS_MAX, Corpus, Counterexample, DiffError, Difference, Differences, PROPERTIES_SECTION, Properties,
+    PropertyResult, Search, Side, Stated, Weight, check, diff,
 };
 pub use run::Run;
+pub use settings_file::SettingsFile;
 pub use signed::{
-    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,
-    statement_path, verify_signed,
+    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, described as described_key,
+    signatures_path, signers, statement_path, verify_signed,
 };
 pub use tally::{Failed, Failing, Matter};
 pub use versions::{Versions, VersionsError, allow_downgrade};

@@ -290,7 +290,7 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 
 fn problem(problem: settings::Problem) -> SettingsProblem {
     let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(PROBLEM_CHARS_MAX).collect();
-    SettingsProblem { pointer: cut(problem.path), message: cut(problem.message) }
+    SettingsProblem { pointer: cut(problem.path), message: cut(problem.message), expected: None }
 }
 
 fn wrong_type(error: &wasmtime::Error) -> LoadError {
