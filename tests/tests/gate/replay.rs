@@ -39,6 +39,9 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     assert_eq!((code, &report["same"]), (0, &json!(true)), "{report:#}");
     assert_eq!(report["recording"]["logins"], 4, "{report:#}");
 
+    let (code, _) = replay(&scene, &["--candidate", "vestibule.toml", "--fail-on-change"]);
+    assert_eq!(code, 0, "nothing changes");
+
     // The other domain may enter, and this one no longer; its people get another group.
     fs::create_dir(scene.gateway.path("candidate")).expect("a folder");
     scene.gateway.write("candidate/domain-restriction.toml", "allowed-domains = \"evil.test\"\n");
@@ -64,6 +67,9 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     assert_eq!(gained("everybody"), Some((json!(0), json!(1))), "{report:#}");
     let page = fs::read_to_string(scene.gateway.path("report.html")).expect("a page");
     assert!(page.contains("mallory@evil.test") && !page.contains("<script"), "{page}");
+
+    let (code, changed) = replay(&scene, &["--candidate", "candidate", "--fail-on-change"]);
+    assert_eq!((code, &changed["ok"], &changed["counts"]), (3, &json!(false), &report["counts"]));
 
     // The same bytes again, on one core, and in words.
     let again = replay(&scene, &["--candidate", "candidate", "--threads", "1"]);
@@ -104,6 +110,15 @@ async fn a_receipt_is_verified_by_somebody_who_has_the_components_alone() {
     let export = ["receipt", "export", "--config", "vestibule.toml", "--login", login];
     let (code, said, errors) = scene.gateway.run(&[&export[..], &["--out", "decision.jws"]].concat());
     assert_eq!(code, 0, "{said}{errors}");
+
+    // The same one by what an error page of it would have shown.
+    let request = scene.gateway.events("decision.login").first().expect("a login")["request"].clone();
+    let by_request = ["receipt", "export", "--config", "vestibule.toml", "--json", "--request"];
+    let (code, said, errors) = scene.gateway.run(&[&by_request[..], &[request.as_str().expect("an id")]].concat());
+    let exported: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{errors}"));
+    assert_eq!((code, &exported["login"]), (0, &json!(login)), "{said}");
+    let both = scene.gateway.run(&[&export[..], &["--request", "x"]].concat());
+    assert_eq!(both.0, 2, "one of the two: {both:?}");
 
     // Elsewhere: the receipt, the components, the public keys.
     let elsewhere = tempfile::TempDir::new().expect("a folder");
