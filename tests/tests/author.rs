@@ -267,6 +267,52 @@ fn refuses_what_it_cannot_do_and_says_why() {
     assert_eq!(code, Some(74), "{json}");
 }
 
+/// Refused before anything is compiled, each with file, line and what was probably meant.
+#[test]
+fn what_is_wrong_with_a_project_is_told_with_its_place() {
+    let desk = Desk::new();
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "admit,groups"]);
+    let manifest = desk.path("mine/policy.toml");
+    let good = fs::read_to_string(&manifest).expect("the manifest");
+    let head = |line: &str| format!("{line}\n{good}");
+    let default =
+        regex::Regex::new(r"(?m)^allowed-domains = .*$").expect("a pattern").replace(&good, "allowed-domains = 7");
+    for (text, key, part) in [
+        (good.replace("version = \"0.1.0\"", "version = \"1\""), "version", "0.1.0"),
+        (good.replace("\"admit\"", "\"admitt\""), "hooks[0]", "did you mean `admit`?"),
+        (head("reeds = []"), "", "did you mean `reads`?"),
+        (
+            good.replace("/default-groups/*", "/default-group/*"),
+            "may-grant-from-settings[0]",
+            "did you mean `default-groups`?",
+        ),
+        (default.into_owned(), "settings-default/allowed-domains", "the policy's own schema refuses this default"),
+    ] {
+        fs::write(&manifest, &text).expect("a file");
+        let (code, refused) = desk.run(&["build", "mine"]);
+        let problem = &refused["problems"][0];
+        let is_placed = problem["line"].as_u64() > Some(0) && problem["column"].as_u64() > Some(0);
+        assert!(code == Some(1) && is_placed, "{refused:#}");
+        assert!(key.is_empty() || problem["key"] == key, "{problem:#}");
+        assert!(problem["file"].as_str().is_some_and(|file| file.ends_with("policy.toml")), "{problem:#}");
+        assert!(problem.to_string().contains(part), "{part}: {problem:#}");
+    }
+    fs::write(&manifest, &good).expect("a file");
+    let case = |rest: &str| format!("[[case]]\nname = \"n\"\nhook = \"admit\"\n{rest}\n");
+    for (file, text, part) in [
+        ("x.toml", case("expect.verdict = \"alow\""), "x.toml:4: `verdict` is never \\\"alow\\\""),
+        ("x.toml", case("expect.resaon = \"a\""), "did you mean `reason`?"),
+        ("x.toml", String::new(), "no `[[case]]`"),
+        ("x.yaml", "name: n\n".to_owned(), "x.yaml: cases are TOML"),
+    ] {
+        let path = desk.path("mine/cases").join(file);
+        fs::write(&path, text).expect("a file");
+        let (code, refused) = desk.run(&["test", "mine"]);
+        assert!(code == Some(1) && refused.to_string().contains(part), "{part}: {refused}");
+        fs::remove_file(&path).expect("removed");
+    }
+}
+
 /// The blocks of a page: what stands behind the backticks, and the text.
 fn blocks(page: &str) -> Vec<(String, String)> {
     let pattern = regex::Regex::new(r"(?ms)^```(\S[^\n]*)\n(.*?)^```$").expect("a pattern");

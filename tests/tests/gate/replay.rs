@@ -79,6 +79,20 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     assert!(words.0 == 0 && words.1.contains("jira-developers") && !words.1.contains("mallory"), "{words:?}");
     assert!(words.2.contains("a second"), "{words:?}");
 
+    // What must hold of a policy is asked about them, too: mallory breaks it, with the settings of that time.
+    let property = "[[property]]\nname = \"n\"\nnever-denies = true\nwhen.email-domain = [\"evil.test\"]\n";
+    scene.gateway.write("properties.toml", property);
+    let test = ["policy", "test", "policies/domain-restriction.wasm", "--properties", "properties.toml", "--json"];
+    let (code, said, errors) = scene.gateway.run(&[&test[..], &["--recorded", "vestibule.toml"]].concat());
+    let tested: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{errors}"));
+    let checked = tested["policies"][0]["properties"].as_array().expect("properties").last().expect("ours");
+    assert!(code == 1 && checked["recorded"].as_u64() > Some(0), "{checked:#}");
+    let case = checked["counterexample"]["case"].as_str().expect("a case");
+    assert!(case.contains("@evil.test") && !case.contains("context"), "{case}");
+    let (code, said, _) =
+        scene.gateway.run(&[&test[..], &["--recorded", "vestibule.toml", "--to", "2020-01-01"]].concat());
+    assert!(code == 1 && said.contains("no decision of this period"), "{code} {said}");
+
     // Nobody of that time: a report would say that nothing changes for anybody.
     let arguments = ["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--to", "2020-01-01"];
     let (code, report, errors) = scene.gateway.run(&arguments);
