@@ -41,6 +41,7 @@ Exit codes:
   0   done; every check and test passed
   1   a check, a test or a verification failed
   2   the command line is wrong
+  3   something would change (`replay --fail-on-change`)
   64  the configuration is refused
   69  something that is needed is not there (a compiler, a port)
   70  a fault of Vestibule itself

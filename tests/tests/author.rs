@@ -254,7 +254,7 @@ fn a_property_that_does_not_hold_comes_with_a_case_that_fails_until_it_does() {
 
     // Pasted, it fails; with the slip repaired, it passes.
     fs::write(desk.path("mine/cases/found.toml"), case).expect("a file");
-    let (code, tested) = desk.run(&["test", "mine", "--inputs", "0"]);
+    let (code, tested) = desk.run(&["test", "mine", "--inputs", "1"]);
     let failed = tested["policies"][0]["cases"].as_array().expect("cases").iter();
     let failed: Vec<&Value> = failed.filter(|case| case["differences"] != serde_json::json!([])).collect();
     assert_eq!((code, failed.len()), (Some(1), 1), "{tested:#}");
@@ -269,6 +269,8 @@ fn a_property_that_does_not_hold_comes_with_a_case_that_fails_until_it_does() {
     assert_eq!((code, differs["differences"].as_array().map(Vec::len)), (Some(1), Some(1)), "{differs:#}");
     let difference = &differs["differences"][0];
     assert!(difference["old"].as_str().expect("words").contains("jira-administrators"), "{difference}");
+    assert_eq!((&difference["weight"], &difference["group"][0]), (&"groups".into(), &"jira-administrators".into()));
+    assert_eq!(differs["manifest"], serde_json::json!([]), "{differs:#}");
     assert!(difference["case"].as_str().expect("a case").contains("groups = [\"staff\"]"), "{difference}");
     let (code, differs) = desk.run(&["diff", "mine", "mine"]);
     assert_eq!((code, &differs["ok"]), (Some(0), &true.into()), "{differs}");
@@ -307,16 +309,66 @@ fn refuses_what_it_cannot_do_and_says_why() {
         (&["call", "admit", "--input", "none.toml", "none.wasm"], 74, "none.toml"),
         (&["bench", "none.wasm"], 74, "none.wasm"),
         (&["bench", "--rounds", "0", "none.wasm"], 2, "rounds"),
+        (&["test", "--inputs", "0", "none.wasm"], 2, "inputs"),
+        (&["diff", "--inputs", "0", "none.wasm", "none.wasm"], 2, "inputs"),
+        (&["test", "--from", "2026-11-29", "none.wasm"], 2, "--recorded"),
+        (&["test", "--recorded", "none.toml", "none.wasm"], 64, "none.toml"),
         (&["diff", "none.wasm", "none.wasm"], 74, "none.wasm"),
         (&["test", "--properties", "none.toml", "none.wasm"], 74, "none.toml"),
     ] {
         let (found, json) = desk.run(arguments);
         assert_eq!(found, Some(code), "{arguments:?}: {json}");
-        assert!(json["error"].as_str().expect("an error").contains(part), "{arguments:?}: {json}");
+        assert!(json.to_string().contains(part), "{arguments:?}: {json}");
     }
     fs::create_dir(desk.path("there")).expect("a folder");
     let (code, json) = desk.run(&["new", "there", "--lang", "rust"]);
     assert_eq!(code, Some(74), "{json}");
+}
+
+/// Refused before anything is compiled, each with file, line and what was probably meant.
+#[test]
+fn what_is_wrong_with_a_project_is_told_with_its_place() {
+    let desk = Desk::new();
+    desk.run(&["new", "mine", "--lang", "rust", "--hooks", "admit,groups"]);
+    let manifest = desk.path("mine/policy.toml");
+    let good = fs::read_to_string(&manifest).expect("the manifest");
+    let head = |line: &str| format!("{line}\n{good}");
+    let default =
+        regex::Regex::new(r"(?m)^allowed-domains = .*$").expect("a pattern").replace(&good, "allowed-domains = 7");
+    for (text, key, part) in [
+        (good.replace("version = \"0.1.0\"", "version = \"1\""), "version", "0.1.0"),
+        (good.replace("\"admit\"", "\"admitt\""), "hooks[0]", "did you mean `admit`?"),
+        (head("reeds = []"), "", "did you mean `reads`?"),
+        (
+            good.replace("/default-groups/*", "/default-group/*"),
+            "may-grant-from-settings[0]",
+            "did you mean `default-groups`?",
+        ),
+        (default.into_owned(), "settings-default/allowed-domains", "the policy's own schema refuses this default"),
+    ] {
+        fs::write(&manifest, &text).expect("a file");
+        let (code, refused) = desk.run(&["build", "mine"]);
+        let problem = &refused["problems"][0];
+        let is_placed = problem["line"].as_u64() > Some(0) && problem["column"].as_u64() > Some(0);
+        assert!(code == Some(1) && is_placed, "{refused:#}");
+        assert!(key.is_empty() || problem["key"] == key, "{problem:#}");
+        assert!(problem["file"].as_str().is_some_and(|file| file.ends_with("policy.toml")), "{problem:#}");
+        assert!(problem.to_string().contains(part), "{part}: {problem:#}");
+    }
+    fs::write(&manifest, &good).expect("a file");
+    let case = |rest: &str| format!("[[case]]\nname = \"n\"\nhook = \"admit\"\n{rest}\n");
+    for (file, text, part) in [
+        ("x.toml", case("expect.verdict = \"alow\""), "x.toml:4: `verdict` is never \\\"alow\\\""),
+        ("x.toml", case("expect.resaon = \"a\""), "did you mean `reason`?"),
+        ("x.toml", String::new(), "no `[[case]]`"),
+        ("x.yaml", "name: n\n".to_owned(), "x.yaml: cases are TOML"),
+    ] {
+        let path = desk.path("mine/cases").join(file);
+        fs::write(&path, text).expect("a file");
+        let (code, refused) = desk.run(&["test", "mine"]);
+        assert!(code == Some(1) && refused.to_string().contains(part), "{part}: {refused}");
+        fs::remove_file(&path).expect("removed");
+    }
 }
 
 /// The blocks of a page: what stands behind the backticks, and the text.

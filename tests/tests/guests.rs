@@ -208,7 +208,7 @@ fn a_lying_manifest_is_refused() {
     // More than one manifest: which of them would hold?
     let twice = guests::with_manifest(
         guests::component("well-behaved"),
-        &json!({ "name": "other", "version": "1", "hooks": ["route"], "may-grant": ["*"] }),
+        &json!({ "name": "other", "version": "0.1.0", "hooks": ["route"], "may-grant": ["*"] }),
     );
     assert!(matches!(Component::check(&engine, &twice), Err(LoadError::ManyManifests(2))));
     let none = guests::without_manifest("well-behaved");

@@ -52,7 +52,15 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         first_event(config, engine).ok_or_else(|| Failure::text(Exit::Internal, "no generation was attempted"))?;
     let refused = keys.is_some() || door.as_ref().is_some_and(|door| door.problem.is_some());
     let ok = event.problems.is_empty() && event.unavailable.is_empty() && !refused;
-    let json = json!({ "ok": ok, "configuration": warnings, "keys": keys, "emergency": door, "policies": event });
+    let total = counts(keys.as_deref(), door.as_ref(), &event).iter().map(|(count, _)| count).sum::<usize>();
+    let json = json!({
+        "ok": ok,
+        "problems": total,
+        "configuration": warnings,
+        "keys": keys,
+        "emergency": door,
+        "policies": event,
+    });
     output.result(in_words(&warnings, keys.as_deref(), door.as_ref(), &event, output), &json);
     Ok(match refused {
         true => Exit::Configuration,
@@ -95,7 +103,20 @@ fn refused(path: &Path, problems: &Diagnostics, output: &Output) -> Exit {
     for problem in &of_policies {
         text.push_str(&format!("\n{problem}"));
     }
-    output.result(text, &json!({ "ok": false, "configuration": problems, "policies": { "problems": of_policies } }));
+    let counts = [(problems.errors(), "of the configuration"), (of_policies.len(), "of the policies")];
+    let total = counts.iter().map(|(count, _)| count).sum::<usize>();
+    if !of_policies.is_empty() {
+        text.push_str(&format!("\n\n{}", in_all(&counts)));
+    }
+    output.result(
+        text,
+        &json!({
+            "ok": false,
+            "problems": total,
+            "configuration": problems,
+            "policies": { "problems": of_policies },
+        }),
+    );
     Exit::Configuration
 }
 
@@ -141,12 +162,50 @@ fn in_words(
     if let Some(keys) = keys {
         text.push_str(&format!("\n{keys}"));
     }
-    let closed = door.and_then(|door| door.problem.as_deref());
-    if let Some(problem) = closed {
+    if let Some(problem) = door.and_then(|door| door.problem.as_deref()) {
         text.push_str(&format!("\n{problem}"));
     }
-    if event.problems.is_empty() && event.unavailable.is_empty() && keys.is_none() && closed.is_none() {
-        text.push_str("\nthe configuration and all policies are good");
-    }
+    let counts = counts(keys, door, event);
+    text.push_str(&match counts.iter().map(|(count, _)| count).sum::<usize>() {
+        0 => "\nthe configuration and all policies are good".to_owned(),
+        _ => format!("\n\n{}", in_all(&counts)),
+    });
     text
+}
+
+/// How many problems there are of each kind.
+fn counts(keys: Option<&str>, door: Option<&Door>, event: &GenerationEvent) -> [(usize, &'static str); 4] {
+    [
+        (event.problems.len(), "of the policies"),
+        (of_applications(event), "of the applications"),
+        (usize::from(keys.is_some()), "of the keys"),
+        (usize::from(door.is_some_and(|door| door.problem.is_some())), "of the emergency door"),
+    ]
+}
+
+/// Applications without a chain, where nothing else has been told that they lack.
+fn of_applications(event: &GenerationEvent) -> usize {
+    if event.problems.is_empty() { event.unavailable.len() } else { 0 }
+}
+
+/// How many problems there are, and whose they are.
+fn in_all(counts: &[(usize, &str)]) -> String {
+    let total = counts.iter().map(|(count, _)| count).sum::<usize>();
+    let parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, whose)| format!("{count} {whose}")).collect();
+    format!("{total} problem{}: {}", if total == 1 { "" } else { "s" }, parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_all_problems_and_says_whose_they_are() {
+        assert_eq!(
+            in_all(&[(2, "of the policies"), (0, "of the applications"), (1, "of the keys")]),
+            "3 problems: 2 of the policies, 1 of the keys"
+        );
+        assert_eq!(in_all(&[(1, "of the keys")]), "1 problem: 1 of the keys");
+    }
 }

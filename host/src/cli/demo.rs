@@ -15,7 +15,8 @@ use crate::{
     telemetry,
 };
 
-/// With `--json`, one line says when it is ready and what there is to see.
+/// With `--json`, one line on standard output says when it is ready and what there is to see; on standard error, each
+/// new generation is a line `{"of": "gateway", "event": …}`.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Where the demo keeps its files; what you change there stays changed.
@@ -80,6 +81,9 @@ fn in_words(ready: &Ready) -> String {
     for note in &ready.notes {
         text.push_str(&format!("\n  Note: {note}\n"));
     }
-    text.push_str(&format!("\n  Every decision is on record in\n    {}\n\n  Ctrl-C ends it.\n", ready.audit.display()));
+    text.push_str(&format!("\n  Every decision is on record in\n    {}\n", ready.audit.display()));
+    text.push_str("\n  After a login, ask whom other settings (a folder with NAME.toml) would treat otherwise:\n");
+    let configuration = ready.configuration.display();
+    text.push_str(&format!("    vestibule replay --config {configuration} --candidate FOLDER\n\n  Ctrl-C ends it.\n"));
     text
 }

@@ -20,6 +20,8 @@ pub(super) enum Exit {
     Failed = 1,
     /// The command line is wrong.
     CommandLine = 2,
+    /// Something would change, and was to be told by this.
+    Changed = 3,
     /// The configuration is refused.
     Configuration = 64,
     /// Something that is needed is not there.
@@ -37,6 +39,10 @@ pub(super) struct Failure {
     message: String,
     /// What is wrong with the configuration, where it is that.
     configuration: Option<Diagnostics>,
+    /// What is wrong, each with its place, for a program.
+    problems: Value,
+    /// The same for a person, where there is more to see than the message.
+    shown: Option<Diagnostics>,
 }
 
 impl Failure {
@@ -53,17 +59,35 @@ impl Failure {
             }
             source = cause.source();
         }
-        Self { exit, message, configuration: None }
+        Self { exit, message, configuration: None, problems: Value::Null, shown: None }
     }
 
     /// The configuration is refused.
     pub(super) fn of_configuration(problems: Diagnostics) -> Self {
-        Self { exit: Exit::Configuration, message: String::new(), configuration: Some(problems) }
+        Self {
+            exit: Exit::Configuration,
+            message: String::new(),
+            configuration: Some(problems),
+            problems: Value::Null,
+            shown: None,
+        }
     }
 
     /// A failure in words.
     pub(super) fn text(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), configuration: None }
+        Self { exit, message: message.into(), configuration: None, problems: Value::Null, shown: None }
+    }
+
+    /// What is wrong, each with its place: a line or more for a person, a list for a program.
+    pub(super) fn of_problems(exit: Exit, problems: &[impl fmt::Display + serde::Serialize]) -> Self {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Self { problems: json!(problems), ..Self::text(exit, lines.join("\n")) }
+    }
+
+    /// What is wrong with a file that is no configuration: annotated source for a person, a list for a program.
+    pub(super) fn of_text(exit: Exit, problems: &Diagnostics) -> Self {
+        let shown = Some(problems.clone());
+        Self { problems: json!(problems.problems()), shown, ..Self::text(exit, problems.in_lines()) }
     }
 }
 
@@ -106,8 +130,17 @@ impl Output {
         let _ = match (&failure.configuration, self.json) {
             (Some(problems), true) => writeln!(io::stdout(), "{}", json!({ "ok": false, "configuration": problems })),
             (Some(problems), false) => writeln!(io::stderr(), "{}", problems.render(io::stderr().is_terminal())),
-            (None, true) => writeln!(io::stdout(), "{}", json!({ "ok": false, "error": failure.message })),
-            (None, false) => writeln!(io::stderr(), "error: {}", failure.message),
+            (None, true) if failure.problems.is_null() => {
+                writeln!(io::stdout(), "{}", json!({ "ok": false, "error": failure.message }))
+            }
+            (None, true) => {
+                let json = json!({ "ok": false, "error": failure.message, "problems": failure.problems });
+                writeln!(io::stdout(), "{json}")
+            }
+            (None, false) => match &failure.shown {
+                Some(shown) => writeln!(io::stderr(), "{}", shown.render(io::stderr().is_terminal())),
+                None => writeln!(io::stderr(), "error: {}", failure.message),
+            },
         };
     }
 

@@ -4,6 +4,7 @@ mod bench;
 mod call;
 mod diff;
 mod new;
+mod recorded;
 mod registry;
 pub(super) mod signing;
 mod supply;
@@ -52,9 +53,10 @@ pub(super) enum Command {
     },
     /// Ask a policy one question, and print what it answers.
     Call(call::Arguments),
-    /// Search for an input on which two versions of a policy answer differently.
+    /// Show what differs between two versions of a policy: what they say of themselves, and what they answer.
     ///
-    /// Ends with 1 where there is one.
+    /// For each hook, the smallest input that was found for each kind of difference; whom it lets in or keeps out
+    /// comes first, then groups by their power, then the rest. Ends with 1 where anything differs.
     Diff(diff::Arguments),
     /// Show what a component is: hooks, what it reads and may grant, imports, settings.
     Inspect {
@@ -90,7 +92,7 @@ pub(super) struct BuildArguments {
 #[derive(Args, Debug)]
 struct SearchArguments {
     /// How many inputs are generated: for each property, or for each hook of two policies.
-    #[arg(long, value_name = "N", default_value_t = INPUTS)]
+    #[arg(long, value_name = "N", default_value_t = INPUTS, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: u32,
     /// Where the generator begins: the same seed, the same inputs.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -151,7 +153,10 @@ fn build(
             BuildError::CargoMissing(_) | BuildError::Missing { .. } | BuildError::Toolchain(_) => Exit::Unavailable,
             _ => Exit::Failed,
         };
-        Failure::new(exit, &error)
+        match &error {
+            BuildError::Manifest(problems) => Failure::of_text(exit, problems),
+            _ => Failure::new(exit, &error),
+        }
     })
 }
 

@@ -18,16 +18,19 @@ use crate::{
     config,
     jose::KeySet,
     keys::KeyRing,
-    replay::{self, Input, ReceiptError, Seen, Verified, Wanted},
+    replay::{self, Input, Of, ReceiptError, Seen, Verified, Wanted},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a signed receipt of a recorded decision.
     Export {
-        /// The login's id: `login` in the audit's line. The reference on an error page is the line's `request`.
+        /// The login's id: `login` in the audit's line.
+        #[arg(long, value_name = "ID", required_unless_present = "request", conflicts_with = "request")]
+        login: Option<String>,
+        /// The reference that an error page shows: `request` in the audit's line.
         #[arg(long, value_name = "ID")]
-        login: String,
+        request: Option<String>,
         /// The configuration file with `[recording]`.
         #[arg(long, default_value = "vestibule.toml", value_name = "FILE")]
         config: PathBuf,
@@ -76,10 +79,13 @@ pub(super) enum Algorithm {
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Export { login, config, number, when, sealed, algorithm, out } => {
+        Command::Export { login, request, config, number, when, sealed, algorithm, out } => {
             let (config, recording, keys) = open(config)?;
             let wanted = Wanted {
-                login,
+                of: match request {
+                    Some(request) => Of::Request(request),
+                    None => Of::Login(login.as_deref().unwrap_or_default()),
+                },
                 number: number.and_then(|number| usize::try_from(number).ok()),
                 range: when.range(),
                 input: if *sealed { Input::Sealed } else { Input::Clear },
@@ -91,7 +97,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             };
             let issuer = config.server.public_url.as_str().trim_end_matches('/');
             let exported = replay::export(&recording, issuer, &keys, &wanted).map_err(|error| failure(&error))?;
-            let mut json = json!({ "ok": true, "login": login, "number": exported.number, "of": exported.of });
+            let mut json = json!({ "ok": true, "login": exported.login, "number": exported.number, "of": exported.of });
             let text = match out {
                 None => {
                     if let Some(members) = json.as_object_mut() {

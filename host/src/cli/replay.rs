@@ -23,8 +23,9 @@ use crate::{
     replay::{self, CandidateError, Options, Progress, ReplayError},
 };
 
-/// Exits with 0 where the candidate could be asked, whatever it would change; with 1 where the recording was cut or
-/// forged, or the candidate's policies cannot be loaded.
+/// Exits with 0 where the candidate could be asked, whatever it would change (3 with `--fail-on-change`, where it
+/// would decide anything otherwise); with 1 where the recording was cut or forged, nothing was recorded, or the
+/// candidate's policies cannot be loaded.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The configuration file with `[recording]`.
@@ -48,6 +49,9 @@ pub(super) struct Arguments {
     /// At most so many people of each row are named; 0 names nobody.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     names: usize,
+    /// Exit with 3 where the candidate would decide anything otherwise, or a policy of it would fail.
+    #[arg(long)]
+    fail_on_change: bool,
 }
 
 /// From when to when.
@@ -119,12 +123,13 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
         fs::write(path, html::page(&report))
             .map_err(|error| Failure::text(Exit::File, format!("failed to write {}: {error}", path.display())))?;
     }
+    let exit = if arguments.fail_on_change && !report.same { Exit::Changed } else { Exit::Done };
     let mut json = serde_json::to_value(&report).unwrap_or_default();
     if let Some(members) = json.as_object_mut() {
-        members.shift_insert(0, "ok".to_owned(), true.into());
+        members.shift_insert(0, "ok".to_owned(), (exit == Exit::Done).into());
     }
     output.result(&report, &json);
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// The configuration, where its recording is, and what opens that.

@@ -47,10 +47,55 @@ pub struct Diagnostic {
     pub(super) span: Option<Range<usize>>,
 }
 
+/// A problem of a text that is no configuration.
+#[derive(Clone, Debug, Default)]
+pub struct TextProblem {
+    /// The key's path; empty where it is no key's.
+    pub key: String,
+    /// Where in the text, in bytes.
+    pub span: Option<Range<usize>>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub expected: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    fn in_line(&self) -> String {
+        let mut text = self.file.display().to_string();
+        for number in [self.line, self.column].into_iter().flatten() {
+            text.push_str(&format!(":{number}"));
+        }
+        text.push_str(": ");
+        if !self.key.is_empty() {
+            text.push_str(&format!("{}: ", self.key));
+        }
+        text.push_str(&self.message);
+        for (what, more) in [("expected ", &self.expected), ("", &self.hint)] {
+            if let Some(more) = more {
+                text.push_str(&format!("; {what}{more}"));
+            }
+        }
+        text
+    }
+}
+
+/// The first line of what stands at a place, if it is short enough to be shown.
+fn excerpt(text: &str) -> Option<String> {
+    const CHARACTERS_MAX: usize = 80;
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    (!line.is_empty() && line.chars().count() <= CHARACTERS_MAX).then(|| line.to_owned())
+}
+
 /// Every problem of a configuration, in the order of the file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Diagnostics {
     problems: Vec<Diagnostic>,
+    /// What has them, where it is no configuration.
+    #[serde(skip)]
+    of: &'static str,
     /// The file's text with the secrets blacked out.
     #[serde(skip)]
     source: Arc<str>,
@@ -61,7 +106,7 @@ impl Diagnostics {
         problems.sort_by_key(|problem| {
             (problem.severity == Severity::Warning, problem.span.as_ref().map_or(0, |span| span.start))
         });
-        Self { problems, source }
+        Self { problems, of: "", source }
     }
 
     /// One problem that has no place in the file.
@@ -78,7 +123,44 @@ impl Diagnostics {
             hint: Some(hint.to_owned()),
             span: None,
         };
-        Self { problems: vec![problem], source: Arc::from("") }
+        Self { problems: vec![problem], of: "", source: Arc::from("") }
+    }
+
+    /// Problems of a file that is no configuration, called `of`, and has no secrets. Their places, and what was found
+    /// there, are read from `source`, the file's text.
+    #[must_use]
+    pub fn of_text(of: &'static str, file: &Path, source: &str, problems: Vec<TextProblem>) -> Self {
+        let diagnostic = |problem: TextProblem| {
+            let place = problem.span.as_ref().map(|span| position(source, span.start));
+            let found = problem.span.clone().and_then(|span| source.get(span)).and_then(excerpt);
+            Diagnostic {
+                severity: Severity::Error,
+                file: file.to_owned(),
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
+                key: problem.key,
+                message: problem.message,
+                found,
+                expected: problem.expected,
+                hint: problem.hint,
+                span: problem.span,
+            }
+        };
+        let problems = problems.into_iter().map(diagnostic).collect();
+        Self { of, ..Self::new(problems, Arc::from(source)) }
+    }
+
+    /// How many errors there are.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// The problems, a line each: `FILE:LINE:COLUMN: KEY: what is wrong; expected …`.
+    #[must_use]
+    pub fn in_lines(&self) -> String {
+        let lines: Vec<String> = self.problems.iter().map(Diagnostic::in_line).collect();
+        lines.join("\n")
     }
 
     /// The problems, errors before warnings.
@@ -102,10 +184,11 @@ impl Diagnostics {
             text.push_str(&renderer.render(&[self.group(problem)]));
             text.push_str("\n\n");
         }
-        let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let errors = self.errors();
         if errors > 0 {
             let plural = if errors == 1 { "" } else { "s" };
-            text.push_str(&format!("the configuration has {errors} error{plural}"));
+            let of = if self.of.is_empty() { "the configuration" } else { self.of };
+            text.push_str(&format!("{of} has {errors} error{plural}"));
         }
         text.trim_end().to_owned()
     }

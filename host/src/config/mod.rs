@@ -46,7 +46,7 @@ pub use application::{Application, ForwardAuth, HandOver, IdentityHeaders, OAUTH
 pub use canary::Canary;
 pub use check::{Environment, NamedFiles, NetworkError};
 pub use consent::Consent;
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, TextProblem};
 pub use emergency::{DoorPath, Emergency};
 pub use interpreter::InterpreterLimits;
 pub use organization::Organization;
@@ -60,6 +60,7 @@ pub use second_factor::SecondFactor;
 pub use server::{Accounts, Audit, Fetch, Keys, Log, LogFormat, LoginLimits, Network, Server, Session};
 pub use service_provider::{AttributeNames, LogoutBinding, NameIdKind, ServiceProvider};
 pub use signing::{PublicKey, Revoked, Trust, key_id};
+pub use structure::{did_you_mean, nearest};
 pub use upstream::{ClientAuthn, Endpoints, Keying, OAuth2, Oidc, Upstream, UpstreamKind};
 
 /// The whole configuration, checked.
@@ -346,7 +347,7 @@ fn references(check: &mut Check<'_>, id: &str, key: &str, names: Option<&[String
             let expected = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let expected = if expected.is_empty() { String::new() } else { format!("one of {expected}") };
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let hint = structure::nearest(name, &known).map(structure::did_you_mean).unwrap_or_default();
+            let hint = nearest(name, &known).map(did_you_mean).unwrap_or_default();
             check.error(&key, format!("there is no `[{what}.{name}]`"), &expected, &hint);
         } else if !seen.insert(name) {
             check.error(&key, format!("`{name}` is named twice"), "each once", "");

@@ -41,8 +41,9 @@ impl<'w> Walk<'w, '_> {
             let inner = properties.and_then(|properties| properties.get(name));
             let fits = match (inner, others) {
                 (Some(inner), _) => self.value(inner, value, &key_path),
-                // Names and keys share a table: what is no table was meant as a key.
-                (None, Some(inner)) if known.is_empty() || value.get_ref().is_table() => {
+                // Names and keys share a table: what is no table was meant as a key, and so was one that is called
+                // nearly so and has nothing of what a name's table has.
+                (None, Some(inner)) if known.is_empty() || self.is_named(inner, name, value.get_ref(), &known) => {
                     self.value(inner, value, &key_path)
                 }
                 _ => {
@@ -69,6 +70,14 @@ impl<'w> Walk<'w, '_> {
                 self.check.missing(path, name, &expected, first_sentence(inner));
             }
         }
+    }
+
+    /// Is `value` the table of a name, and not that of a misspelt key?
+    fn is_named(&self, inner: &Value, name: &str, value: &DeValue<'_>, known: &[&str]) -> bool {
+        let Some(table) = value.as_table() else { return false };
+        let has = resolve(self.schema, inner).get("properties").and_then(Value::as_object);
+        let has_any = table.iter().any(|(key, _)| has.is_some_and(|has| has.contains_key(key.get_ref().as_ref())));
+        has_any || table.is_empty() || nearest(name, known).is_none()
     }
 
     /// Does `value` fit? Reports where not.
@@ -263,12 +272,15 @@ fn names_a_place(value: &DeValue<'_>) -> bool {
     value.as_table().is_some_and(|table| table.len() == 1 && (table.contains_key("file") || table.contains_key("env")))
 }
 
-pub(super) fn did_you_mean(name: &str) -> String {
+/// The question after a name that was probably misspelt.
+#[must_use]
+pub fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
 /// The name that `name` was probably meant to be.
-pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+#[must_use]
+pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let wanted = plain(name);
     let (distance, found) = names.iter().map(|known| (distance(&wanted, &plain(known)), *known)).min()?;
@@ -278,17 +290,30 @@ pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
         .or_else(|| names.iter().copied().find(|known| wanted.len() >= 4 && plain(known).starts_with(&wanted)))
 }
 
-/// Edits (insert, delete, replace) from one text to the other.
+/// Edits (insert, delete, replace, swap of two neighbours) from one text to the other.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
+    let mut row_before: Vec<usize> = Vec::new();
+    let mut left_before = None;
     for (line, a) in left.chars().enumerate() {
         let mut next = vec![line + 1];
-        for ((b, above), diagonal) in right.iter().zip(row.iter().skip(1)).zip(row.iter()) {
-            let before = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(a != *b)).min(above + 1).min(before + 1));
+        let mut right_before = None;
+        for (column, b) in right.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&row, column) + usize::from(a != *b);
+            let mut least = replaced.min(at(&row, column + 1) + 1).min(at(&next, column) + 1);
+            if left_before == Some(*b)
+                && right_before == Some(a)
+                && let Some(two_before) = column.checked_sub(1)
+            {
+                least = least.min(at(&row_before, two_before) + 1);
+            }
+            next.push(least);
+            right_before = Some(*b);
         }
-        row = next;
+        row_before = std::mem::replace(&mut row, next);
+        left_before = Some(a);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -300,4 +325,31 @@ fn sections_with(root: &Value, name: &str) -> Vec<String> {
         .filter(|section| section.properties.iter().any(|(key, _)| *key == name))
         .map(|section| format!("[{}]", section.path))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_edits_and_swaps() {
+        for (left, right, edits) in [
+            ("", "abc", 3),
+            ("mark", "mark", 0),
+            ("mrak", "mark", 1),
+            ("gruop", "group", 1),
+            ("alow", "allow", 1),
+            ("ab", "xy", 2),
+        ] {
+            assert_eq!((distance(left, right), distance(right, left)), (edits, edits), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn means_what_is_near_and_nothing_else() {
+        let names = ["mark", "group", "verdict"];
+        assert_eq!(nearest("mrak", &names), Some("mark"));
+        assert_eq!(nearest("verd", &names), Some("verdict"));
+        assert_eq!(nearest("nonsense", &names), None);
+    }
 }

@@ -156,6 +156,17 @@ fn names_the_key_that_an_unknown_one_was_meant_to_be() {
 }
 
 #[test]
+fn a_misspelt_key_that_is_a_table_is_no_policy() {
+    let keys = "[policies.trusted-kys]\nann = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n\n[policies.domains]";
+    let problems = refused(&with("[policies.domains]", keys));
+    let found: Vec<&str> = problems.problems().iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(found, ["unknown key `trusted-kys`"]);
+    assert_eq!(problems.problems()[0].hint.as_deref(), Some("did you mean `trusted-keys`?"));
+    // A policy may be called nearly so.
+    taken(&with("[policies.domains]", "[policies.limit]\ncomponent = \"a.wasm\"\n\n[policies.domains]"));
+}
+
+#[test]
 fn renders_for_a_person_and_for_a_program() {
     let problems = refused(&with("realm = \"staff\"", "ralm = \"staff\""));
     insta::assert_snapshot!(problems.render(false), @r#"

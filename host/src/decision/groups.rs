@@ -37,6 +37,18 @@ pub struct Plan {
     pub leave: bool,
 }
 
+/// The most powerful group that is not protected.
+pub const POWER_MAX: u32 = 999;
+
+/// How powerful a group is: whoever administers is in the minority, so `999` less the share of those who have it, in
+/// thousandths of `999`. A group that all have has 0, one that nobody has 999.
+#[must_use]
+pub fn power(holders: usize, people: usize) -> u32 {
+    let most = usize::try_from(POWER_MAX).unwrap_or(usize::MAX);
+    let share = holders.saturating_mul(most).checked_div(people).unwrap_or_default();
+    u32::try_from(most.saturating_sub(share)).unwrap_or_default()
+}
+
 /// What the operator decided about an application's groups, whatever a policy says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {

@@ -9,7 +9,7 @@ mod record;
 mod trace;
 
 pub use admission::{Account, Admission, Admitted, Difference, MatchKey, Profile};
-pub use groups::{Grant, Plan, Rules, difference, prune};
+pub use groups::{Grant, POWER_MAX, Plan, Rules, difference, power, prune};
 pub use hooks::{
     AccessRequest, AccessVerdict, Admit, Attempt, Claim, Context, Direction, Ending, Hook, ProvisionTerms, Redirect,
     SessionTerms, StepUp, Update, Value,

@@ -100,6 +100,10 @@ pub struct Ready {
     pub components: BTreeMap<String, PathBuf>,
     /// The audit log.
     pub audit: PathBuf,
+    /// The gateway's configuration, which `vestibule replay` and `receipt` ask for.
+    pub configuration: PathBuf,
+    /// What the policies were asked, sealed: for `vestibule replay` and `receipt`.
+    pub recording: PathBuf,
     /// What is not as one would expect.
     pub notes: Vec<String>,
 }
@@ -249,6 +253,8 @@ fn ready(folder: &Folder, ports: Ports) -> Ready {
         settings: named("settings", "toml"),
         components: named("policies", "wasm"),
         audit: folder.gateway.join("audit.jsonl"),
+        configuration: folder.gateway.join("vestibule.toml"),
+        recording: folder.gateway.join("recording"),
         notes: notes(folder, ports),
     }
 }

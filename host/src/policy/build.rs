@@ -8,6 +8,7 @@
 mod cargo;
 mod encode;
 mod interpreter;
+mod manifest_file;
 mod source;
 mod strip;
 mod toolchain;
@@ -20,9 +21,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    CaseError, Component, Engine, LoadError, ManifestError, PROPERTIES_SECTION, cache::sha256, manifest::Language,
-};
+use super::{CaseError, Component, Engine, LoadError, PROPERTIES_SECTION, cache::sha256, manifest::Language};
+use crate::config::Diagnostics;
 pub(in crate::policy) use encode::component;
 pub use source::Source;
 pub use toolchain::ToolchainError;
@@ -94,14 +94,8 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The manifest is refused.
-    #[error("failed to read {path}")]
-    Manifest {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: ManifestError,
-    },
+    #[error("{}", .0.in_lines())]
+    Manifest(Diagnostics),
     /// The settings' schema is not JSON, or is there twice.
     #[error("failed to read {path}: {message}")]
     Schema {

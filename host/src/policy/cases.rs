@@ -13,10 +13,11 @@ mod compare;
 mod form;
 mod run;
 mod source;
+mod words;
 
 pub(super) use ask::ask_in_time;
 pub use bench::{Bench, BenchError, bench};
-pub use call::{Call, CallFailed, Called, read_settings};
+pub use call::{Call, CallFailed, Called};
 pub(super) use compare::{Outcome, answer};
 pub use form::CaseError;
 pub(super) use form::{Input, InputForm, overlay, parse};
@@ -24,6 +25,7 @@ pub use run::CaseResult;
 pub(super) use run::run;
 pub use source::Cases;
 pub(super) use source::custom_section;
+pub(super) use words::failure as unknown_failure;
 
 /// Runs `cases` against `component`, in their order.
 ///

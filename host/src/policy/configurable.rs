@@ -141,7 +141,7 @@ fn side(engine: &Engine, form: Form) -> &Side {
 
 fn problem(problem: settings::Problem) -> SettingsProblem {
     let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(PROBLEM_CHARS_MAX).collect();
-    SettingsProblem { pointer: cut(problem.path), message: cut(problem.message) }
+    SettingsProblem { pointer: cut(problem.path), message: cut(problem.message), expected: None }
 }
 
 fn wrong_type(error: &wasmtime::Error) -> LoadError {

@@ -1,6 +1,6 @@
 //! Why a policy cannot be loaded: a variant for each step, with what is wrong and where.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use serde::Serialize;
 
@@ -31,6 +31,9 @@ pub struct SettingsProblem {
     pub pointer: String,
     /// What is wrong with it.
     pub message: String,
+    /// What would be right, where the message does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
 }
 
 impl SettingsProblem {
@@ -205,6 +208,8 @@ pub enum ManifestError {
         path: String,
         /// What the parser says.
         message: String,
+        /// Where in the text, in bytes; none where it is not known.
+        span: Option<Range<usize>>,
     },
     /// A value that may not be.
     #[error("`{key}`: {message}")]

@@ -272,7 +272,7 @@ fn refuses_hooks_whose_functions_have_other_types() {
             (export \"vestibule:policy/admit@0.1.0\" (instance $admit)))",
     )
     .unwrap();
-    let component = with_manifest(component, br#"{"name":"a","version":"1","hooks":["admit"]}"#);
+    let component = with_manifest(component, br#"{"name":"a","version":"0.1.0","hooks":["admit"]}"#);
     let component = Component::check(&engine, &component).unwrap();
     let error = LoadedPolicy::load(&engine, "a", &component, &json!({})).unwrap_err();
     assert!(matches!(&error, LoadError::WrongType { interface, .. } if interface == "admit"), "{error}");
@@ -314,7 +314,8 @@ fn refuses_a_manifest_that_lies_is_missing_twofold_or_malformed() {
     let engine = engine(|_| {});
     let bare = allowing().bare();
     assert!(matches!(Component::check(&engine, &bare), Err(LoadError::NoManifest)));
-    let hooks = |hooks: &[&str]| json!({ "name": "a", "version": "1", "hooks": hooks, "access-paths": [] }).to_string();
+    let hooks =
+        |hooks: &[&str]| json!({ "name": "a", "version": "0.1.0", "hooks": hooks, "access-paths": [] }).to_string();
     for lie in [&["session"][..], &["admit", "session"], &["admit", "groups", "route"]] {
         let error = Component::check(&engine, &with_manifest(bare.clone(), hooks(lie).as_bytes())).unwrap_err();
         assert!(matches!(error, LoadError::LyingManifest { .. }), "{lie:?}: {error}");

@@ -3,13 +3,15 @@
 //!
 //! Knows nothing of policies; reads no file.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde_json::{Map, Value, value::RawValue};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
+
+use crate::config::{did_you_mean, nearest};
 
 /// How a settings file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +62,7 @@ impl Format {
     /// Where in `text` the value at `pointer` stands; where there is none, its nearest
     /// parent that exists.
     pub(super) fn locate(self, text: &str, pointer: &str) -> Option<Position> {
-        let path: Vec<String> =
-            pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+        let path = parts(pointer);
         let offset = match self {
             Self::Json => locate_json(text, &path),
             Self::Toml => locate_toml(text, &path),
@@ -72,10 +73,57 @@ impl Format {
 
 /// A TOML error as a message and a place, without the picture that toml draws.
 pub(super) fn malformed_toml(text: &str, error: &toml::de::Error) -> Malformed {
-    Malformed {
-        message: error.message().trim().replace('\n', ", "),
-        position: error.span().map(|span| position(text, span.start)),
+    Malformed { message: message_of(error), position: error.span().map(|span| position(text, span.start)) }
+}
+
+/// A TOML error in one line. Where a name was misspelt, with the one that was probably meant.
+pub(super) fn message_of(error: &toml::de::Error) -> String {
+    with_hint(error.message().trim().replace('\n', ", "))
+}
+
+/// serde's words for an unknown name, and the name that was probably meant.
+fn with_hint(message: String) -> String {
+    match meant(&message) {
+        Some(meant) => format!("{message}; {}", did_you_mean(meant)),
+        None => message,
     }
+}
+
+/// Of serde's "unknown field `resaon`, expected one of `reason`, `detail`": the name that is nearest.
+pub(super) fn meant(message: &str) -> Option<&str> {
+    let (unknown, expected) = message.split_once(", expected ")?;
+    let mut unknown = unknown.strip_prefix("unknown ")?.split('`').skip(1);
+    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    nearest(unknown.next()?, &known)
+}
+
+/// Where in a TOML text the value at `pointer` stands, in bytes: the key, where the value is a table; where there is
+/// none, its nearest parent that exists.
+pub(super) fn span(text: &str, pointer: &str) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let path = parts(pointer);
+    let mut table = Some(document.get_ref());
+    let mut items: Option<&[Spanned<DeValue<'_>>]> = None;
+    let mut span = None;
+    for part in &path {
+        let next = match (table, items) {
+            (Some(table), _) => table.get_key_value(part.as_str()).map(|(key, value)| (Some(key.span()), value)),
+            (None, Some(items)) => {
+                part.parse::<usize>().ok().and_then(|index| items.get(index)).map(|value| (None, value))
+            }
+            (None, None) => None,
+        };
+        let Some((key, value)) = next else { break };
+        table = value.get_ref().as_table();
+        items = value.get_ref().as_array().map(|items| &**items);
+        span = Some(if table.is_some() { key.unwrap_or_else(|| value.span()) } else { value.span() });
+    }
+    span
+}
+
+/// A JSON pointer's parts (RFC 6901 §4).
+fn parts(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 /// The line and column of a byte offset.
@@ -181,11 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_bytes_of_a_value_or_of_a_tables_key() {
+        let at = |pointer: &str| TOML.get(span(TOML, pointer).unwrap()).unwrap();
+        assert_eq!(at("/allowed"), "\"a.com\"");
+        assert_eq!(at("/rows/1/glob"), "\"[\"");
+        assert_eq!(at("/deep/a~1b"), "\"a/b\"");
+        assert_eq!(at("/deep/a~1b/c/d"), "1");
+        assert_eq!(span(TOML, "/none"), None);
+    }
+
+    #[test]
     fn says_where_a_text_is_malformed() {
         let toml = Format::Toml.parse("a = 1\nb = = 2\n").unwrap_err();
         assert_eq!(toml.position.unwrap().line, 2);
         let json = Format::Json.parse("{\"a\": 1,\n oops}").unwrap_err();
         assert_eq!(json.position.unwrap().line, 2);
+    }
+
+    #[test]
+    fn says_which_name_was_probably_meant() {
+        let known = "unknown field `resaon`, expected one of `detail`, `reason`, `verdict`";
+        assert_eq!(meant(known), Some("reason"));
+        assert_eq!(with_hint(known.to_owned()), format!("{known}; did you mean `reason`?"));
+        let far = "unknown variant `nonsense`, expected `settings` or `case`";
+        assert_eq!(with_hint(far.to_owned()), far);
+        assert_eq!(meant("invalid type: string \"a\", expected `reason`"), None);
     }
 
     #[test]

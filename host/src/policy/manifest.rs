@@ -7,7 +7,10 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::{ManifestError, SettingsProblem};
+use super::{
+    error::{ManifestError, SettingsProblem},
+    locate,
+};
 use crate::decision::Hook;
 
 /// The custom section's name.
@@ -123,9 +126,11 @@ impl Manifest {
     pub fn from_json(json: &[u8]) -> Result<Self, ManifestError> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let manifest: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(syntax)?;
-        deserializer
-            .end()
-            .map_err(|error| ManifestError::Syntax { path: String::new(), message: error.to_string() })?;
+        deserializer.end().map_err(|error| ManifestError::Syntax {
+            path: String::new(),
+            message: error.to_string(),
+            span: None,
+        })?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -136,9 +141,14 @@ impl Manifest {
     ///
     /// As [`Manifest::from_json`].
     pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
-        let deserializer = toml::Deserializer::parse(text)
-            .map_err(|error| ManifestError::Syntax { path: String::new(), message: error.to_string() })?;
-        let manifest: Self = serde_path_to_error::deserialize(deserializer).map_err(syntax)?;
+        let refuse = |path: String, error: &toml::de::Error| ManifestError::Syntax {
+            path,
+            message: locate::message_of(error),
+            span: error.span(),
+        };
+        let deserializer = toml::Deserializer::parse(text).map_err(|error| refuse(String::new(), &error))?;
+        let manifest: Self = serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| refuse(error.path().to_string(), error.inner()))?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -163,6 +173,7 @@ impl Manifest {
                 problems.push(SettingsProblem {
                     pointer,
                     message: format!("`{name}` is a credential, and no policy sees one"),
+                    expected: None,
                 });
             } else {
                 reads.push(globset::escape(name));
@@ -193,8 +204,16 @@ impl Manifest {
         if !is_kebab {
             return refuse("name", format!("expected kebab-case of at most {NAME_BYTES_MAX} characters"));
         }
-        if self.version.is_empty() || self.version.len() > NAME_BYTES_MAX || self.version.contains(char::is_control) {
+        if self.version.len() > NAME_BYTES_MAX {
             return refuse("version", format!("expected a version of at most {NAME_BYTES_MAX} characters"));
+        }
+        // Only of two such versions can it be told which one is lower (`policies.versions-file`).
+        if let Err(error) = semver::Version::parse(&self.version) {
+            let message = format!(
+                "`{}` is no semantic version: {error}, expected one such as `0.1.0`",
+                self.version.escape_debug()
+            );
+            return refuse("version", message);
         }
         if self.hooks.is_empty() {
             return refuse("hooks", "a policy decides at least one hook".to_owned());
@@ -361,8 +380,8 @@ fn check_fact(fact: &str) -> Result<(), ManifestError> {
     if is_name { Ok(()) } else { refuse(format!("`{fact}`: a header's name is in lower case, with digits and `-`")) }
 }
 
-fn syntax<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ManifestError {
-    ManifestError::Syntax { path: error.path().to_string(), message: error.inner().to_string() }
+fn syntax(error: serde_path_to_error::Error<serde_json::Error>) -> ManifestError {
+    ManifestError::Syntax { path: error.path().to_string(), message: error.inner().to_string(), span: None }
 }
 
 fn any_object() -> Value {
@@ -389,7 +408,7 @@ mod tests {
 
     #[test]
     fn reads_the_same_manifest_from_json_and_toml() {
-        let toml = "name = \"a\"\nversion = \"1\"\nhooks = [\"groups\", \"admit\"]\nmay-grant = [\"app-*\"]\n\
+        let toml = "name = \"a\"\nversion = \"0.1.0\"\nhooks = [\"groups\", \"admit\"]\nmay-grant = [\"app-*\"]\n\
                     [settings-default]\nrows = []\n";
         let manifest = Manifest::from_toml(toml).unwrap();
         assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap(), manifest);
@@ -431,6 +450,17 @@ mod tests {
     }
 
     #[test]
+    fn refuses_a_version_that_cannot_be_compared() {
+        for version in ["", "1", "1.0", "v1.0.0", "01.0.0", "latest", "1.0.0\n"] {
+            let error = with(|manifest| manifest["version"] = serde_json::json!(version)).unwrap_err().to_string();
+            assert!(error.starts_with("`version`: ") && error.contains("expected one such as `0.1.0`"), "{error}");
+        }
+        for version in ["0.1.0", "1.2.3-rc.1+build.5"] {
+            assert!(with(|manifest| manifest["version"] = serde_json::json!(version)).is_ok(), "{version}");
+        }
+    }
+
+    #[test]
     fn sees_and_grants_what_the_settings_name_and_nothing_beside_it() {
         let manifest = with(|manifest| {
             manifest["reads"] = serde_json::json!(["tid"]);
@@ -461,7 +491,7 @@ mod tests {
     #[test]
     fn sees_all_groups_unless_it_says_which() {
         let reads = |text: &str| Manifest::from_toml(text).map(|manifest| manifest.reads_groups);
-        let of = |line: &str| reads(&format!("name = \"a\"\nversion = \"1\"\nhooks = [\"admit\"]\n{line}"));
+        let of = |line: &str| reads(&format!("name = \"a\"\nversion = \"0.1.0\"\nhooks = [\"admit\"]\n{line}"));
         assert_eq!(of("").unwrap(), all_groups());
         assert_eq!(of("reads-groups = []").unwrap(), BTreeSet::new());
         assert_eq!(of("reads-groups = [\"reported\"]").unwrap(), [Groups::Reported].into());

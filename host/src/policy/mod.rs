@@ -31,6 +31,7 @@ mod paths;
 mod run;
 mod schema;
 mod settings;
+mod settings_file;
 mod signed;
 mod tally;
 mod unpack;
@@ -61,9 +62,7 @@ pub use artifact::{CASES_SECTION, Component, Form, PROPERTIES_SECTION};
 pub use build::{BuildError, BuildOptions, Built, Source, ToolchainError, build};
 pub use cache::{Cache, CacheError};
 #[cfg(feature = "compiler")]
-pub use cases::{
-    Bench, BenchError, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, read_settings, test,
-};
+pub use cases::{Bench, BenchError, Call, CallFailed, Called, CaseError, CaseResult, Cases, bench, test};
 pub use chain::Chain;
 #[cfg(feature = "compiler")]
 pub use compiler::{COMMAND as COMPILE_WORKER, Compiler, compile_worker};
@@ -83,11 +82,15 @@ pub use pack::{
 #[cfg(feature = "compiler")]
 pub use project::{ProjectError, new_project};
 #[cfg(feature = "compiler")]
-pub use properties::{Counterexample, DiffError, Difference, Properties, PropertyResult, Search, Side, check, diff};
+pub use properties::{
+    CORPUS_INPUTS_MAX, Corpus, Counterexample, DiffError, Difference, Differences, Properties, PropertyResult, Search,
+    Side, Stated, Weight, check, diff,
+};
 pub use run::Run;
+pub use settings_file::SettingsFile;
 pub use signed::{
-    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path, signers,
-    statement_path, verify_signed,
+    Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, described as described_key,
+    signatures_path, signers, statement_path, verify_signed,
 };
 pub use tally::{Failed, Failing, Matter};
 pub use versions::{Versions, VersionsError, allow_downgrade};

@@ -84,7 +84,7 @@ mod tests {
 
     fn paths(written: &[&str], settings: serde_json::Value) -> AccessPaths {
         let manifest = json!({
-            "name": "a", "version": "1", "hooks": ["access"],
+            "name": "a", "version": "0.1.0", "hooks": ["access"],
             "access-paths": written, "access-paths-from-settings": ["/paths/*", "/rows/*/paths/*"],
         });
         let manifest = Manifest::from_json(manifest.to_string().as_bytes()).unwrap();

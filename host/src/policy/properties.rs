@@ -7,6 +7,7 @@
 mod case;
 mod check;
 mod condition;
+mod corpus;
 mod diff;
 mod form;
 mod generate;
@@ -15,11 +16,16 @@ mod pool;
 mod random;
 mod shape;
 mod shrink;
+mod stated;
 mod subject;
+mod weight;
 
 pub use check::{Counterexample, PropertyResult, check};
-pub use diff::{DiffError, Difference, Side, diff};
+pub use corpus::{CORPUS_INPUTS_MAX, Corpus};
+pub use diff::{DiffError, Difference, Differences, Side, diff};
 pub use form::Properties;
+pub use stated::Stated;
+pub use weight::Weight;
 
 /// How far to search.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,10 @@
 //! A policy's settings: what the operator wrote over the manifest's defaults, checked
 //! against the manifest's JSON Schema.
 
-use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{
+    PatternOptions, ValidationError, Validator,
+    error::{TypeKind, ValidationErrorKind},
+};
 use serde_json::Value;
 
 use super::{
@@ -10,6 +13,7 @@ use super::{
     manifest::Manifest,
     schema,
 };
+use crate::config::{did_you_mean, nearest};
 
 /// At most so many problems are told at once.
 const PROBLEMS_MAX: usize = 100;
@@ -74,11 +78,27 @@ pub(crate) fn without(written: &Value, problems: &[SettingsProblem]) -> Value {
     rest
 }
 
+/// What the manifest's defaults have against its own schema. What they leave to the operator is no problem: a key
+/// that is required, and has no default.
+///
+/// # Errors
+///
+/// Where the schema is none that can be used.
+pub(crate) fn of_defaults(manifest: &Manifest) -> Result<Vec<SettingsProblem>, LoadError> {
+    let problems = validator(&manifest.settings_schema)?
+        .iter_errors(&manifest.settings_default)
+        .flat_map(|error| problems_of(&error, &manifest.settings_schema))
+        .filter(|problem| !problem.pointer.is_empty())
+        .take(PROBLEMS_MAX)
+        .collect();
+    Ok(problems)
+}
+
 /// An unknown key is a problem of that key, not of the object that it stands in.
 fn problems_of(error: &ValidationError<'_>, schema: &Value) -> Vec<SettingsProblem> {
     let pointer = error.instance_path().to_string();
     let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
-        return vec![SettingsProblem { pointer, message: error.to_string() }];
+        return vec![SettingsProblem { pointer, message: error.to_string(), expected: expected(error.kind()) }];
     };
     let beside = error.schema_path().to_string();
     let known = beside.rsplit_once('/').and_then(|(parent, _)| schema.pointer(&format!("{parent}/properties")));
@@ -90,16 +110,39 @@ fn problems_of(error: &ValidationError<'_>, schema: &Value) -> Vec<SettingsProbl
             pointer: format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
             message: match known.as_slice() {
                 [] => NO_SUCH.to_owned(),
-                known => format!("{NO_SUCH}; expected one of {}", known.join(", ")),
+                known => {
+                    let hint = nearest(key, known).map(|meant| format!("; {}", did_you_mean(meant)));
+                    format!("{NO_SUCH}; expected one of {}{}", known.join(", "), hint.unwrap_or_default())
+                }
             },
+            expected: None,
         })
         .collect()
+}
+
+/// What the schema asks for, where that is a matter of few words.
+fn expected(kind: &ValidationErrorKind) -> Option<String> {
+    Some(match kind {
+        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => format!("a value of the type {kind}"),
+        ValidationErrorKind::Type { kind: TypeKind::Multiple(kinds) } => {
+            format!("one of the types {}", kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(", "))
+        }
+        ValidationErrorKind::Enum { options } => {
+            let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+            format!("one of {}", options.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+        }
+        ValidationErrorKind::Pattern { pattern } => format!("a text that fits {pattern}"),
+        ValidationErrorKind::Minimum { limit } => format!("at least {limit}"),
+        ValidationErrorKind::Maximum { limit } => format!("at most {limit}"),
+        ValidationErrorKind::Required { property } => format!("the key {property}"),
+        _ => return None,
+    })
 }
 
 fn merge(defaults: &Value, written: &Value) -> Result<Value, LoadError> {
     let (Value::Object(defaults), Value::Object(written)) = (defaults, written) else {
         let message = "expected an object".to_owned();
-        return Err(LoadError::Settings(vec![SettingsProblem { pointer: String::new(), message }]));
+        return Err(LoadError::Settings(vec![SettingsProblem { pointer: String::new(), message, expected: None }]));
     };
     let mut settings = defaults.clone();
     settings.extend(written.clone());
@@ -126,7 +169,7 @@ mod tests {
 
     fn manifest() -> Manifest {
         let manifest = serde_json::json!({
-            "name": "a", "version": "1", "hooks": ["admit"],
+            "name": "a", "version": "0.1.0", "hooks": ["admit"],
             "settings-schema": {
                 "type": "object",
                 "additionalProperties": false,

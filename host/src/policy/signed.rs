@@ -69,13 +69,15 @@ pub enum SignatureError {
     #[error("the signatures are malformed: {0}")]
     Signatures(String),
     /// Not enough of the trusted keys have signed.
-    #[error("{good} of the {required} signatures that `policies.signatures-required` wants{}", in_words(.faults))]
+    #[error("{}", too_few(.signed, *.required, .missing, .faults))]
     TooFew {
-        /// How many are good.
-        good: usize,
-        /// How many must be.
+        /// The trusted keys that have signed: their names and ids.
+        signed: Vec<String>,
+        /// How many must have.
         required: usize,
-        /// What is wrong with the others.
+        /// The trusted keys that have not signed, and may.
+        missing: Vec<String>,
+        /// What is wrong with other signatures.
         faults: Vec<Fault>,
     },
     /// The statement is about other bytes.
@@ -131,13 +133,16 @@ pub enum Fault {
         name: String,
     },
     /// Its key counts no more.
-    #[error("the key {id} is revoked")]
+    #[error(
+        "the signature by the key {id} counts for nothing: the key is revoked (`revoked-keys`), and another trusted key \
+         must sign in its place"
+    )]
     Revoked {
         /// The key's id.
         id: String,
     },
     /// Its key is not trusted.
-    #[error("the key {id} is unknown")]
+    #[error("the signature by the key {id} counts for nothing: the key is unknown (none of the trusted keys)")]
     Unknown {
         /// The key's id.
         id: String,
@@ -313,7 +318,11 @@ pub fn signers(trust: &Trust, statement: &[u8], signatures: &[u8]) -> Result<Vec
     }
     // Signatures that count for nothing do no harm beside those that do.
     if good.len() < trust.required {
-        return Err(SignatureError::TooFew { good: good.len(), required: trust.required, faults });
+        let may_sign = trust.keys.iter().filter(|(_, key)| !trust.is_revoked(key));
+        let (signed, missing): (Vec<_>, Vec<_>) = may_sign.partition(|(name, _)| good.contains(*name));
+        let described = |keys: Vec<(&String, &PublicKey)>| keys.into_iter().map(described).collect();
+        let (signed, missing) = (described(signed), described(missing));
+        return Err(SignatureError::TooFew { signed, required: trust.required, missing, faults });
     }
     Ok(good.into_iter().collect())
 }
@@ -367,6 +376,25 @@ fn verify(key: &PublicKey, statement: &[u8], signature: &Signature) -> Result<()
 pub(super) fn in_words(faults: &[Fault]) -> String {
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     if texts.is_empty() { String::new() } else { format!(": {}", texts.join("; ")) }
+}
+
+/// A trusted key, by its name and its id.
+#[must_use]
+pub fn described((name, key): (&String, &PublicKey)) -> String {
+    format!("{name} (key {})", key.id())
+}
+
+fn too_few(signed: &[String], required: usize, missing: &[String], faults: &[Fault]) -> String {
+    let signatures = if required == 1 { "signature that is" } else { "signatures that are" };
+    let by = if signed.is_empty() { "none of the trusted keys".to_owned() } else { signed.join(", ") };
+    let mut text = format!("{} of the {required} {signatures} required: signed by {by}", signed.len());
+    if !missing.is_empty() {
+        text.push_str(&format!("; not signed by {}", missing.join(", ")));
+    }
+    for fault in faults {
+        text.push_str(&format!("; {fault}"));
+    }
+    text
 }
 
 #[cfg(test)]

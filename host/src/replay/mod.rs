@@ -14,6 +14,7 @@ mod tally;
 mod tests;
 
 pub use candidate::{CandidateError, load, read};
-pub use receipt::{Exported, Input, ReceiptError, Seen, Verified, Wanted, export, verify};
+pub use receipt::{Exported, Input, Of, ReceiptError, Seen, Verified, Wanted, export, verify};
+pub(crate) use report::counted;
 pub use report::{Counts, FaultRow, GroupRow, Moved, Person, Read, Report, Row};
 pub use run::{Options, Progress, ReplayError, run};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::identity::Identity;
+use crate::{decision, identity::Identity};
 
 /// Who had which group.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Holders {
 }
 
 /// The power of a protected group.
-pub(super) const PROTECTED: u32 = 1000;
+pub(super) const PROTECTED: u32 = decision::POWER_MAX + 1;
 
 impl Holders {
     /// Somebody was let into `application` with these groups.
@@ -56,9 +56,7 @@ impl Holders {
             return PROTECTED;
         }
         let (holders, people) = self.of(application, group);
-        let most = usize::try_from(PROTECTED - 1).unwrap_or(usize::MAX);
-        let share = holders.saturating_mul(most).checked_div(people).unwrap_or_default();
-        u32::try_from(most.saturating_sub(share)).unwrap_or_default()
+        decision::power(holders, people)
     }
 }
 

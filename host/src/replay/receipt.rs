@@ -7,7 +7,7 @@
 
 mod verify;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -49,6 +49,8 @@ pub enum Input {
 pub struct Exported {
     /// The receipt.
     pub text: String,
+    /// The login's id.
+    pub login: String,
     /// Which decision of the login it is of, from 1.
     pub number: usize,
     /// How many decisions the login had.
@@ -132,10 +134,16 @@ pub enum ReceiptError {
         expected: String,
     },
     /// The recording has no such decision.
-    #[error("the recording has no {} of the login {login}{}", missing(*.number, *.decisions), hint(*.decisions))]
+    #[error(
+        "the recording has no {} of the {of}{}",
+        missing(*.number, *.decisions),
+        if *.decisions == 0 { *.hint } else { "" }
+    )]
     Unknown {
-        /// The login's id.
-        login: String,
+        /// The login or the request.
+        of: String,
+        /// What an id is.
+        hint: &'static str,
         /// Which was asked for.
         number: usize,
         /// How many there are.
@@ -147,13 +155,11 @@ fn missing(number: usize, decisions: usize) -> String {
     if decisions == 0 { "decision".to_owned() } else { format!("decision {number}: there are {decisions}") }
 }
 
-const fn hint(decisions: usize) -> &'static str {
-    if decisions == 0 {
-        " (an id is `login` in the audit's line; what an error page shows is its `request`)"
-    } else {
-        ""
-    }
-}
+const OF_LOGIN: &str =
+    " (an id is `login` in the audit's line; `--request` takes what an error page shows, which is its `request`)";
+
+const OF_REQUEST: &str = " (an id is the reference that an error page shows, and `request` in the audit's line; not every \
+                          error page is about a decision)";
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -222,11 +228,38 @@ pub(super) struct Output {
     pub(super) answers: Vec<Answered>,
 }
 
+/// By what a decision is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of<'a> {
+    /// The login's id, as the audit has it.
+    Login(&'a str),
+    /// The request's id, which an error page shows as its reference.
+    Request(&'a str),
+}
+
+impl Of<'_> {
+    fn is(self, decided: &Decided) -> bool {
+        match self {
+            Self::Login(id) => decided.asked.context.login == id,
+            Self::Request(id) => decided.request == id,
+        }
+    }
+}
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Login(id) => write!(f, "login {id}"),
+            Self::Request(id) => write!(f, "request {id}"),
+        }
+    }
+}
+
 /// What is to be exported.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// The login's id.
-    pub login: &'a str,
+    /// Whose decision.
+    pub of: Of<'a>,
     /// Which of its decisions, from 1; none is the last.
     pub number: Option<usize>,
     /// When it was, as far as that is known.
@@ -257,7 +290,7 @@ pub fn export(
         for line in batch.lines.iter().filter(|line| line.kind == Kind::Login) {
             // What does not open may be of any login; if it is of this one, there is one decision fewer.
             let Ok(Entry::Login(decided)) = line.open(keys) else { continue };
-            if decided.asked.context.login != wanted.login {
+            if !wanted.of.is(&decided) {
                 continue;
             }
             decisions += 1;
@@ -268,7 +301,8 @@ pub fn export(
         }
     }
     let unknown = || ReceiptError::Unknown {
-        login: wanted.login.to_owned(),
+        of: wanted.of.to_string(),
+        hint: if let Of::Login(_) = wanted.of { OF_LOGIN } else { OF_REQUEST },
         number: wanted.number.unwrap_or_default(),
         decisions,
     };
@@ -304,7 +338,7 @@ pub fn export(
     };
     let claims = serde_json::to_value(&receipt).map_err(RecordingError::Entry)?;
     let text = keys.sign(wanted.algorithm, TYPE, &claims)?;
-    Ok(Exported { text, number, of: decisions })
+    Ok(Exported { text, login: receipt.login, number, of: decisions })
 }
 
 /// A decision that was found, and where.

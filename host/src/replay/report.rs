@@ -299,6 +299,12 @@ fn in_words(state: &State) -> String {
     }
 }
 
+/// A number with its noun.
+pub(crate) fn counted(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 impl fmt::Display for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.email.as_deref().unwrap_or(&self.subject))
@@ -307,7 +313,11 @@ impl fmt::Display for Person {
 
 impl fmt::Display for Moved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} people in {} logins", self.people, self.logins)?;
+        // Whoever typed nothing is nobody in particular.
+        if self.people > 0 {
+            write!(f, "{} in ", counted(self.people, "person", "people"))?;
+        }
+        f.write_str(&counted(self.logins, "login", "logins"))?;
         let names: Vec<String> = self.who.iter().map(ToString::to_string).collect();
         if !names.is_empty() {
             write!(f, ": {}", names.join(", "))?;
@@ -324,7 +334,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = &self.counts;
         let read = &self.recording;
-        writeln!(f, "{} decisions asked anew, {} unchanged", counts.decisions, counts.unchanged)?;
+        let changed = counts.decisions.saturating_sub(counts.unchanged);
+        writeln!(
+            f,
+            "{} asked anew: {} unchanged, {changed} otherwise",
+            counted(counts.decisions, "decision", "decisions"),
+            counts.unchanged
+        )?;
+        if changed > 0 {
+            writeln!(f, "of them (one may be in several lines: who is denied has no groups, either)")?;
+        }
         let rows = [
             (counts.denied, "would be denied"),
             (counts.admitted, "would be admitted"),
@@ -333,7 +352,7 @@ impl fmt::Display for Report {
             (counts.groups, "would end in other groups"),
             (counts.profiles, "would end in another profile"),
             (counts.terms, "would end in another session"),
-            (counts.faults, "fail in a policy of the candidate"),
+            (counts.faults, "in which a policy of the candidate would fail"),
         ];
         for (count, what) in rows.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(f, "{count:>8}  {what}")?;
@@ -345,8 +364,12 @@ impl fmt::Display for Report {
             let protected = if row.protected { ", protected" } else { "" };
             writeln!(
                 f,
-                "  {} of {} (power {}{protected}; {} of {} people had it)",
-                row.group, row.application, row.power, row.holders, row.of
+                "  {} of {} (power {}{protected}; {} of {} had it)",
+                row.group,
+                row.application,
+                row.power,
+                row.holders,
+                counted(row.of, "person", "people")
             )?;
             for (what, moved) in [("gained by", &row.gained), ("lost by", &row.lost)] {
                 if moved.logins > 0 {
@@ -373,23 +396,31 @@ impl fmt::Display for Report {
             let at = row.hook.map(|hook| format!(" at {hook}")).unwrap_or_default();
             writeln!(
                 f,
-                "  {}: {}{at}: {} in {} decisions ({} had failed before), such as login {}: {}",
-                row.application, row.policy, row.code, row.decisions, row.before, row.example, row.detail
+                "  {}: {}{at}: {} in {} ({} had failed before), such as login {}: {}",
+                row.application,
+                row.policy,
+                row.code,
+                counted(row.decisions, "decision", "decisions"),
+                row.before,
+                row.example,
+                row.detail
             )?;
         }
         writeln!(f)?;
         if counts.looked_up > 0 {
             writeln!(
                 f,
-                "{} accounts were looked for as they are now: nobody had looked for them then",
-                counts.looked_up
+                "for {}, an account was looked for as it is now: nobody had looked for it then",
+                counted(counts.looked_up, "decision", "decisions")
             )?;
         }
         if read.dropped > 0 {
-            writeln!(f, "{} decisions are missing in the recording: more came than could be written", read.dropped)?;
+            let decisions = counted(read.dropped, "decision is", "decisions are");
+            writeln!(f, "{decisions} missing in the recording: more came than could be written")?;
         }
         if read.damaged > 0 {
-            writeln!(f, "{} places of the recording are not as they were written, and were left out:", read.damaged)?;
+            let places = counted(read.damaged, "place", "places");
+            writeln!(f, "{places} of the recording not as written, and left out:")?;
             read.damage.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
         }
         if !read.redacted.is_empty() {

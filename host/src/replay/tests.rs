@@ -247,6 +247,23 @@ fn the_present_policies_decide_as_they_decided() {
 }
 
 #[test]
+fn says_one_person_and_one_login_and_that_lines_overlap() {
+    let scene = Scene::new();
+    scene.record(&many(1));
+    scene.write("strict/door.wasm", &deny().component());
+    let words = scene.replay("strict", 2).unwrap().to_string();
+    for part in [
+        "1 decision asked anew: 0 unchanged, 1 otherwise\nof them (one may be in several lines",
+        "       1  would be denied\n",
+        "1 person in 1 login: ",
+        "1 of 1 person had it",
+    ] {
+        assert!(words.contains(part), "{part}\n{words}");
+    }
+    assert!(!words.contains("1 people") && !words.contains("1 logins"), "{words}");
+}
+
+#[test]
 fn tells_who_would_be_denied_and_loses_what() {
     let scene = Scene::new();
     scene.record(&many(30));
@@ -439,8 +456,12 @@ fn a_candidate_that_cannot_be_asked_is_refused_and_says_why() {
 // Receipts.
 
 fn exported(scene: &Scene, login: &str, input: Input) -> Result<Exported, ReceiptError> {
+    exported_of(scene, Of::Login(login), input)
+}
+
+fn exported_of(scene: &Scene, of: Of<'_>, input: Input) -> Result<Exported, ReceiptError> {
     let recording = scene.config().recording.unwrap();
-    let wanted = Wanted { login, number: None, range: Range::default(), input, algorithm: "EdDSA", now: NOW };
+    let wanted = Wanted { of, number: None, range: Range::default(), input, algorithm: "EdDSA", now: NOW };
     export(&recording, "https://gate.example.com", &scene.keys, &wanted)
 }
 
@@ -478,6 +499,23 @@ fn a_receipts_decision_comes_out_again_byte_for_byte() {
     fs::remove_file(scene.path("elsewhere/b.wasm")).unwrap();
     let missing = checked(&scene, &exported.text, None, &scene.path("elsewhere")).unwrap_err();
     assert!(matches!(&missing, ReceiptError::ComponentMissing { policy, .. } if policy == "door"), "{missing}");
+}
+
+#[test]
+fn a_receipt_is_found_by_the_reference_that_an_error_page_shows() {
+    let scene = Scene::new();
+    scene.record(&many(1));
+    let by_request = exported_of(&scene, Of::Request("request"), Input::Clear).unwrap();
+    assert_eq!((by_request.login.as_str(), by_request.number, by_request.of), ("login-0-a", 1, 1));
+    assert_eq!(by_request, exported(&scene, "login-0-a", Input::Clear).unwrap());
+    let of = |of| exported_of(&scene, of, Input::Clear).unwrap_err().to_string();
+    // One in the place of the other: the message says which is which.
+    assert!(
+        of(Of::Login("request")).contains("no decision of the login request")
+            && of(Of::Login("x")).contains("--request")
+    );
+    let other = of(Of::Request("login-0-a"));
+    assert!(other.contains("no decision of the request login-0-a") && other.contains("error page"), "{other}");
 }
 
 #[test]

@@ -39,6 +39,9 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     assert_eq!((code, &report["same"]), (0, &json!(true)), "{report:#}");
     assert_eq!(report["recording"]["logins"], 4, "{report:#}");
 
+    let (code, _) = replay(&scene, &["--candidate", "vestibule.toml", "--fail-on-change"]);
+    assert_eq!(code, 0, "nothing changes");
+
     // The other domain may enter, and this one no longer; its people get another group.
     fs::create_dir(scene.gateway.path("candidate")).expect("a folder");
     scene.gateway.write("candidate/domain-restriction.toml", "allowed-domains = \"evil.test\"\n");
@@ -65,6 +68,9 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
     let page = fs::read_to_string(scene.gateway.path("report.html")).expect("a page");
     assert!(page.contains("mallory@evil.test") && !page.contains("<script"), "{page}");
 
+    let (code, changed) = replay(&scene, &["--candidate", "candidate", "--fail-on-change"]);
+    assert_eq!((code, &changed["ok"], &changed["counts"]), (3, &json!(false), &report["counts"]));
+
     // The same bytes again, on one core, and in words.
     let again = replay(&scene, &["--candidate", "candidate", "--threads", "1"]);
     assert_eq!(again, (0, report));
@@ -72,6 +78,20 @@ async fn a_candidate_is_asked_what_real_people_were_decided_by() {
         scene.gateway.run(&["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--names", "0"]);
     assert!(words.0 == 0 && words.1.contains("jira-developers") && !words.1.contains("mallory"), "{words:?}");
     assert!(words.2.contains("a second"), "{words:?}");
+
+    // What must hold of a policy is asked about them, too: mallory breaks it, with the settings of that time.
+    let property = "[[property]]\nname = \"n\"\nnever-denies = true\nwhen.email-domain = [\"evil.test\"]\n";
+    scene.gateway.write("properties.toml", property);
+    let test = ["policy", "test", "policies/domain-restriction.wasm", "--properties", "properties.toml", "--json"];
+    let (code, said, errors) = scene.gateway.run(&[&test[..], &["--recorded", "vestibule.toml"]].concat());
+    let tested: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{errors}"));
+    let checked = tested["policies"][0]["properties"].as_array().expect("properties").last().expect("ours");
+    assert!(code == 1 && checked["recorded"].as_u64() > Some(0), "{checked:#}");
+    let case = checked["counterexample"]["case"].as_str().expect("a case");
+    assert!(case.contains("@evil.test") && !case.contains("context"), "{case}");
+    let (code, said, _) =
+        scene.gateway.run(&[&test[..], &["--recorded", "vestibule.toml", "--to", "2020-01-01"]].concat());
+    assert!(code == 1 && said.contains("no decision of this period"), "{code} {said}");
 
     // Nobody of that time: a report would say that nothing changes for anybody.
     let arguments = ["replay", "--config", "vestibule.toml", "--candidate", "candidate", "--to", "2020-01-01"];
@@ -104,6 +124,15 @@ async fn a_receipt_is_verified_by_somebody_who_has_the_components_alone() {
     let export = ["receipt", "export", "--config", "vestibule.toml", "--login", login];
     let (code, said, errors) = scene.gateway.run(&[&export[..], &["--out", "decision.jws"]].concat());
     assert_eq!(code, 0, "{said}{errors}");
+
+    // The same one by what an error page of it would have shown.
+    let request = scene.gateway.events("decision.login").first().expect("a login")["request"].clone();
+    let by_request = ["receipt", "export", "--config", "vestibule.toml", "--json", "--request"];
+    let (code, said, errors) = scene.gateway.run(&[&by_request[..], &[request.as_str().expect("an id")]].concat());
+    let exported: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{errors}"));
+    assert_eq!((code, &exported["login"]), (0, &json!(login)), "{said}");
+    let both = scene.gateway.run(&[&export[..], &["--request", "x"]].concat());
+    assert_eq!(both.0, 2, "one of the two: {both:?}");
 
     // Elsewhere: the receipt, the components, the public keys.
     let elsewhere = tempfile::TempDir::new().expect("a folder");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{BuildArguments, about, components, open, read_text};
 use crate::{
     cli::output::{Exit, Failure, Output, table},
+    config::{did_you_mean, nearest},
     decision::Hook,
     policy::{Call, Called, Engine},
 };
@@ -37,7 +38,8 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn hook(name: &str) -> Result<Hook, String> {
     Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
         let known: Vec<&str> = Hook::ALL.iter().map(|hook| hook.name()).collect();
-        format!("unknown hook, expected one of {}", known.join(", "))
+        let hint = nearest(name, &known).map(|meant| format!("; {}", did_you_mean(meant))).unwrap_or_default();
+        format!("unknown hook, expected one of {}{hint}", known.join(", "))
     })
 }
 
@@ -52,7 +54,10 @@ pub(super) fn run(engine: &Engine, arguments: &Arguments, output: &Output) -> Re
     }
     for file in components(engine, std::slice::from_ref(&arguments.policy), &arguments.build, output)? {
         let (component, _) = open(engine, &file)?;
-        let called = call.ask(engine, &component).map_err(|error| about(&file, &error))?;
+        let called = call.ask(engine, &component).map_err(|error| match call.explain(&error).as_slice() {
+            [] => about(&file, &error),
+            problems => Failure::of_problems(Exit::Failed, problems),
+        })?;
         let ok = called.failed.is_none();
         let mut json = serde_json::to_value(&called).unwrap_or_default();
         if let Value::Object(object) = &mut json {
@@ -115,5 +120,6 @@ mod tests {
     fn names_the_hooks_that_there_are() {
         assert_eq!(hook("admit"), Ok(Hook::Admit));
         assert!(hook("admin").unwrap_err().contains("route, admit"));
+        assert!(hook("admitt").unwrap_err().ends_with("did you mean `admit`?"));
     }
 }

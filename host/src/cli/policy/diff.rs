@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{BuildArguments, SearchArguments, about, components, open, read_text};
 use crate::{
-    cli::output::{Exit, Failure, Output},
-    policy::{self, Cases, Component, Difference, Engine, Side},
+    cli::output::{Exit, Failure, Output, table},
+    policy::{self, Cases, Component, DiffError, Difference, Differences, Engine, SettingsFile, Side, Stated},
 };
 
 #[derive(Args, Debug)]
@@ -46,27 +46,45 @@ pub(super) fn run(engine: &Engine, arguments: &Arguments, output: &Output) -> Re
     let side = |read: &'_ Read| (read.component.clone(), read.cases.clone());
     let ((old_component, old_cases), (new_component, new_cases)) = (side(&old), side(&new));
     let search = arguments.search.search();
-    let differences = policy::diff(
+    let json_of = |file: &'_ Option<SettingsFile>| file.as_ref().map(|file| file.settings().clone());
+    let (json_old, json_new) = (json_of(&settings_old), json_of(&settings_new));
+    let found = policy::diff(
         engine,
-        Side { component: &old_component, cases: &old_cases, settings: settings_old.as_ref() },
-        Side { component: &new_component, cases: &new_cases, settings: settings_new.as_ref() },
+        Side { component: &old_component, cases: &old_cases, settings: json_old.as_ref() },
+        Side { component: &new_component, cases: &new_cases, settings: json_new.as_ref() },
         search,
         &|step| output.progress(step),
     )
-    .map_err(|error| Failure::new(Exit::Failed, &error))?;
-    let same = differences.is_empty();
+    .map_err(|error| failure(&error, settings_old.as_ref(), settings_new.as_ref()))?;
+    let same = found.is_empty();
+    let version = |component: &Component| component.manifest().version.clone();
     output.result(
-        in_words(&differences, search.inputs, search.seed),
+        in_words(&found, search.inputs, search.seed),
         &json!({
             "ok": same,
             "old": old.file,
             "new": new.file,
+            "old-version": version(&old.component),
+            "new-version": version(&new.component),
             "seed": search.seed,
             "inputs": search.inputs,
-            "differences": differences,
+            "manifest": found.manifest,
+            "differences": found.differences,
         }),
     );
     Ok(if same { Exit::Done } else { Exit::Failed })
+}
+
+/// Settings that are not taken are told with their places.
+fn failure(error: &DiffError, old: Option<&SettingsFile>, new: Option<&SettingsFile>) -> Failure {
+    if let DiffError::Settings { which, source } = error {
+        let file = if *which == "old" { old } else { new };
+        let problems = file.map(|file| file.explain(source)).unwrap_or_default();
+        if !problems.is_empty() {
+            return Failure::of_problems(Exit::Failed, &problems);
+        }
+    }
+    Failure::new(Exit::Failed, error)
 }
 
 fn read(engine: &Engine, policy: &PathBuf, build: &BuildArguments, output: &Output) -> Result<Read, Failure> {
@@ -77,23 +95,55 @@ fn read(engine: &Engine, policy: &PathBuf, build: &BuildArguments, output: &Outp
     Ok(Read { file, component, cases })
 }
 
-fn settings(file: &Path) -> Result<Value, Failure> {
-    policy::read_settings(file, &read_text(file)?).map_err(|error| Failure::new(Exit::Failed, &error))
+fn settings(file: &Path) -> Result<SettingsFile, Failure> {
+    SettingsFile::parse(file, &read_text(file)?).map_err(|error| Failure::new(Exit::Failed, &error))
 }
 
-fn in_words(differences: &[Difference], inputs: usize, seed: u64) -> String {
-    if differences.is_empty() {
-        return format!("no difference on {inputs} inputs for each hook (seed {seed})");
+fn in_words(found: &Differences, inputs: usize, seed: u64) -> String {
+    let mut parts = Vec::new();
+    if !found.manifest.is_empty() {
+        let rows: Vec<Vec<String>> = found.manifest.iter().map(stated).collect();
+        let text = table(&rows).replace('\n', "\n  ");
+        parts.push(format!("what they say of themselves\n  {text}"));
     }
-    let each = differences.iter().map(|difference| {
-        let mut text = format!("{}\n  old  {}\n  new  {}", difference.hook, difference.old, difference.new);
-        if let Some(case) = &difference.case {
-            text.push_str(&format!(
-                "\n  the smallest input that was found, with the old answer:\n\n{}",
-                case.trim_end()
-            ));
+    parts.extend(found.differences.iter().map(difference));
+    if found.differences.is_empty() {
+        parts.push(format!("no difference of the answers on {inputs} inputs for each hook (seed {seed})"));
+    }
+    parts.join("\n\n")
+}
+
+/// A key, and what is otherwise.
+fn stated(stated: &Stated) -> Vec<String> {
+    let list = |values: &[Value]| {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        values.iter().map(text).collect::<Vec<_>>().join(", ")
+    };
+    let mut parts = Vec::new();
+    for (what, values) in [("more: ", &stated.added), ("no longer: ", &stated.removed)] {
+        if !values.is_empty() {
+            parts.push(format!("{what}{}", list(values)));
         }
-        text
-    });
-    each.collect::<Vec<_>>().join("\n\n")
+    }
+    if parts.is_empty() {
+        // A schema is no matter of a line: `policy inspect` shows it.
+        let text = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+        parts.push(match stated.key {
+            "settings-schema" => "another one (`vestibule policy inspect` shows it)".to_owned(),
+            _ => format!("{} → {}", text(&stated.old), text(&stated.new)),
+        });
+    }
+    vec![stated.key.to_owned(), parts.join("; ")]
+}
+
+fn difference(difference: &Difference) -> String {
+    let Difference { hook, what, old, new, case, .. } = difference;
+    let power = match &difference.group {
+        Some((_, power)) => format!(" (power {power})"),
+        None => String::new(),
+    };
+    format!(
+        "{hook}: {what}{power}\n  old  {old}\n  new  {new}\n  the smallest input that was found, with the old answer:\n\n{}",
+        case.trim_end()
+    )
 }

@@ -20,7 +20,8 @@ use super::super::{
 use crate::{
     config::{self, PublicKey, Trust},
     policy::{
-        self, Component, Engine, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, Statement, signatures_path, statement_path,
+        self, Component, Engine, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, signatures_path,
+        statement_path,
     },
 };
 
@@ -193,13 +194,46 @@ pub(super) fn verify(engine: &Engine, arguments: &Verify, output: &Output) -> Re
     let component = load(engine, &arguments.component)?;
     let expected = expected(arguments, component.manifest().name.as_str())?;
     let verified = policy::verify_signed(&trust, &arguments.component, &component, &expected);
-    let (statement, signers) =
-        verified.map_err(|(file, error)| Failure::text(Exit::Failed, format!("{}: {error}", file.display())))?;
+    let (statement, signers) = verified.map_err(|(file, error)| {
+        let mut message = format!("{}: {error}", file.display());
+        if matches!(error, SignatureError::Unsigned { .. }) {
+            message.push_str(&format!("\n{}", in_force(&trust)));
+        }
+        Failure::text(Exit::Failed, message)
+    })?;
+    let keys: Vec<(&String, &PublicKey)> = trust.keys.iter().filter(|(_, key)| !trust.is_revoked(key)).collect();
+    let signed: Vec<_> = keys.iter().copied().filter(|(name, _)| signers.contains(name)).collect();
+    let ids: BTreeMap<&String, String> = keys.iter().map(|(name, key)| (*name, key.id())).collect();
     output.result(
-        format!("{} {} is signed by {}", statement.name, statement.version, signers.join(", ")),
-        &json!({ "ok": true, "statement": statement, "signers": signers }),
+        format!(
+            "{} {} ({}) is signed by {}\n{}",
+            statement.name,
+            statement.version,
+            statement.component,
+            described(&signed),
+            in_force(&trust)
+        ),
+        &json!({
+            "ok": true,
+            "statement": statement,
+            "signers": signers,
+            "trusted": ids,
+            "required": trust.required,
+        }),
     );
     Ok(Exit::Done)
+}
+
+/// How many must sign, and who may.
+fn in_force(trust: &Trust) -> String {
+    let keys: Vec<_> = trust.keys.iter().filter(|(_, key)| !trust.is_revoked(key)).collect();
+    let signatures =
+        if trust.required == 1 { "1 signature is".to_owned() } else { format!("{} signatures are", trust.required) };
+    format!("{signatures} required; trusted are {}", described(&keys))
+}
+
+fn described(keys: &[(&String, &PublicKey)]) -> String {
+    keys.iter().map(|key| policy::described_key(*key)).collect::<Vec<_>>().join(", ")
 }
 
 fn trust(arguments: &Verify) -> Result<Trust, Failure> {

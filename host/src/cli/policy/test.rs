@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{BuildArguments, SearchArguments, about, components, open, read_text};
+use super::{BuildArguments, SearchArguments, about, components, open, read_text, recorded};
 use crate::{
-    cli::output::{Exit, Failure, Output},
-    policy::{self, CaseResult, Cases, Engine, Properties, PropertyResult},
+    cli::{
+        output::{Exit, Failure, Output},
+        replay::When,
+    },
+    policy::{self, CaseResult, Cases, Corpus, Engine, Properties, PropertyResult},
+    recording::Range,
 };
 
 #[derive(Args, Debug)]
@@ -23,6 +27,11 @@ pub(in crate::cli) struct Arguments {
     /// Check these properties, too, beside those that are embedded.
     #[arg(long, value_name = "FILE")]
     properties: Option<PathBuf>,
+    /// Ask about what was recorded in real logins, too: the configuration file with `[recording]` (docs/replay.md).
+    #[arg(long, value_name = "FILE")]
+    recorded: Option<PathBuf>,
+    #[command(flatten)]
+    when: When,
     #[command(flatten)]
     search: SearchArguments,
     #[command(flatten)]
@@ -33,13 +42,14 @@ pub(in crate::cli) struct Arguments {
 pub(super) struct Testing<'a> {
     quiet: bool,
     more: Properties,
+    corpus: Corpus,
     search: &'a SearchArguments,
 }
 
 impl<'a> Testing<'a> {
     /// All is shown, and only what is embedded is checked.
     pub(super) fn new(search: &'a SearchArguments) -> Self {
-        Self { quiet: false, more: Properties::default(), search }
+        Self { quiet: false, more: Properties::default(), corpus: Corpus::default(), search }
     }
 }
 
@@ -59,6 +69,15 @@ pub(super) fn run(engine: &Engine, arguments: &Arguments, output: &Output) -> Re
     if let Some(file) = &arguments.properties {
         testing.more = Properties::new(file.display().to_string(), read_text(file)?)
             .map_err(|error| Failure::new(Exit::Failed, &error))?;
+    }
+    let range = arguments.when.range();
+    match &arguments.recorded {
+        Some(config) => testing.corpus = recorded::read(config, range, output)?,
+        None if range != Range::default() => {
+            let message = "`--from` and `--to` are about what was recorded: `--recorded FILE` says where";
+            return Err(Failure::text(Exit::CommandLine, message));
+        }
+        None => {}
     }
     let files = components(engine, &arguments.policies, &arguments.build, output)?;
     let mut report = Report::default();
@@ -89,7 +108,7 @@ impl Report {
             let search = testing.search.search();
             self.seed = search.seed;
             checked.extend(
-                policy::check(engine, &component, &cases, properties, search, &progress)
+                policy::check(engine, &component, &cases, properties, &testing.corpus, search, &progress)
                     .map_err(|error| about(file, &error))?,
             );
         }
@@ -113,12 +132,14 @@ impl Report {
             0 => String::new(),
             many => format!(", {many} properties hold"),
         };
-        format!("{}\n\n{} cases passed{properties}, {} failed", self.texts.join("\n\n"), self.passed, self.failed)
+        let nothing = if self.passed + self.failed == 0 { ": without a case, a policy has shown nothing" } else { "" };
+        let (texts, passed, failed) = (self.texts.join("\n\n"), self.passed, self.failed);
+        format!("{texts}\n\n{passed} cases passed{properties}, {failed} failed{nothing}")
     }
 
     pub(super) fn json(&self) -> Value {
         json!({
-            "ok": self.failed == 0,
+            "ok": self.ok(),
             "passed": self.passed,
             "failed": self.failed,
             "properties-passed": self.properties,
@@ -135,7 +156,9 @@ fn checked_in_words(results: &[PropertyResult], quiet: bool) -> String {
         text.push_str(&format!("\n  {mark}  {:9}  {}", "property", result.name));
         match (&result.problem, &result.counterexample) {
             (None, None) => {
-                text.push_str(&format!("  ({} of {} inputs)", result.applied, result.inputs));
+                let recorded =
+                    if result.recorded > 0 { format!(", {} of them recorded", result.recorded) } else { String::new() };
+                text.push_str(&format!("  ({} of {} inputs{recorded})", result.applied, result.inputs));
             }
             (Some(problem), _) => {
                 text.push_str(&format!("  ({}:{})\n            {problem}", result.file, result.line));

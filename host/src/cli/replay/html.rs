@@ -2,7 +2,7 @@
 //! other file, nothing that is fetched. Everything that comes from a recording is escaped; a page that says
 //! `default-src 'none'` would run nothing even so.
 
-use crate::replay::{FaultRow, GroupRow, Moved, Report, Row};
+use crate::replay::{FaultRow, GroupRow, Moved, Report, Row, counted};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
@@ -72,12 +72,18 @@ impl Page {
             self.number(counts.decisions).raw(" recorded decisions as it was decided.</p>\n");
             return;
         }
-        self.raw("<p class=\"verdict\">Of ").number(counts.decisions).raw(" recorded decisions, ");
+        let decisions = counted(counts.decisions, "recorded decision", "recorded decisions");
+        self.raw("<p class=\"verdict\">Of ").text(&decisions).raw(", ");
         self.number(counts.decisions.saturating_sub(counts.unchanged)).raw(" would come out otherwise.</p>\n");
     }
 
     fn counts(&mut self, report: &Report) {
         let counts = &report.counts;
+        if !report.same {
+            self.raw(
+                "<p class=\"note\">One decision may count in several lines: who is denied has no groups, either.</p>\n",
+            );
+        }
         self.raw("<table>\n<tr><th>What would change</th><th class=\"n\">Decisions</th></tr>\n");
         let rows = [
             ("denied", counts.denied),
@@ -110,8 +116,8 @@ impl Page {
             if row.protected {
                 self.raw(" (protected)");
             }
-            self.raw("<br><span class=\"note\">").number(row.holders).raw(" of ").number(row.of);
-            self.raw(" people had it</span></td><td>").moved(&row.gained);
+            self.raw("<br><span class=\"note\">").number(row.holders).raw(" of ");
+            self.text(&counted(row.of, "person", "people")).raw(" had it</span></td><td>").moved(&row.gained);
             self.raw("</td><td>").moved(&row.lost).raw("</td></tr>\n");
         }
         self.raw("</table>\n");
@@ -136,7 +142,10 @@ impl Page {
         if moved.logins == 0 {
             return self.raw("nobody");
         }
-        self.number(moved.people).raw(" people, ").number(moved.logins).raw(" logins");
+        if moved.people > 0 {
+            self.text(&counted(moved.people, "person", "people")).raw(", ");
+        }
+        self.text(&counted(moved.logins, "login", "logins"));
         for (index, person) in moved.who.iter().enumerate() {
             self.raw(if index == 0 { "<br><span class=\"note\">" } else { ", " }).text(&person.to_string());
         }
@@ -173,8 +182,9 @@ impl Page {
 
     fn basis(&mut self, report: &Report) {
         let read = &report.recording;
-        self.raw("<h2>What this rests on</h2>\n<p>").number(read.logins).raw(" logins and ").number(read.ways);
-        self.raw(" choices of a way, in ").number(read.files.len()).raw(" files. Nothing in force was changed.</p>\n");
+        self.raw("<h2>What this rests on</h2>\n<p>").text(&counted(read.logins, "decision", "decisions"));
+        self.raw(" of logins and ").text(&counted(read.ways, "choice", "choices")).raw(" of a way, in ");
+        self.text(&counted(read.files.len(), "file", "files")).raw(". Nothing in force was changed.</p>\n");
         if read.dropped > 0 {
             self.raw("<p class=\"strong\">").number(read.dropped);
             self.raw(" decisions were never recorded, since more came than could be written.</p>\n");

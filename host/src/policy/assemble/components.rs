@@ -16,11 +16,11 @@ use super::{Assembly, MadeOf, Passed, Ready, about_versions, read};
 use crate::{
     config::{Policies, PolicySource},
     policy::{
-        Component, Engine, LoadError, LoadedPolicy, Manifest,
+        Component, Engine, LoadError, LoadedPolicy, Manifest, SettingsFile,
         cache::sha256,
         cases::{self, Cases},
         event::PolicyProblem,
-        locate::{Format, Position},
+        locate::{Malformed, Position},
         settings,
         signed::{self, SignatureError, Vouched},
         versions::{Versions, VersionsError},
@@ -137,7 +137,7 @@ fn load(
     let component = Component::check(engine, &bytes).map_err(|error| at(&source.component, error.to_string()))?;
     may_be_in_force(component.manifest())?;
     let policy = LoadedPolicy::load(engine, name, &component, &settings.json)
-        .map_err(|error| settings.explain(error, &component))?;
+        .map_err(|error| settings.explain(&error, &component))?;
     self_test(engine, (name, &source.component), &component, &cases, &made_of, known.passed)?;
     Ok((Ready { policy, signers, made_of }, false))
 }
@@ -211,62 +211,64 @@ fn case_error(name: &str, error: cases::CaseError) -> Vec<PolicyProblem> {
     }]
 }
 
-/// A policy's settings and the text that they came from.
+/// A policy's settings, and the file that they came from.
 struct Settings<'a> {
     name: &'a str,
     source: &'a PolicySource,
-    text: String,
+    file: Option<SettingsFile>,
     json: Json,
 }
 
 impl<'a> Settings<'a> {
     fn read(name: &'a str, source: &'a PolicySource, bytes_max: usize) -> Result<Self, Vec<PolicyProblem>> {
-        let mut settings = Self { name, source, text: String::new(), json: Json::Object(Map::new()) };
+        let mut settings = Self { name, source, file: None, json: Json::Object(Map::new()) };
         let Some(path) = &source.settings else { return Ok(settings) };
-        let bytes = read(path, bytes_max, "settings-bytes-max")
-            .map_err(|message| vec![settings.problem(None, None, message)])?;
-        settings.text = String::from_utf8(bytes)
-            .map_err(|_| vec![settings.problem(None, None, "expected UTF-8 text".to_owned())])?;
-        settings.json = Format::of(path)
-            .parse(&settings.text)
-            .map_err(|malformed| vec![settings.problem(malformed.position, None, malformed.message)])?;
+        let bytes =
+            read(path, bytes_max, "settings-bytes-max").map_err(|message| vec![settings.problem(None, message)])?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| vec![settings.problem(None, "expected UTF-8 text".to_owned())])?;
+        let malformed = |malformed: Malformed| vec![settings.problem(malformed.position, malformed.message)];
+        let file = SettingsFile::parse_at(path, &text).map_err(malformed)?;
+        settings.json = file.settings().clone();
+        settings.file = Some(file);
         Ok(settings)
     }
 
     /// A load error with the places of the settings that it is about.
-    fn explain(&self, error: LoadError, component: &Component) -> Vec<PolicyProblem> {
+    fn explain(&self, error: &LoadError, component: &Component) -> Vec<PolicyProblem> {
+        let LoadError::Settings(problems) = error else {
+            let file = Some(self.source.component.clone());
+            return vec![PolicyProblem { file, ..self.problem(None, error.to_string()) }];
+        };
         let own = &component.manifest().name;
         // Settings that a policy does not have are often those of another one.
         let hint = (own != self.name).then(|| format!("the component calls itself `{own}`, not `{}`", self.name));
-        let hint = |message: &str| hint.clone().filter(|_| message.starts_with(settings::NO_SUCH));
-        let mut explained: Vec<PolicyProblem> = match error {
-            LoadError::Settings(problems) => problems
-                .into_iter()
-                .map(|problem| {
-                    let format = self.source.settings.as_deref().map(Format::of);
-                    let position = format.and_then(|format| format.locate(&self.text, &problem.pointer));
-                    let key = (!problem.pointer.is_empty()).then_some(problem.pointer);
-                    PolicyProblem { hint: hint(&problem.message), ..self.problem(position, key, problem.message) }
+        let explained = match &self.file {
+            Some(file) => file.explain(error),
+            // Without a settings file it is the manifest's defaults that do not fit.
+            None => problems
+                .iter()
+                .map(|problem| PolicyProblem {
+                    key: (!problem.pointer.is_empty()).then(|| problem.pointer.clone()),
+                    expected: problem.expected.clone(),
+                    ..self.problem(None, problem.message.clone())
                 })
                 .collect(),
-            other => vec![PolicyProblem {
-                file: Some(self.source.component.clone()),
-                ..self.problem(None, None, other.to_string())
-            }],
         };
-        // In the order of the file, whoever found them.
-        explained.sort_by_key(|problem| (problem.line, problem.column));
-        explained
+        let of_policy = |problem: PolicyProblem| PolicyProblem {
+            policy: Some(self.name.to_owned()),
+            hint: hint.clone().filter(|_| problem.message.starts_with(settings::NO_SUCH)),
+            ..problem
+        };
+        explained.into_iter().map(of_policy).collect()
     }
 
-    fn problem(&self, position: Option<Position>, key: Option<String>, message: String) -> PolicyProblem {
+    fn problem(&self, position: Option<Position>, message: String) -> PolicyProblem {
         PolicyProblem {
             policy: Some(self.name.to_owned()),
-            // Without a settings file it is the manifest's defaults that do not fit.
             file: Some(self.source.settings.as_ref().unwrap_or(&self.source.component).clone()),
             line: position.map(|position| position.line),
             column: position.map(|position| position.column),
-            key,
             message,
             ..PolicyProblem::default()
         }

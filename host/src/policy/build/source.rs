@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::BuildError;
+use super::{BuildError, manifest_file};
 use crate::policy::{Cases, Manifest, Properties, manifest::Language};
 
 /// What a policy's folder says of it, but for its code.
@@ -34,12 +34,19 @@ impl Source {
         let directory = fs::canonicalize(directory).map_err(|source| file(directory, source))?;
         let path = directory.join("policy.toml");
         let text = fs::read_to_string(&path).map_err(|source| file(&path, source))?;
-        let mut manifest = Manifest::from_toml(&text).map_err(|source| BuildError::Manifest { path, source })?;
+        let mut manifest = Manifest::from_toml(&text)
+            .map_err(|error| BuildError::Manifest(manifest_file::diagnose(&path, &text, &error)))?;
+        let policy_toml = path;
         let path = directory.join("settings.schema.json");
         match fs::read_to_string(&path) {
             Ok(text) => manifest.settings_schema = schema(&path, &text, &manifest)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(file(&path, source)),
+        }
+        let problems = manifest_file::contradictions(&policy_toml, &text, &manifest)
+            .map_err(|message| BuildError::Schema { path: if path.exists() { path } else { policy_toml }, message })?;
+        if !problems.is_empty() {
+            return Err(BuildError::Manifest(problems));
         }
         let cases = Cases::folder(&directory.join("cases")).map_err(BuildError::Cases)?;
         // A malformed case is better found before minutes of compiling than after.

@@ -47,11 +47,14 @@ pub enum BenchError {
     Cases(#[source] CaseError),
     /// There is nothing to ask.
     #[error(
-        "the hook `{hook}` has no case with settings that load, and the policy does not take its own default settings"
+        "the hook `{hook}` has no case with settings that load{}, and the policy does not take its own default settings",
+        in_words(.refused)
     )]
     NoInput {
         /// The hook.
         hook: String,
+        /// Why the cases' settings are not taken: of each, the first.
+        refused: Vec<String>,
         /// Why the defaults are not taken.
         #[source]
         source: LoadError,
@@ -61,6 +64,8 @@ pub enum BenchError {
 /// One policy with one settings, and what it is asked.
 struct Group<'a> {
     settings: Json,
+    /// The first case that has them.
+    case: &'a Case,
     inputs: Vec<&'a Input>,
 }
 
@@ -105,19 +110,28 @@ fn bench_hook(
     let mut measured = Measured::default();
     let groups = groups(hook, cases);
     let many = groups.len();
+    let mut refused = Vec::new();
     for (index, group) in groups.into_iter().enumerate() {
         progress(&format!(", settings {} of {many}", index + 1));
-        // A case about settings that are refused measures nothing.
-        if let Ok(chain) = load(engine, component, &group.settings) {
-            measured.cases += measured.ask(&chain, hook, &group.inputs, rounds);
-            measured.first.get_or_insert_with(|| (group.settings, group.inputs.first().map(|input| (*input).clone())));
+        match load(engine, component, &group.settings) {
+            Ok(chain) => {
+                measured.cases += measured.ask(&chain, hook, &group.inputs, rounds);
+                measured
+                    .first
+                    .get_or_insert_with(|| (group.settings, group.inputs.first().map(|input| (*input).clone())));
+            }
+            // A case about settings that are refused measures nothing.
+            Err(error) => refused.extend(group.case.written.explain(&error).first().map(ToString::to_string)),
         }
     }
     if measured.samples.is_empty() {
         progress(" with the default input");
         let settings = Json::Object(Map::new());
-        let chain = load(engine, component, &settings)
-            .map_err(|source| BenchError::NoInput { hook: hook.name().to_owned(), source })?;
+        let chain = load(engine, component, &settings).map_err(|source| BenchError::NoInput {
+            hook: hook.name().to_owned(),
+            refused,
+            source,
+        })?;
         measured.ask(&chain, hook, &[&default], rounds);
         measured.first = Some((settings, None));
     }
@@ -173,6 +187,10 @@ impl Measured {
     }
 }
 
+fn in_words(refused: &[String]) -> String {
+    if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) }
+}
+
 fn load(engine: &Engine, component: &Component, settings: &Json) -> Result<Chain, LoadError> {
     let policy = LoadedPolicy::load(engine, &component.manifest().name, component, settings)?;
     Ok(Chain::new(vec![Arc::clone(&policy)]))
@@ -200,7 +218,7 @@ fn groups(hook: Hook, cases: &[Case]) -> Vec<Group<'_>> {
         let settings = settings_of(case);
         match groups.iter_mut().find(|group| group.settings == settings) {
             Some(group) => group.inputs.push(input),
-            None => groups.push(Group { settings, inputs: vec![input] }),
+            None => groups.push(Group { settings, case, inputs: vec![input] }),
         }
     }
     groups
@@ -231,7 +249,7 @@ mod tests {
             )
         };
         // The second is refused by `configure`.
-        let measured = measure(&[("a.toml", &(case("yes") + &case("xyz") + &case("deny") + &case("yes")))]);
+        let measured = measure(&[("a.toml", &(case("yes") + &case("xyz") + &case("deny") + &case("yes2")))]);
         assert_eq!((measured.hook.as_str(), measured.cases), ("admit", 3));
         assert!(0 < measured.fuel_min && measured.fuel_min < measured.fuel_max, "a denial takes more: {measured:?}");
         assert!(0.0 < measured.warm_us && measured.warm_us <= measured.p99_us, "{measured:?}");

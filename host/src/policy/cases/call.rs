@@ -11,8 +11,9 @@ use super::{
 use crate::{
     decision::{DenyCode, Hook},
     policy::{
-        Component, Engine, LoadError, LoadedPolicy,
+        Component, Engine, LoadError, LoadedPolicy, PolicyProblem, SettingsFile,
         locate::{self, Format},
+        settings_file::WrittenSettings,
     },
 };
 
@@ -22,6 +23,8 @@ pub struct Call {
     hook: Hook,
     input: Box<Input>,
     settings: Option<Json>,
+    /// Where the settings are written.
+    written: WrittenSettings,
 }
 
 /// What came of it.
@@ -85,9 +88,12 @@ impl Call {
             return Err(refuse(format!("the file has no cases, and so none that is called `{case}`")));
         }
         let form: QuestionForm = toml::from_str(text).map_err(|error| malformed(&error))?;
-        let input = form.input.unwrap_or_default().build(hook).map_err(refuse)?;
+        let input = form.input.unwrap_or_default().build(hook).map_err(|message| CaseError {
+            line: Format::Toml.locate(text, "/input").map(|position| position.line),
+            ..refuse(message)
+        })?;
         let settings = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
-        Ok(Self { hook, input: Box::new(input), settings })
+        Ok(Self { hook, input: Box::new(input), settings, written: WrittenSettings::of_question(file, text) })
     }
 
     fn of_cases(hook: Hook, file: &str, text: &str, name: Option<&str>) -> Result<Self, CaseError> {
@@ -110,7 +116,9 @@ impl Call {
         let case = cases.into_iter().find(|case| case.name == name);
         let Some(case) = case else { return Err(refuse(format!("the file has no case `{name}`"))) };
         match case.question {
-            Question::Hook(of, input) if of == hook => Ok(Self { hook, input, settings: case.settings }),
+            Question::Hook(of, input) if of == hook => {
+                Ok(Self { hook, input, settings: case.settings, written: case.written })
+            }
             Question::Hook(of, _) => Err(refuse(format!("the case `{name}` asks the hook `{of}`, not `{hook}`"))),
             Question::Configure => Err(refuse(format!("the case `{name}` asks no hook, it loads settings only"))),
         }
@@ -122,8 +130,16 @@ impl Call {
     ///
     /// Where `text`, the content of the settings file `file`, is not what its extension says.
     pub fn with_settings(mut self, file: &std::path::Path, text: &str) -> Result<Self, CaseError> {
-        self.settings = Some(read_settings(file, text)?);
+        let (settings, written) = SettingsFile::parse(file, text)?.into_parts();
+        self.settings = Some(settings);
+        self.written = written;
         Ok(self)
+    }
+
+    /// What is wrong with the settings, each with its place; nothing where `error` is not about them.
+    #[must_use]
+    pub fn explain(&self, error: &LoadError) -> Vec<PolicyProblem> {
+        self.written.explain(error)
     }
 
     /// Asks `component`. Takes up to the compile timeout, then up to the deadline of a decision.
@@ -157,19 +173,6 @@ impl Call {
         }
         Ok(called)
     }
-}
-
-/// The settings in `text`, the content of a settings file: TOML, or JSON where `file` ends so.
-///
-/// # Errors
-///
-/// Where it is not what its extension says.
-pub fn read_settings(file: &std::path::Path, text: &str) -> Result<Json, CaseError> {
-    Format::of(file).parse(text).map_err(|malformed| CaseError {
-        file: file.display().to_string(),
-        line: malformed.position.map(|position| position.line),
-        message: malformed.message,
-    })
 }
 
 #[cfg(test)]
@@ -228,11 +231,32 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_are_not_taken_are_told_with_their_place() {
+        let engine = engine();
+        let told = |call: Call| {
+            let error = call.ask(&engine, &component(&engine)).unwrap_err();
+            call.explain(&error).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let question = "[input.identity]\nsubject = \"ann\"\n\n[settings]\nmrak = \"yes\"\nmark = 1\n";
+        let call = Call::read(Hook::Admit, "q.toml", question, None).unwrap();
+        let both = told(call.clone());
+        for part in ["q.toml:5:1: /mrak: no such setting", "did you mean `mark`?", "q.toml:6:1: /mark: ", "found: 1"] {
+            assert!(both.contains(part), "{part}: {both}");
+        }
+        assert!(both.contains("expected: a value of the type string"), "{both}");
+        let json = told(call.with_settings("s.json".as_ref(), "{\n \"mark\": \"X\"}").unwrap());
+        assert!(json.starts_with("s.json:2:10: /mark: ") && json.contains("a text that fits ^[a-z0-9-]+$"), "{json}");
+        let text = "[settings]\nmark = 7\n[[case]]\nname = \"one\"\nhook = \"admit\"\nexpect.verdict = \"deny\"\n";
+        let case = told(Call::read(Hook::Admit, "c.toml", text, Some("one")).unwrap());
+        assert!(case.starts_with("c.toml:2:1: /mark: "), "{case}");
+    }
+
+    #[test]
     fn refuses_what_is_no_question_and_says_where() {
         for (text, line, part) in [
             ("[input]\nidntity = {}\n", Some(2), "idntity"),
             ("[inptu]\n", Some(1), "inptu"),
-            ("[input.plan]\nreplace = true\n", None, "input.plan"),
+            ("[input.plan]\nreplace = true\n", Some(1), "input.plan"),
             ("input =", Some(1), ""),
         ] {
             let error = Call::read(Hook::Admit, "q.toml", text, None).unwrap_err();

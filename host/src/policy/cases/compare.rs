@@ -45,25 +45,6 @@ pub(in crate::policy) struct Failed {
     pub(in crate::policy) log: Vec<String>,
 }
 
-/// Refuses expectations that the question's answer does not have, and the empty one.
-pub(super) fn check_keys(question: &Question, expect: &Map<String, Json>) -> Result<(), String> {
-    const FAILURE: [&str; 3] = ["fault", "failed", "log"];
-    let (keys, failure): (&[&str], &[&str]) = match question {
-        Question::Configure => (&["configured", "problems"], &[]),
-        Question::Hook(hook, _) => (keys_of(*hook), &FAILURE),
-    };
-    if expect.is_empty() {
-        return Err("`expect` expects nothing, so the case would always hold".to_owned());
-    }
-    for key in expect.keys() {
-        if !keys.contains(&key.as_str()) && !failure.contains(&key.as_str()) {
-            let known: Vec<&str> = keys.iter().chain(failure).copied().collect();
-            return Err(format!("unknown expectation `{key}`, expected one of {}", known.join(", ")));
-        }
-    }
-    Ok(())
-}
-
 /// What the outcome and the expectation do not agree on, a line each; none is a pass.
 pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outcome: &Outcome) -> Vec<String> {
     let actual = match (question, outcome) {
@@ -112,7 +93,7 @@ pub(super) fn differences(question: &Question, expect: &Map<String, Json>, outco
     expect.iter().filter_map(|(key, expected)| compare(key, expected, actual.get(key).unwrap_or(&Json::Null))).collect()
 }
 
-const fn keys_of(hook: Hook) -> &'static [&'static str] {
+pub(super) const fn keys_of(hook: Hook) -> &'static [&'static str] {
     match hook {
         Hook::Access => &["verdict", "reason", "detail", "max-age", "acr-values"],
         Hook::Admit => &["verdict", "reason", "detail", "acr-values", "max-age"],

@@ -1,12 +1,18 @@
 //! Case files: from TOML to typed questions, with the defaults that `docs/cases.md`
 //! names. Every unknown key is an error, since a misspelt expectation would hold always.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::{super::locate, compare};
+use super::{
+    super::{
+        locate::{self, Format, message_of},
+        settings_file::WrittenSettings,
+    },
+    words,
+};
 use crate::{
     decision::{
         AccessRequest, Account, Attempt, Claim, Context, Grant, Hook, MatchKey, Plan, Profile, Reason, Rules,
@@ -28,6 +34,8 @@ pub(in crate::policy) struct Case {
     pub(in crate::policy) question: Question,
     /// The settings; none takes the manifest's defaults.
     pub(in crate::policy) settings: Option<Json>,
+    /// Where they are written.
+    pub(in crate::policy) written: WrittenSettings,
     /// What must be in the answer.
     pub(in crate::policy) expect: Map<String, Json>,
 }
@@ -73,48 +81,73 @@ pub struct CaseError {
 
 /// Reads the cases of one file.
 pub(in crate::policy) fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
+    let refuse = |line, message| CaseError { file: file.to_owned(), line, message };
     let form: FileForm = toml::from_str(text).map_err(|error| {
         let malformed = locate::malformed_toml(text, &error);
-        CaseError {
-            file: file.to_owned(),
-            line: malformed.position.map(|position| position.line),
-            message: malformed.message,
-        }
+        refuse(malformed.position.map(|position| position.line), malformed.message)
     })?;
+    if form.cases.is_empty() {
+        return Err(refuse(None, "the file has no `[[case]]`, and so would test nothing".to_owned()));
+    }
     let shared = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
-    form.cases
-        .into_iter()
-        .map(|case| {
-            let start = text.get(..case.span().start).unwrap_or_default();
-            // The span of an array's table begins at its header.
-            let line = start.matches('\n').count() + 1;
-            build(file, line, shared.as_ref(), case.into_inner()).map_err(|message| CaseError {
-                file: file.to_owned(),
-                line: Some(line),
-                message,
-            })
-        })
-        .collect()
+    let whole: Arc<str> = Arc::from(text);
+    let mut cases = Vec::with_capacity(form.cases.len());
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, case) in form.cases.into_iter().enumerate() {
+        let start = text.get(..case.span().start).unwrap_or_default();
+        // The span of an array's table begins at its header.
+        let line = start.matches('\n').count() + 1;
+        let line_of = |at: &str| {
+            let place = Format::Toml.locate(text, &format!("/case/{index}{at}"));
+            Some(place.map_or(line, |position| position.line))
+        };
+        let written = WrittenSettings::of_case(file, &whole, index);
+        let case = build(file, line, (shared.as_ref(), written), case.into_inner())
+            .map_err(|Wrong { at, message }| refuse(line_of(&at), message))?;
+        if let Some(first) = names.insert(case.name.clone(), line) {
+            let message = format!("the case of line {first} is called `{}`, too: which of them failed?", case.name);
+            return Err(refuse(line_of("/name"), message));
+        }
+        cases.push(case);
+    }
+    Ok(cases)
 }
 
-fn build(file: &str, line: usize, shared: Option<&Json>, form: CaseForm) -> Result<Case, String> {
+/// What is wrong with a case, and with which of its keys: a JSON pointer within it; empty for all of it.
+struct Wrong {
+    at: String,
+    message: String,
+}
+
+fn build(
+    file: &str,
+    line: usize,
+    (shared, written): (Option<&Json>, WrittenSettings),
+    form: CaseForm,
+) -> Result<Case, Wrong> {
+    let wrong = |at: &str, message: String| Wrong { at: at.to_owned(), message };
     let own = form.settings.map(|settings| locate::json_of(&toml::Value::Table(settings)));
     let Json::Object(expect) = locate::json_of(&toml::Value::Table(form.expect)) else {
-        return Err("`expect` is not a table".to_owned());
+        return Err(wrong("/expect", "`expect` is not a table".to_owned()));
     };
     let question = match form.hook.as_str() {
-        "configure" if form.input.is_some() => return Err("`configure` takes no `input`, only `settings`".to_owned()),
+        "configure" if form.input.is_some() => {
+            return Err(wrong("/input", "`configure` takes no `input`, only `settings`".to_owned()));
+        }
         "configure" => Question::Configure,
         name => {
-            let hook = Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
-                let known: Vec<&str> = Hook::ALL.iter().map(|hook| hook.name()).collect();
-                format!("unknown hook `{name}`, expected one of {}, configure", known.join(", "))
-            })?;
-            Question::Hook(hook, Box::new(form.input.unwrap_or_default().build(hook)?))
+            let hook = Hook::ALL.into_iter().find(|hook| hook.name() == name);
+            let hook = hook.ok_or_else(|| wrong("/hook", words::unknown_hook(name)))?;
+            let input = form.input.unwrap_or_default().build(hook).map_err(|message| wrong("/input", message))?;
+            Question::Hook(hook, Box::new(input))
         }
     };
-    compare::check_keys(&question, &expect)?;
-    Ok(Case { file: file.to_owned(), line, name: form.name, question, settings: overlay(shared, own), expect })
+    words::check(&question, &expect).map_err(|(key, message)| match key {
+        Some(key) => wrong(&format!("/expect/{key}"), message),
+        None => wrong("/expect", message),
+    })?;
+    let settings = overlay(shared, own);
+    Ok(Case { file: file.to_owned(), line, name: form.name, question, settings, written, expect })
 }
 
 /// The file's settings with the case's keys on top.
@@ -490,10 +523,6 @@ fn read<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, String>
     toml::Value::Table(table).try_into().map_err(|error| format!("`input.so-far`: {}", message_of(&error)))
 }
 
-fn message_of(error: &toml::de::Error) -> String {
-    error.message().trim().replace('\n', ", ")
-}
-
 /// A table as claims, in the table's order.
 fn claims(table: toml::Table) -> Vec<Claim> {
     table.iter().map(|(name, value)| Claim { name: name.clone(), value: claim_value(locate::json_of(value)) }).collect()
@@ -516,104 +545,4 @@ fn claim_value(json: Json) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn one(text: &str) -> Result<Case, CaseError> {
-        parse("cases/a.toml", text).map(|mut cases| cases.remove(0))
-    }
-
-    fn input(text: &str) -> Input {
-        match one(text).unwrap().question {
-            Question::Hook(_, input) => *input,
-            Question::Configure => panic!("configure has no input"),
-        }
-    }
-
-    #[test]
-    fn the_documented_sample_is_a_case_file() {
-        let cases = parse("cases.toml", include_str!("../../../../docs/examples/cases.toml")).unwrap();
-        let mut hooks: Vec<&str> = cases
-            .iter()
-            .map(|case| match &case.question {
-                Question::Configure => "configure",
-                Question::Hook(hook, _) => hook.name(),
-            })
-            .collect();
-        hooks.sort_unstable();
-        hooks.dedup();
-        assert_eq!(hooks.len(), 9, "{hooks:?}");
-    }
-
-    #[test]
-    fn fills_in_the_documented_defaults() {
-        let input = input("[[case]]\nname = \"n\"\nhook = \"admit\"\n[case.expect]\nverdict = \"pass\"\n");
-        assert_eq!((input.context.application.as_str(), input.context.at), ("app", 1_700_000_000));
-        assert_eq!((input.identity.upstream.as_str(), input.identity.subject.as_str()), ("idp", "s-1"));
-        assert_eq!(input.identity.groups, GroupClaim::Absent);
-        assert!(input.account.is_none() && input.identity.email.is_none());
-        assert_eq!(input.terms_so_far, SessionTerms { lifetime: 28_800, idle: 3_600, remember: true });
-    }
-
-    #[test]
-    fn tells_absent_groups_from_an_empty_list_and_from_overage() {
-        let groups = |value: &str| {
-            input(&format!(
-                "[[case]]\nname = \"n\"\nhook = \"groups\"\ninput.identity.groups = {value}\nexpect.leave = false\n"
-            ))
-            .identity
-            .groups
-        };
-        assert_eq!(groups("\"absent\""), GroupClaim::Absent);
-        assert_eq!(groups("\"overage\""), GroupClaim::Overage);
-        assert_eq!(groups("[]"), GroupClaim::Listed(vec![]));
-    }
-
-    #[test]
-    fn refuses_what_would_test_nothing_and_says_where() {
-        for (text, line, part) in [
-            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.verdct = \"deny\"\n", 1, "verdct"),
-            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.direction = \"pass\"\n", 1, "direction"),
-            ("[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect = {}\n", 1, "expects nothing"),
-            ("\n[[case]]\nname = \"n\"\nhook = \"admt\"\nexpect.verdict = \"deny\"\n", 2, "unknown hook `admt`"),
-            ("[[case]]\nname = \"n\"\nhook = \"admit\"\ninput.plan = {}\nexpect.verdict = \"deny\"\n", 1, "input.plan"),
-            ("[[case]]\nname = \"n\"\nhook = \"admit\"\ninput.idntity = {}\nexpect.verdict = \"deny\"\n", 4, "idntity"),
-            (
-                "[[case]]\nname = \"n\"\nhook = \"session\"\ninput.so-far.grants = []\nexpect.idle = 1\n",
-                1,
-                "unknown field `grants`",
-            ),
-        ] {
-            let error = one(text).unwrap_err();
-            assert_eq!(error.line, Some(line), "{error}");
-            assert!(error.to_string().contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_case_overrides_the_settings_of_its_file_key_by_key() {
-        let case = one(
-            "[settings]\na = 1\nb = { c = 2 }\n[[case]]\nname = \"n\"\nhook = \"configure\"\nsettings = { b = 3 }\n\
-             expect.configured = true\n",
-        )
-        .unwrap();
-        assert_eq!(case.settings, Some(serde_json::json!({"a": 1, "b": 3})));
-    }
-
-    #[test]
-    fn types_claims_as_the_contract_does() {
-        let facts = input(
-            "[[case]]\nname = \"n\"\nhook = \"admit\"\nexpect.verdict = \"pass\"\n[case.input.context.facts]\n\
-             t = \"x\"\nl = [\"a\"]\ni = 1\nf = 0.5\nb = true\no = { z = 1, a = 2 }\nm = [1, \"x\"]\n",
-        )
-        .context
-        .facts;
-        let value = |name: &str| facts.iter().find(|fact| fact.name == name).unwrap().value.clone();
-        assert_eq!(value("t"), Value::Text("x".into()));
-        assert_eq!(value("l"), Value::Texts(vec!["a".into()]));
-        assert_eq!(value("i"), Value::Integer(1));
-        assert_eq!(value("f"), Value::Number(0.5));
-        assert_eq!(value("b"), Value::Boolean(true));
-        assert_eq!(value("m"), Value::Json("[1,\"x\"]".into()));
-    }
-}
+mod tests;

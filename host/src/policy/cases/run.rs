@@ -111,6 +111,15 @@ fn run_one(case: &Case, loaded: &Result<Arc<LoadedPolicy>, LoadError>) -> CaseRe
         }
     };
     let mut differences = compare::differences(&case.question, &case.expect, &outcome);
+    if let (Outcome::Problems(_), Err(error), false) = (&outcome, loaded, differences.is_empty()) {
+        // What is wrong is written somewhere: in the case, or at the head of its file.
+        let explained = case.written.explain(error);
+        let told = explained.iter().map(|problem| format!("the case's settings are refused: {problem}"));
+        match &case.question {
+            Question::Configure => differences.extend(told),
+            Question::Hook(..) => differences = told.collect(),
+        }
+    }
     if !differences.is_empty()
         && let (Question::Hook(_, input), Ok(policy)) = (&case.question, loaded)
     {

@@ -39,11 +39,16 @@ impl Cases {
     ///
     /// # Errors
     ///
-    /// Where the folder or a file cannot be read, or all of them are too large.
+    /// Where the folder or a file cannot be read, all of them are too large, or one is written in something else than
+    /// TOML: it would be overlooked.
     pub fn folder(folder: &Path) -> Result<Self, CaseError> {
         let refuse = |path: &Path, message: String| CaseError { file: path.display().to_string(), line: None, message };
         let mut texts = BTreeMap::new();
         let mut bytes = 0;
+        if let Some(stray) = stray(folder) {
+            let message = "cases are TOML: expected a file NAME.toml (docs/cases.md)".to_owned();
+            return Err(refuse(&stray, message));
+        }
         for path in files(folder).map_err(|error| refuse(folder, error.to_string()))? {
             bytes += fs::metadata(&path).map_err(|error| refuse(&path, error.to_string()))?.len();
             if bytes > CASES_BYTES_MAX {
@@ -146,6 +151,22 @@ fn folder_beside(component: &Path) -> Option<PathBuf> {
     (components == 1).then_some(shared)
 }
 
+/// What somebody else's cases are written in.
+const NO_CASES: [&str; 3] = ["json", "yaml", "yml"];
+
+/// A file of a folder of cases that nobody would run. What is no data (notes) may stay.
+fn stray(folder: &Path) -> Option<PathBuf> {
+    let is_stray = |path: &PathBuf| {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        // `.TOML` is TOML, too, and would not be run either.
+        extension.is_some_and(|extension| {
+            NO_CASES.contains(&extension.as_str())
+                || (extension == "toml" && path.extension().is_none_or(|extension| extension != "toml"))
+        })
+    };
+    fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(is_stray).min()
+}
+
 /// The component's own custom section of that name: sections of modules inside it do not
 /// count.
 pub(in crate::policy) fn custom_section<'a>(component: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -217,5 +238,16 @@ mod tests {
         assert_eq!(cases.count().unwrap(), 2);
         assert_eq!(cases.with_bare_names().0.keys().collect::<Vec<_>>(), ["a.toml", "b.toml"]);
         assert!(Cases::folder(&folder.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn refuses_a_file_of_cases_that_would_be_overlooked() {
+        for name in ["a.yaml", "a.yml", "a.json", "a.TOML"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("good.toml"), CASE).unwrap();
+            fs::write(folder.path().join(name), "- name: a\n").unwrap();
+            let error = Cases::folder(folder.path()).unwrap_err();
+            assert!(error.file.ends_with(name) && error.message.contains("cases are TOML"), "{error}");
+        }
     }
 }

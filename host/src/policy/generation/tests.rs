@@ -475,8 +475,11 @@ fn a_refused_configuration_says_what_was_found_and_what_was_expected() {
 fn a_component_of_too_many_cases_is_refused() {
     let folder = Folder::new();
     let (generations, ..) = folder.open();
-    let case = "[[case]]\nname = \"n\"\nhook = \"admit\"\nsettings.mark = \"dd\"\nexpect.verdict = \"deny\"\n";
-    folder.write("b.wasm", fixture::policy("0.3.0", &[("c.toml", &case.repeat(2001))]));
+    let case = |number: usize| {
+        format!("[[case]]\nname = \"{number}\"\nhook = \"admit\"\nsettings.mark = \"dd\"\nexpect.verdict = \"deny\"\n")
+    };
+    let cases: String = (0..2001).map(case).collect();
+    folder.write("b.wasm", fixture::policy("0.3.0", &[("c.toml", &cases)]));
     let event = generations.reload();
     assert!(event.outcome == Outcome::Refused && event.to_string().contains("2000 cases"), "{event}");
 }

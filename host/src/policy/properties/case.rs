@@ -34,7 +34,7 @@ fn write(name: &str, hook: &str, settings: &Json, input: &Table, expect: &Map<St
 }
 
 /// JSON as TOML, which has no null: what is not there is left out.
-fn toml_of(json: &Json) -> Option<Value> {
+pub(super) fn toml_of(json: &Json) -> Option<Value> {
     Some(match json {
         Json::Null => return None,
         Json::Bool(truth) => Value::Boolean(*truth),

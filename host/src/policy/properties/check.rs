@@ -7,6 +7,7 @@ use toml::Table;
 
 use super::{
     SHRINK_QUESTIONS_MAX, Search, case,
+    corpus::Corpus,
     form::{Kind, Properties, Property},
     generate,
     judge::{alone, comparable, less, reordered, with_group},
@@ -33,6 +34,8 @@ pub struct PropertyResult {
     pub name: String,
     /// Inputs that were asked about.
     pub inputs: usize,
+    /// Of them, those that were recorded in real logins.
+    pub recorded: usize,
     /// Of them, those that `when` and `unless` leave, and that the property says anything about.
     pub applied: usize,
     /// Why it says nothing about this policy.
@@ -81,8 +84,8 @@ struct Broken {
     expect: Map<String, Json>,
 }
 
-/// Checks `properties` against `component`, with the settings and values of `cases`. `progress`
-/// hears of each property.
+/// Checks `properties` against `component`, with the settings and values of `cases` and with the inputs of `corpus`.
+/// `progress` hears of each property.
 ///
 /// # Errors
 ///
@@ -92,6 +95,7 @@ pub fn check(
     component: &Component,
     cases: &Cases,
     properties: &Properties,
+    corpus: &Corpus,
     search: Search,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<PropertyResult>, CaseError> {
@@ -112,6 +116,8 @@ pub fn check(
         component,
         pool: filling.pool(),
         subjects: subject::subjects(engine, component, &written),
+        then: subject::with(engine, component, corpus.settings(&component.manifest().name)),
+        corpus,
         written,
         search,
     };
@@ -127,6 +133,9 @@ struct Checker<'a> {
     component: &'a Component,
     pool: Pool,
     subjects: Vec<Subject>,
+    /// With the settings that a policy of this name had when the corpus was recorded.
+    then: Vec<Subject>,
+    corpus: &'a Corpus,
     written: Vec<Written>,
     search: Search,
 }
@@ -138,6 +147,7 @@ impl Checker<'_> {
             line: property.line,
             name: property.name.clone(),
             inputs: 0,
+            recorded: 0,
             applied: 0,
             problem: None,
             counterexample: None,
@@ -192,7 +202,16 @@ impl Checker<'_> {
             }
             Some((hook, subject, input, Some(random)))
         });
-        for (hook, subject, input, random) in written.chain(generated) {
+        // A recorded input with what was in force then; where that is not known, with all that occurs.
+        let then = if property.settings.is_some() || self.then.is_empty() { subjects } else { &self.then };
+        let recorded = self
+            .corpus
+            .inputs(hooks)
+            .flat_map(|(hook, input)| then.iter().map(move |subject| (hook, subject, input.clone(), None)));
+        let written = written.map(|question| (question, false));
+        let asked = written.chain(recorded.map(|question| (question, true)));
+        for ((hook, subject, input, random), is_recorded) in asked.chain(generated.map(|question| (question, false))) {
+            result.recorded += usize::from(is_recorded);
             let mut random = random.unwrap_or_else(|| Random::new(self.search.seed, 0));
             let more = self.pool.text(Topic::Group, &mut random);
             result.inputs += 1;

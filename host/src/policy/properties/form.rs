@@ -179,17 +179,24 @@ impl Properties {
             let malformed = locate::malformed_toml(&self.text, &error);
             refuse(malformed.position.map(|position| position.line), malformed.message)
         })?;
+        if form.properties.is_empty() && !self.file.is_empty() {
+            return Err(refuse(None, "the file has no `[[property]]`, and so would state nothing".to_owned()));
+        }
         let json = |settings| locate::json_of(&toml::Value::Table(settings));
         let shared = form.settings.map(json);
-        form.properties
-            .into_iter()
-            .map(|form| {
-                let line = self.text.get(..form.span().start).unwrap_or_default().matches('\n').count() + 1;
-                let mut form = form.into_inner();
-                let settings = cases::overlay(shared.as_ref(), form.settings.take().map(json));
-                property(line, form, settings).map_err(|message| refuse(Some(line), message))
-            })
-            .collect()
+        let mut properties: Vec<Property> = Vec::with_capacity(form.properties.len());
+        for form in form.properties {
+            let line = self.text.get(..form.span().start).unwrap_or_default().matches('\n').count() + 1;
+            let mut form = form.into_inner();
+            let settings = cases::overlay(shared.as_ref(), form.settings.take().map(json));
+            let property = property(line, form, settings).map_err(|message| refuse(Some(line), message))?;
+            if let Some(first) = properties.iter().find(|known| known.name == property.name) {
+                let message = format!("the property of line {} is called `{}`, too", first.line, first.name);
+                return Err(refuse(Some(line), message));
+            }
+            properties.push(property);
+        }
+        Ok(properties)
     }
 }
 
@@ -257,7 +264,12 @@ fn kind(form: &PropertyForm) -> Result<Kind, String> {
     match (kinds.next(), kinds.next()) {
         (None, _) => Err(format!("it states nothing, expected one of {KINDS}")),
         (Some(_), Some(_)) => Err(format!("it states more than one thing, expected one of {KINDS}")),
-        (Some(Kind::NeverFaults { except }), None) => Ok(Kind::NeverFaults { except }),
+        (Some(Kind::NeverFaults { except }), None) => {
+            match except.iter().find_map(|failure| cases::unknown_failure(failure)) {
+                Some(message) => Err(format!("`except-faults`: {message}")),
+                None => Ok(Kind::NeverFaults { except }),
+            }
+        }
         (Some(_), None) if form.except_faults.is_some() => {
             Err("`except-faults` belongs to `never-faults` alone".to_owned())
         }
@@ -289,12 +301,28 @@ mod tests {
             ("[[property]]\nname = \"n\"\nnever-admits = true\nhooks = [\"groups\"]\n", 1, "the hook `groups`"),
             ("[[property]]\nname = \"n\"\nnever-admits = true\nexcept-faults = [\"bad-claim\"]\n", 1, "except-faults"),
             ("[[property]]\nname = \"n\"\nnever-admits = true\nunless = {}\n", 1, "`unless`: it names nothing"),
-            ("[[property]]\nname = \"n\"\nnever-admit = true\n", 3, "never-admit"),
+            ("[[property]]\nname = \"n\"\nnever-admit = true\n", 3, "did you mean `never-admits`?"),
+            ("[[property]]\nname = \"n\"\nnever-faults = true\nexcept-faults = [\"bad-clam\"]\n", 1, "`bad-claim`?"),
+            ("[[property]]\nname = \"n\"\nnever-admits = true\nhooks = [\"admitt\"]\n", 4, "did you mean `admit`?"),
+            (
+                "[[property]]\nname = \"n\"\nnever-admits = true\n\n[[property]]\nname = \"n\"\nnever-denies = true\n",
+                5,
+                "the property of line 1 is called `n`, too",
+            ),
             ("[[property]]\nname = \"n\"\nnever-admits = true\nwhen.email-domian = [\"a\"]\n", 4, "email-domian"),
         ] {
             let error = Properties::new("p.toml", text).unwrap_err();
             assert_eq!(error.line, Some(line), "{error}");
             assert!(error.to_string().contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn refuses_a_file_that_states_nothing() {
+        for text in ["", "# nothing yet\n", "[settings]\na = 1\n"] {
+            let error = Properties::new("p.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with("p.toml: the file has no `[[property]]`"), "{error}");
+        }
+        assert_eq!(Properties::default().count(), 0);
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn reordered(input: &Table) -> Option<Table> {
     (other != *input).then_some(other)
 }
 
-fn texts(shown: &Map<String, Json>, key: &str) -> Vec<String> {
+pub(super) fn texts(shown: &Map<String, Json>, key: &str) -> Vec<String> {
     let list = shown.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     list.iter().filter_map(Json::as_str).map(str::to_owned).collect()
 }

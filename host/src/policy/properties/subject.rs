@@ -130,13 +130,14 @@ pub(super) fn all_settings(written: &[Written]) -> Vec<Json> {
         .collect()
 }
 
-/// The policy with each of the settings that it takes.
+/// The policy with each of the settings that it takes: those that occur, the defaults first.
 pub(super) fn subjects(engine: &Engine, component: &Component, written: &[Written]) -> Vec<Subject> {
-    all_settings(written)
-        .iter()
-        .filter_map(|settings| Subject::load(engine, component, settings).ok())
-        .take(SUBJECTS_MAX)
-        .collect()
+    with(engine, component, &all_settings(written))
+}
+
+/// The policy with each of these settings that it takes.
+pub(super) fn with(engine: &Engine, component: &Component, settings: &[Json]) -> Vec<Subject> {
+    settings.iter().filter_map(|settings| Subject::load(engine, component, settings).ok()).take(SUBJECTS_MAX).collect()
 }
 
 /// Values that occur in the manifest, the cases and their settings.

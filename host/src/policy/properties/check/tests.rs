@@ -20,7 +20,8 @@ fn results(marks: &[&str], properties: &str) -> Vec<PropertyResult> {
     let component = Component::check(&engine, &bytes).unwrap();
     let cases = Cases::embedded(&bytes).unwrap();
     let properties = Properties::new("p.toml", properties).unwrap();
-    check(&engine, &component, &cases, &properties, Search { seed: 1, inputs: 60 }, &|_| {}).unwrap()
+    check(&engine, &component, &cases, &properties, &Corpus::default(), Search { seed: 1, inputs: 60 }, &|_| {})
+        .unwrap()
 }
 
 fn one(marks: &[&str], property: &str) -> PropertyResult {
