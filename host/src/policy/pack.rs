@@ -71,13 +71,15 @@ pub enum PackError {
     #[error("the pack is damaged: {0}")]
     Damaged(&'static str),
     /// Not enough of the trusted keys have signed.
-    #[error("{good} of the {required} signatures that `policies.pack.signatures-required` wants{}", signed::in_words(.faults))]
+    #[error("{}", signed::too_few(.signed, *.required, .missing, .faults))]
     TooFew {
-        /// How many are good.
-        good: usize,
-        /// How many must be.
+        /// The trusted keys that have signed: their names and ids.
+        signed: Vec<String>,
+        /// How many must have.
         required: usize,
-        /// What is wrong with the others.
+        /// The trusted keys that have not signed, and may.
+        missing: Vec<String>,
+        /// What is wrong with other signatures.
         faults: Vec<Fault>,
     },
     /// The signatures are no signatures.
@@ -273,7 +275,9 @@ fn not_ours(bytes: &[u8]) -> PackError {
 
 fn unsigned(error: SignatureError) -> PackError {
     match error {
-        SignatureError::TooFew { good, required, faults } => PackError::TooFew { good, required, faults },
+        SignatureError::TooFew { signed, required, missing, faults } => {
+            PackError::TooFew { signed, required, missing, faults }
+        }
         SignatureError::Signatures(problem) => PackError::Signatures(problem),
         other => PackError::Signatures(other.to_string()),
     }

@@ -373,18 +373,13 @@ fn verify(key: &PublicKey, statement: &[u8], signature: &Signature) -> Result<()
     Verifier::from_base64(&key.to_base64())?.verify(statement, signature, false)
 }
 
-pub(super) fn in_words(faults: &[Fault]) -> String {
-    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    if texts.is_empty() { String::new() } else { format!(": {}", texts.join("; ")) }
-}
-
 /// A trusted key, by its name and its id.
 #[must_use]
 pub fn described((name, key): (&String, &PublicKey)) -> String {
     format!("{name} (key {})", key.id())
 }
 
-fn too_few(signed: &[String], required: usize, missing: &[String], faults: &[Fault]) -> String {
+pub(super) fn too_few(signed: &[String], required: usize, missing: &[String], faults: &[Fault]) -> String {
     let signatures = if required == 1 { "signature that is" } else { "signatures that are" };
     let by = if signed.is_empty() { "none of the trusted keys".to_owned() } else { signed.join(", ") };
     let mut text = format!("{} of the {required} {signatures} required: signed by {by}", signed.len());

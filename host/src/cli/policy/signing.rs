@@ -1,6 +1,7 @@
 //! `vestibule policy keygen|sign|verify`: who vouches for a component.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
