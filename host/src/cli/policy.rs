@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// For one component, on a machine that is busy with other builds.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -9,7 +9,10 @@ use time::OffsetDateTime;
 use super::{
     super::{
         output::{Exit, Failure, Output},
-        policy::signing::{Signer, add, replace},
+        policy::{
+            COMPILE_TIMEOUT,
+            signing::{Signer, add, replace},
+        },
     },
     verify::{in_words, read},
 };
@@ -47,7 +50,12 @@ pub(in crate::cli) struct Sign {
 }
 
 pub(super) fn pack(arguments: &Pack, output: &Output) -> Result<Exit, Failure> {
-    let policies = config::load_policies(&arguments.config).map_err(Failure::of_configuration)?;
+    let mut policies = config::load_policies(&arguments.config).map_err(Failure::of_configuration)?;
+    // A gateway that does not get to compile must go on serving; here somebody waits for it. It is no part of the code.
+    let limits = &mut policies.limits;
+    for timeout in [&mut limits.compile_timeout, &mut limits.interpreter.compile_timeout] {
+        *timeout = COMPILE_TIMEOUT.max(*timeout);
+    }
     let version = arguments.version.clone().map_or_else(|| version_at(SystemClock.now()), Ok)?;
     output.progress("loading and testing the policies");
     let engine =
