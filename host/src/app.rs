@@ -136,10 +136,9 @@ impl App {
             |it: &config::Recording| Recorder::open(it, Arc::clone(&keys), Arc::clone(&clock)).map(Arc::new);
         let recorder = config.recording.as_ref().map(open_recorder).transpose()?;
         let upstreams = Arc::new(Upstreams::new(&config.fetch, Arc::clone(&clock))?);
-        let open_cache =
-            || config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose();
-        let door = open_door(&config, open_cache()?)?.map(Arc::new);
-        let cache = open_cache()?;
+        let cache = config.policies.cache.as_deref().map(|path| Cache::open(path, &keys.cache_key())).transpose()?;
+        // First: what keeps the gateway from starting is told before the policies take their time.
+        let door = open_door(&config, cache.clone())?.map(Arc::new);
         let engine = Engine::of_gateway(&config.policies.limits, cache)?;
         let listener = {
             let audit = Arc::clone(&audit);

@@ -235,7 +235,7 @@ async fn a_door_that_would_not_open_keeps_the_gateway_from_starting_and_check_sa
         "{}[accounts]\nfile = \"accounts.toml\"\n[upstreams.here]\nkind = \"local\"\n\
          [applications.app]\nurl = \"http://localhost:1/\"\nupstreams = [\"here\"]\nchain = {CHAIN:?}\n[applications.app.forward-auth]\n\
          [emergency]\npath = \"{DOOR}\"\ncomponent = \"policies/emergency-access.wasm\"\n\
-         settings = \"settings/emergency-access.toml\"\n",
+         settings = \"settings/emergency-access.toml\"\n[emergency.limits]\ndeadline-ms = 5000\n",
         policies(&CHAIN),
     ));
     let config = gateway.path("vestibule.toml");
