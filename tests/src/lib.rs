@@ -7,6 +7,7 @@ pub mod contract;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;
+pub mod interpreted;
 pub mod peers;
 pub mod process;
 pub mod simplesamlphp;

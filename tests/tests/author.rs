@@ -104,6 +104,62 @@ fn a_new_project_in_javascript_builds_and_passes_its_own_tests() {
     a_new_project_is_whole("js", native);
 }
 
+/// TypeScript's own program, as an editor would ask it; what it has against the project.
+fn types(project: &Path) -> String {
+    let program = root().join("guest/js/node_modules/.bin/tsc");
+    let checked = Command::new(program).args(["--project", "jsconfig.json"]).current_dir(project).output();
+    let checked = checked.expect("tsc: run `scripts/setup test`");
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.success(), said.is_empty(), "{said}");
+    said
+}
+
+#[test]
+fn an_editor_finds_an_answer_that_the_contract_does_not_have() {
+    let desk = Desk::of("types", None);
+    let (code, made) = desk.run(&["new", "mine", "--lang", "js", "--hooks", EVERY_HOOK]);
+    assert_eq!(code, Some(0), "{made}");
+    assert_eq!(types(&desk.path("mine")), "");
+    change(&desk.path("mine/rules/provision.js"), "\"every-login\"", "\"each-login\"");
+    change(&desk.path("mine/rules/admit.js"), "email.verified", "email.verifed");
+    let said = types(&desk.path("mine"));
+    assert!(said.contains("each-login") && said.contains("verifed") && said.lines().count() < 12, "{said}");
+}
+
+#[test]
+fn a_policy_in_typescript_is_built_as_it_is() {
+    let readme = fs::read_to_string(root().join("guest/js/README.md")).expect("the page");
+    let block = |kind: &str, first: &str| {
+        let (_, text) = blocks(&readme).into_iter().find(|(of, text)| of == kind && text.starts_with(first)).expect(first);
+        text
+    };
+    let desk = Desk::of("typescript", None);
+    let (code, made) = desk.run(&["new", "in-group", "--lang", "js", "--hooks", "admit"]);
+    assert_eq!(code, Some(0), "{made}");
+    let write = |file: &str, text: &str| fs::write(desk.path("in-group").join(file), text).expect("a file");
+    write("policy.ts", &block("ts", "// policy.ts"));
+    write("policy.toml", &block("toml", "# policy.toml"));
+    write(
+        "settings.schema.json",
+        "{ \"type\": \"object\", \"properties\": { \"group\": { \"type\": \"string\" } }, \"required\": [\"group\"] }",
+    );
+    write(
+        "cases/admit.toml",
+        "[settings]\ngroup = \"staff\"\n\n[[case]]\nname = \"a member\"\nhook = \"admit\"\ninput.identity.groups = [\"staff\"]\n\
+         expect.verdict = \"allow\"\n\n[[case]]\nname = \"a blank\"\nhook = \"configure\"\nsettings = { group = \" \" }\n\
+         expect.problems = [\"/group\"]\n",
+    );
+    change(&desk.path("in-group/package.json"), "policy.js", "policy.ts");
+    for file in ["policy.js", "policy.test.js", "properties.toml", "rules/admit.js", "rules/admit.test.js"] {
+        fs::remove_file(desk.path("in-group").join(file)).expect(file);
+    }
+    assert_eq!(types(&desk.path("in-group")), "");
+    let (code, tested) = desk.run(&["test", "in-group"]);
+    assert_eq!((code, &tested["passed"], &tested["failed"]), (Some(0), &2.into(), &0.into()), "{tested:#}");
+    change(&desk.path("in-group/policy.ts"), "allow(\"in-group\", group)", "{ alow: 7 }");
+    assert!(types(&desk.path("in-group")).contains("alow"));
+}
+
 #[test]
 fn a_new_project_in_python_builds_and_passes_its_own_tests() {
     let mut native = Command::new("python3");
@@ -244,6 +300,7 @@ fn refuses_what_it_cannot_do_and_says_why() {
         (&["new", "Mine", "--lang", "rust"][..], 2, "kebab-case"),
         (&["new", "Mine", "--lang", "js"], 2, "kebab-case"),
         (&["new", "mine", "--lang", "cobol"], 2, "expected rust or js or python"),
+        (&["new", "mine", "--lang", "ts"], 2, "for TypeScript take js"),
         (&["new", "mine", "--lang", "rust", "--hooks", "admin"], 2, "admin"),
         (&["new", ".cargo", "--lang", "rust"], 2, ".cargo"),
         (&["call", "admit", "--input", "none.toml", "none.wasm"], 74, "none.toml"),

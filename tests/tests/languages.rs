@@ -4,16 +4,16 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use vestibule::{
-    config::{InterpreterLimits, Limits},
+    config::InterpreterLimits,
     decision::{Account, Context, Denial, DenyCode, Plan, Profile, Rules},
     identity::{GroupClaim, Identity, Protocol},
-    policy::{self, Cache, Cases, Chain, Component, Engine, Form, LoadError, LoadedPolicy, Run},
-    secret::Secret,
+    policy::{self, Cases, Chain, Component, Form, LoadError, LoadedPolicy, Run},
 };
-use vestibule_tests::{guests, process::root};
-use wasmparser::{Parser, Payload};
+use vestibule_tests::{
+    interpreted::{self, Interpreted},
+    process::root,
+};
 
 /// The policies that are there in every language.
 const RULES: [&str; 10] = [
@@ -38,10 +38,7 @@ const LANGUAGES: [(&str, &str); 2] = [
 /// A component of many rules.
 struct Bundle {
     language: &'static str,
-    code: Vec<u8>,
-    engine: Engine,
-    // Native code is the same for each manifest, and compiled once.
-    folder: TempDir,
+    interpreted: Interpreted,
 }
 
 impl Bundle {
@@ -49,69 +46,19 @@ impl Bundle {
         let bytes = fs::read(root().join(path)).unwrap_or_else(|error| {
             panic!("{path}: {error}; `make interpreters` builds it (`scripts/setup test` installs what it needs)")
         });
-        let folder = TempDir::new().expect("a folder");
-        let cache = Cache::open(&folder.path().join("native"), &Secret::new(vec![1; 32])).expect("a cache");
-        Self { language, code: code(&bytes).to_owned(), engine: engine(|_| {}, Some(cache)), folder }
+        Self { language, interpreted: Interpreted::new(&bytes) }
     }
 
     /// The component as the policy `rule`: its own manifest and schema, and the setting that
     /// chooses it.
     fn component(&self, rule: &str) -> Component {
-        let folder = root().join("policies").join(rule);
-        let read = |file: &str| fs::read_to_string(folder.join(file)).expect(file);
-        let manifest: toml::Table = toml::from_str(&read("policy.toml")).expect("a manifest");
-        let mut manifest = serde_json::to_value(manifest).expect("JSON");
-        let mut schema: Value = serde_json::from_str(&read("settings.schema.json")).expect("a schema");
-        schema["properties"]["rule"] = json!({ "type": "string" });
-        manifest["settings-schema"] = schema;
-        manifest["settings-default"]["rule"] = json!(rule);
-        // A budget that is made for native code is none for an interpreter.
-        manifest.as_object_mut().expect("a table").remove("fuel");
-        let bytes = guests::with_manifest(self.code.clone(), &manifest);
-        let component = Component::check(&self.engine, &bytes);
+        let component = self.interpreted.choosing(rule, interpreted::manifest(rule));
         component.unwrap_or_else(|error| panic!("{} {rule}: {error}", self.language))
     }
 
     fn load(&self, rule: &str, settings: &Value) -> Result<Arc<LoadedPolicy>, LoadError> {
-        LoadedPolicy::load(&self.engine, rule, &self.component(rule), settings)
+        LoadedPolicy::load(&self.interpreted.engine, rule, &self.component(rule), settings)
     }
-}
-
-/// `bytes` without what `vestibule policy build` appended: the gateway's own sections.
-fn code(bytes: &[u8]) -> &[u8] {
-    let (mut depth, mut end) = (0_usize, 0);
-    for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.expect("a component");
-        let section = match &payload {
-            Payload::CustomSection(section) if section.name().starts_with("vestibule:") => None,
-            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
-                Some(unchecked_range.clone())
-            }
-            payload => payload.as_section().map(|(_, range)| range),
-        };
-        if let Some(range) = section.filter(|_| depth == 0) {
-            end = range.end;
-        }
-        match payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    &bytes[..end]
-}
-
-/// The default limits, but for the clock: the machine may be busy with other tests.
-fn engine(change: impl FnOnce(&mut InterpreterLimits), cache: Option<Cache>) -> Engine {
-    let mut interpreter = InterpreterLimits {
-        deadline: std::time::Duration::from_secs(60),
-        compile_timeout: std::time::Duration::from_secs(900),
-        decisions_max: 4,
-        ..InterpreterLimits::default()
-    };
-    change(&mut interpreter);
-    let limits = Limits { decisions_max: 4, interpreter, ..Limits::default() };
-    Engine::new(&limits, cache).expect("a sandbox")
 }
 
 fn identity(groups: &[String]) -> Identity {
@@ -160,7 +107,7 @@ fn the_ready_made_cases_pass_in_javascript_and_python() {
             let component = bundle.component(rule);
             assert_eq!(component.form(), Form::Json);
             let cases = Cases::folder(&root().join("policies").join(rule).join("cases")).expect("cases");
-            let results = policy::test(&bundle.engine, &component, &cases).expect("cases");
+            let results = policy::test(&bundle.interpreted.engine, &component, &cases).expect("cases");
             assert!(!results.is_empty(), "{rule} has no cases");
             passed += results.iter().filter(|result| result.passed()).count();
             failures.extend(results.into_iter().filter(|result| !result.passed()).map(|result| {
@@ -189,8 +136,7 @@ fn limits_hold(bundle: &Bundle) {
     let component = bundle.component("group-mapping");
     let bytes = component.bytes();
     let strict = |change: &dyn Fn(&mut InterpreterLimits)| {
-        let cache = Cache::open(&bundle.folder.path().join("native"), &Secret::new(vec![1; 32])).expect("a cache");
-        let engine = engine(|limits| change(limits), Some(cache));
+        let engine = bundle.interpreted.engine_with(change);
         let component = Component::check(&engine, bytes)?;
         LoadedPolicy::load(&engine, "group-mapping", &component, &mapping(30))
     };

@@ -4,7 +4,9 @@
 mod attacks;
 mod bad_input;
 mod browser;
+mod canary;
 mod https_backend;
+mod languages;
 mod login;
 mod logout;
 mod logout_everywhere;

@@ -1,7 +1,7 @@
 //! The scene of most tests: one application behind a proxy, one OpenID provider, the
 //! ready-made policies.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,8 +46,23 @@ pub(crate) struct Scene {
     _proxy: Running,
 }
 
+/// Many more who can log in at the OpenID provider, all alike: `person-0` and so on.
+pub(crate) const CROWD: usize = 20;
+
 /// Who can log in at the OpenID provider.
 pub(crate) fn people() -> Value {
+    let mut people = known();
+    for number in 0..CROWD {
+        let name = format!("person-{number}");
+        people[&name] = json!({
+            "email": format!("{name}@example.test"), "email_verified": true, "preferred_username": name, "name": name,
+            "groups": ["dev"],
+        });
+    }
+    people
+}
+
+fn known() -> Value {
     json!({
         "alice": {
             "email": "alice@example.test", "email_verified": true, "preferred_username": "alice", "name": "Alice Ångström",
@@ -112,6 +127,19 @@ impl Scene {
         gateway.start();
         let proxy = Running::start(with, &gateway, port, application.port);
         Self { gateway, op, site, _application: application, _proxy: proxy }
+    }
+
+    /// Stops the gateway, puts `to` in the place of `from` in its configuration, and starts it: what is set up once
+    /// is as it says then.
+    pub(crate) fn restart_with(&mut self, changes: &[(&str, &str)]) {
+        let mut text = fs::read_to_string(self.gateway.path("vestibule.toml")).expect("the configuration");
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} is not in {text}");
+            text = text.replace(from, to);
+        }
+        self.gateway.stop();
+        self.gateway.write("vestibule.toml", &text);
+        self.gateway.start();
     }
 
     /// Logs `name` in from the application's page on; what comes last.

@@ -11,8 +11,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use vestibule_tests::{
     gateway::{Gateway, run_in},
-    guests,
-    process::{Process, free_port},
+    guests, interpreted,
+    process::{Process, free_port, installed, root},
 };
 
 const COMPONENT: &str = "well-behaved.wasm";
@@ -158,6 +158,58 @@ async fn what_is_not_signed_or_older_stays_out_of_a_running_gateway() {
             swapped(2)(event) && event["outcome"]["policies"][0]["version"] == "0.1.0"
         })
         .await;
+}
+
+/// PyPI's `oras`, which must succeed; what it printed.
+fn oras(folder: &Path, arguments: &[&str]) -> Value {
+    let script = root().join("tests/peers/oras.py");
+    let script = script.to_str().expect("a path");
+    let python = installed("python3");
+    let printed = program(python.to_str().expect("a path"), folder, &[&[script], arguments].concat());
+    serde_json::from_str(printed.lines().last().unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {printed}"))
+}
+
+#[test]
+fn oras_pulls_what_we_pushed_and_we_what_oras_did() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let registry = Registry::start(folder);
+    let component = version("0.1.0");
+    fs::write(folder.join(COMPONENT), &component).expect("a file");
+    let ours = format!("{}/ours/well-behaved:0.1.0", registry.host);
+    done(folder, &["policy", "keygen", "ann", "--no-password"]);
+    done(folder, &["policy", "sign", COMPONENT, "--key", "ann.key", "--no-password"]);
+    let pushed = done(folder, &["policy", "push", COMPONENT, &ours]);
+    let pulled = oras(folder, &["pull", &ours, "pulled"]);
+    let files: Vec<&str> = pulled.as_array().expect("files").iter().filter_map(Value::as_str).collect();
+    assert_eq!(files.len(), 1, "one layer: {pulled}");
+    assert_eq!(fs::read(files[0]).expect("a file"), component);
+
+    let theirs = format!("{}/theirs/well-behaved:v1", registry.host);
+    let manifest = oras(folder, &["push", &theirs, COMPONENT]);
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm", "{manifest}");
+    let back = done(folder, &["policy", "pull", &theirs, "--out", "back.wasm"]);
+    assert_eq!((&back["component"], &back["signed"]), (&pushed["component"], &false.into()));
+    assert_eq!(fs::read(folder.join("back.wasm")).expect("a file"), component);
+    // The same bytes, so what vouches for the one vouches for the other.
+    for end in ["statement", "statement.minisig"] {
+        fs::copy(folder.join(format!("{COMPONENT}.{end}")), folder.join(format!("back.wasm.{end}"))).expect("a copy");
+    }
+    assert_eq!(done(folder, &["policy", "verify", "back.wasm", "--key", "ann.pub"])["signers"], serde_json::json!(["ann"]));
+}
+
+#[test]
+fn an_interpreter_goes_through_a_registry_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let registry = Registry::start(folder);
+    let component = interpreted::ready_made("python", "default-groups");
+    assert!(component.len() > 16 << 20, "larger than a policy in Rust may be");
+    fs::write(folder.join("groups.wasm"), &component).expect("a file");
+    let place = format!("{}/policies/groups:0.1.0", registry.host);
+    done(folder, &["policy", "push", "groups.wasm", &place]);
+    done(folder, &["policy", "pull", &place, "--out", "back.wasm"]);
+    assert!(fs::read(folder.join("back.wasm")).expect("a file") == component);
 }
 
 /// Debian's docker-registry, with its blobs in a folder.

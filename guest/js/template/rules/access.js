@@ -1,7 +1,8 @@
 // May this request of a live session pass?
+/** @import { Definition } from "@vestibule/policy" */
 import { reason } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "protected-paths": string[], "max-age-s": number }, number>} */ ({
     /** Reads the settings; notes what is wrong with them. */
     configure({ "protected-paths": paths, "max-age-s": maxAge }, problems) {
         paths.forEach((path, index) => {
@@ -17,4 +18,4 @@ export default {
         if (then !== null && context.at - then <= maxAge) return "pass";
         return { reauthenticate: { "acr-values": [], "max-age": maxAge, reason: reason("protected-path") } };
     },
-};
+});

@@ -1,7 +1,8 @@
 // May this identity log in?
+/** @import { Definition } from "@vestibule/policy" */
 import { allow, deny, domain, Domains } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "allowed-domains": string }, Domains>} */ ({
     /** Reads the settings; notes what is wrong with them. */
     configure(settings, problems) {
         return new Domains(settings["allowed-domains"], (message) => problems.add("/allowed-domains", message));
@@ -14,4 +15,4 @@ export default {
         if (reason) return { deny: reason };
         return allowed.has(name) ? allow("domain-allowed", name) : deny("domain-not-allowed", name);
     },
-};
+});

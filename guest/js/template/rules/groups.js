@@ -1,7 +1,8 @@
 // Which groups has the subject in the application?
+/** @import { Definition } from "@vestibule/policy" */
 import { grant, nameProblem, reason } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "default-groups": string[] }, string[]>} */ ({
     /** Reads the settings; notes what is wrong with them. */
     configure({ "default-groups": groups }, problems) {
         groups.forEach((group, index) => {
@@ -16,4 +17,4 @@ export default {
         for (const group of groups) grant(plan, group, reason("default"));
         return plan;
     },
-};
+});

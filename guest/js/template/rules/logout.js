@@ -1,7 +1,8 @@
 // Where does a logout end?
+/** @import { Definition } from "@vestibule/policy" */
 import { nameProblem } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "logout-at-upstream": boolean }, boolean>} */ ({
     /** Reads the settings. */
     configure: (settings) => settings["logout-at-upstream"],
 
@@ -11,4 +12,4 @@ export default {
         const target = requested !== null && !nameProblem(requested) ? requested : null;
         return { "at-upstream": atUpstream, target };
     },
-};
+});

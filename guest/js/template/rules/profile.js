@@ -1,7 +1,8 @@
 // Who is the subject to the application?
+/** @import { Definition } from "@vestibule/policy" */
 import { nameProblem, valueOf } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "lower-case-usernames": boolean }, boolean>} */ ({
     /** Reads the settings. */
     configure: (settings) => settings["lower-case-usernames"],
 
@@ -13,7 +14,7 @@ export default {
             const username = lowerCase ? email.address.toLowerCase() : email.address;
             Object.assign(profile, { "match-key": { username }, username, email: email.address });
         }
-        const text = (name) => {
+        const text = (/** @type {string} */ name) => {
             const value = valueOf(identity.claims, name);
             return typeof value === "string" && !nameProblem(value) ? value : null;
         };
@@ -21,4 +22,4 @@ export default {
         profile["family-name"] = text("family_name") ?? profile["family-name"];
         return profile;
     },
-};
+});

@@ -1,7 +1,8 @@
 // May an account be created, updated, reactivated?
+/** @import { Definition } from "@vestibule/policy" */
 import { nameProblem, reason } from "@vestibule/policy";
 
-export default {
+export default /** @satisfies {Definition<{ "creation-needs-group": string }, string>} */ ({
     /** Reads the settings; notes what is wrong with them. */
     configure({ "creation-needs-group": needed }, problems) {
         const problem = needed !== "" && nameProblem(needed);
@@ -17,4 +18,4 @@ export default {
             reactivate: false,
         };
     },
-};
+});

@@ -1,6 +1,7 @@
 // Which upstream authenticates the subject?
+/** @import { Definition } from "@vestibule/policy" */
 
-export default {
+export default /** @satisfies {Definition<{ upstream: string }, string>} */ ({
     /** Reads the settings; notes what is wrong with them. */
     configure({ upstream }, problems) {
         if (upstream.trim() !== upstream) problems.add("/upstream", "begins or ends with a blank");
@@ -12,4 +13,4 @@ export default {
         if (!attempt.upstreams.includes(upstream) || attempt.failed.includes(upstream)) return "pass";
         return { redirect: { upstream, delay: 0, "acr-values": [] } };
     },
-};
+});

@@ -123,7 +123,8 @@ pub(super) fn pull(engine: &Engine, arguments: &Pull, output: &Output) -> Result
     let reference = parse(&arguments.reference)?;
     let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
     let limits = Limits {
-        component: wide(engine.limits().component_bytes_max),
+        // Which of the two limits is the component's own is known when it is there.
+        component: wide(engine.component_bytes_max()),
         statement: wide(STATEMENT_BYTES_MAX),
         signatures: wide(SIGNATURES_BYTES_MAX),
     };

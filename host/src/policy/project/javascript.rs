@@ -41,6 +41,7 @@ const TEMPLATE: Embedded = guest!(
     [
         "template/README.md",
         "template/gitignore",
+        "template/jsconfig.json",
         "template/package-json",
         "template/policy-test",
         "template/rules/access.js",
@@ -71,6 +72,7 @@ pub(super) fn files(name: &str, hooks: &BTreeSet<Hook>) -> Result<Vec<(String, S
     let mut files = vec![
         (".gitignore".to_owned(), template("gitignore")?.to_owned()),
         ("README.md".to_owned(), readme),
+        ("jsconfig.json".to_owned(), template("jsconfig.json")?.to_owned()),
         ("package.json".to_owned(), template("package-json")?.replace("{{name}}", name)),
         ("policy.js".to_owned(), policy(name, hooks)),
         ("policy.test.js".to_owned(), test),
