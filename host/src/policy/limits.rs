@@ -73,6 +73,16 @@ impl ResourceLimiter for Guest {
         self.table_elements_left = left.ok_or(Breach::Table)?;
         Ok(true)
     }
+
+    // An instance's place in the pool is as large as the limit: what a guest may have on top of it for its snapshot
+    // does not fit in. CPython would go on without the memory, and give up elsewhere.
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Breach::Memory.into())
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Breach::Table.into())
+    }
 }
 
 impl log::Host for Guest {
