@@ -63,6 +63,12 @@ fn in_words(ready: &Ready) -> String {
     if let Some(settings) = ready.settings.get("domain-restriction") {
         text.push_str(&format!("\n  Change a rule while it runs, for example\n    {}\n", settings.display()));
     }
+    let configuration = ready.audit.with_file_name("vestibule.toml");
+    text.push_str(&format!(
+        "\n  See what is in force, and go back:\n    vestibule generation list --config {0}\n    \
+         vestibule generation rollback --config {0}\n",
+        configuration.display()
+    ));
     for note in &ready.notes {
         text.push_str(&format!("\n  Note: {note}\n"));
     }

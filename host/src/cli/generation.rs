@@ -63,12 +63,14 @@ fn socket(place: &Place) -> Result<PathBuf, Failure> {
     if let Some(socket) = &place.socket {
         return Ok(socket.clone());
     }
-    let config = config::load(&place.config).map_err(Failure::of_configuration)?;
-    config.control.map(|control| control.socket).ok_or_else(|| {
-        let message =
-            format!("{} has no `[control]` with `socket`: the gateway listens to no commands", place.config.display());
-        Failure::text(Exit::Configuration, message)
-    })
+    // What else is wrong with the file is the gateway's matter: it has refused it, and `list` tells why.
+    if let Some(control) = config::control_of(&place.config) {
+        return Ok(control.socket);
+    }
+    config::load(&place.config).map_err(Failure::of_configuration)?;
+    let message =
+        format!("{} has no `[control]` with `socket`: the gateway listens to no commands", place.config.display());
+    Err(Failure::text(Exit::Configuration, message))
 }
 
 fn failure(error: &ControlError) -> Failure {

@@ -161,6 +161,20 @@ pub fn policies_of(path: &Path) -> Option<Policies> {
     read(&mut check, tree).map(|raw| raw.policies.check(&mut check))
 }
 
+/// The `[control]` of a configuration, whatever is wrong with the rest: whoever goes back from a slip must not
+/// have to mend it first, nor to know the secrets that the gateway has from its environment.
+#[must_use]
+pub fn control_of(path: &Path) -> Option<Control> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut check = Check::new(path, &text, &|_| None);
+    let (mut tree, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        return None;
+    }
+    structure::check(&mut check, &schema(), tree.get_mut());
+    read(&mut check, tree)?.control?.check(&mut check)
+}
+
 /// The configuration's JSON Schema, made from the raw structs.
 #[must_use]
 pub fn schema() -> serde_json::Value {

@@ -84,6 +84,19 @@ async fn an_operator_goes_back_and_forth_and_the_audit_says_who() {
     let (code, _) = generation(&scene, &["rollback", "1"]);
     assert_eq!(code, 1, "it is in force");
 
+    // A slip in the configuration takes nobody's command away, nor do secrets that this shell does not have.
+    let path = scene.gateway.path("vestibule.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let secret = "client-secret = \"a-secret-of-the-test-which-is-long\"";
+    assert!(good.contains(secret));
+    let slip = good.replace(secret, "client-secret = { env = \"NOBODY_HAS_SET_THIS\" }\nclient-secrets = 1");
+    scene.gateway.write("vestibule.toml", &slip);
+    scene.gateway.wait_for("that the slip is refused", |event| event["kind"] == "generation.refused").await;
+    let (code, listing) = generation(&scene, &["list"]);
+    assert_eq!((code, &listing["result"]["in-force"]), (0, &1.into()), "{listing}");
+    assert!(listing["result"]["last-refusal"].to_string().contains("client-secrets"), "{listing}");
+    scene.gateway.write("vestibule.toml", &good);
+
     let (code, forward) = generation(&scene, &["promote"]);
     assert_eq!((code, &forward["result"]["generation"]), (0, &3.into()), "{forward}");
     assert_eq!(scene.log_in(&mut Browser::new(), "alice").await.status, 403);
