@@ -130,7 +130,8 @@ fn an_editor_finds_an_answer_that_the_contract_does_not_have() {
 fn a_policy_in_typescript_is_built_as_it_is() {
     let readme = fs::read_to_string(root().join("guest/js/README.md")).expect("the page");
     let block = |kind: &str, first: &str| {
-        let (_, text) = blocks(&readme).into_iter().find(|(of, text)| of == kind && text.starts_with(first)).expect(first);
+        let (_, text) =
+            blocks(&readme).into_iter().find(|(of, text)| of == kind && text.starts_with(first)).expect(first);
         text
     };
     let desk = Desk::of("typescript", None);

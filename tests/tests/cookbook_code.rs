@@ -27,7 +27,12 @@ fn recipes() -> BTreeMap<String, Recipe> {
     let mut recipes: BTreeMap<String, Recipe> = BTreeMap::new();
     for block in pattern.captures_iter(&page) {
         let files = recipes.entry(block[1].to_owned()).or_default();
-        assert!(files.insert(block[2].to_owned(), block[3].to_owned()).is_none(), "{} has {} twice", &block[1], &block[2]);
+        assert!(
+            files.insert(block[2].to_owned(), block[3].to_owned()).is_none(),
+            "{} has {} twice",
+            &block[1],
+            &block[2]
+        );
     }
     for (name, files) in &recipes {
         let found: Vec<_> = files.keys().map(String::as_str).collect();

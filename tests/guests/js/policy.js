@@ -1,9 +1,10 @@
 // Fails in the manner that its settings name, for the people whom they name.
 import { definePolicy, valueOf } from "@vestibule/policy";
 
+const deeper = (level) => 1 + deeper(level + 1);
+
 const FAILURES = {
-    // There is nobody to ask for randomness: the engine gives up.
-    trap: () => Math.random(),
+    recurse: () => deeper(0),
     loop: () => {
         for (;;);
     },

@@ -1,13 +1,10 @@
 """Fails in the manner that its settings name, for the people whom they name."""
 
-import os
-
 from vestibule_policy import policy, value_of
 
 
-def trap():
-    # There is nobody to ask for randomness: the engine gives up.
-    os.urandom(8)
+def recurse():
+    return 1 + recurse()
 
 
 def loop():
@@ -25,7 +22,7 @@ def throw():
     raise ValueError("not today")
 
 
-FAILURES = {"trap": trap, "loop": loop, "hoard": hoard, "throw": throw}
+FAILURES = {"recurse": recurse, "loop": loop, "hoard": hoard, "throw": throw}
 
 
 @policy

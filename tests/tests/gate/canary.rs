@@ -100,7 +100,8 @@ async fn a_share_of_the_people_is_always_the_same_and_named_ones_belong_to_it() 
     let mut others = (0..CROWD).filter(|number| !share.contains(number));
     let (named, other) = (others.next().expect("somebody"), others.next().expect("somebody else"));
     let events = scene.gateway.events("decision.login");
-    let pseudonym = events[events.len() - CROWD + other]["identity"]["subject"].as_str().expect("a pseudonym").to_owned();
+    let pseudonym =
+        events[events.len() - CROWD + other]["identity"]["subject"].as_str().expect("a pseudonym").to_owned();
     assert!(pseudonym.starts_with("pseudonym:"), "{pseudonym}");
     let names = format!("canary-percent = 40\ncanary-subjects = [\"person-{named}\", \"{pseudonym}\"]");
     change(&scene, "canary-percent = 40", &names).await;
@@ -113,11 +114,11 @@ async fn a_share_of_the_people_is_always_the_same_and_named_ones_belong_to_it() 
 async fn a_canary_that_fails_for_one_in_twenty_goes_on_and_one_that_fails_more_often_is_over() {
     let terms = "[policies.rollback]\nfaults-percent = 10\ndecisions-min = 20\n";
     let scene = scene("canary-percent = 100", terms).await;
-    scene.gateway.write("settings/misbehaves-js.toml", "trap = [\"person-7\"]\n");
+    scene.gateway.write("settings/misbehaves-js.toml", "loop = [\"person-7\"]\n");
     swapped(&scene, scene.gateway.events("generation.swapped").len() + 1).await;
     let decided = crowd(&scene).await;
     for (number, found) in &decided {
-        let expected = if *number == 7 { json!("policy-trapped") } else { Value::Null };
+        let expected = if *number == 7 { json!("policy-fuel") } else { Value::Null };
         assert_eq!(found, &(true, expected), "person-{number}");
     }
     // Counted, and nothing more: the generation and its canary stay.
@@ -128,7 +129,7 @@ async fn a_canary_that_fails_for_one_in_twenty_goes_on_and_one_that_fails_more_o
     assert!(scene.gateway.events("canary.ended").is_empty());
 
     // Three of twenty are too many.
-    scene.gateway.write("settings/misbehaves-js.toml", "trap = [\"person-7\", \"person-8\", \"person-19\"]\n");
+    scene.gateway.write("settings/misbehaves-js.toml", "loop = [\"person-7\", \"person-8\", \"person-19\"]\n");
     swapped(&scene, scene.gateway.events("generation.swapped").len() + 1).await;
     let generation = listing(&scene)["in-force"].clone();
     crowd(&scene).await;
@@ -137,10 +138,7 @@ async fn a_canary_that_fails_for_one_in_twenty_goes_on_and_one_that_fails_more_o
     assert_eq!((&ended["application"], &ended["failed"]["matter"]), (&json!("app"), &json!("login")), "{told}");
     assert_eq!((&ended["failed"]["decisions"], &ended["failed"]["faults"]), (&json!(20), &json!(3)), "{told}");
     let by = &ended["failed"]["policies"][0];
-    assert_eq!(
-        (&by["policy"], &by["code"], &by["times"]),
-        (&json!("misbehaves-js"), &json!("policy-trapped"), &json!(3))
-    );
+    assert_eq!((&by["policy"], &by["code"], &by["times"]), (&json!("misbehaves-js"), &json!("policy-fuel"), &json!(3)));
     assert!(scene.gateway.log().contains("the canary of application app is over"), "{}", scene.gateway.log());
     // Everybody is decided by the chain now, and the generation is the same.
     assert!(crowd(&scene).await.values().all(|found| found == &(false, Value::Null)));
@@ -158,11 +156,11 @@ async fn a_canary_that_fails_for_one_in_twenty_goes_on_and_one_that_fails_more_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_traps_on_one_login_in_twenty_is_counted_in_shadow_and_in_a_replay() {
+async fn a_candidate_that_fails_on_one_login_in_twenty_is_counted_in_shadow_and_in_a_replay() {
     let shadow = "shadow-chain = [\"misbehaves-js\", \"domain-restriction\", \"attribute-mapping\", \"group-mapping\", \
                   \"default-groups\", \"session-terms\"]\ncanary-percent = 0";
     let mut scene = scene(shadow, "[recording]\ndirectory = \"recording\"\n").await;
-    scene.gateway.write("settings/misbehaves-js.toml", "trap = [\"person-7\"]\n");
+    scene.gateway.write("settings/misbehaves-js.toml", "loop = [\"person-7\"]\n");
     swapped(&scene, scene.gateway.events("generation.swapped").len() + 1).await;
     let generation = scene.gateway.events("generation.swapped").pop().expect("a generation")["outcome"].clone();
     let decided = crowd(&scene).await;
@@ -172,7 +170,7 @@ async fn a_candidate_that_traps_on_one_login_in_twenty_is_counted_in_shadow_and_
     scene.gateway.stop();
     let differs = scene.gateway.events("shadow.differs");
     assert_eq!(differs.len(), 1, "{differs:#?}");
-    assert_eq!((&differs[0]["granted"], &differs[0]["denial"]["code"]), (&json!(false), &json!("policy-trapped")));
+    assert_eq!((&differs[0]["granted"], &differs[0]["denial"]["code"]), (&json!(false), &json!("policy-fuel")));
     let denied = &scene.gateway.events("decision.login")[7];
     assert_eq!(differs[0]["login"], denied["login"], "{differs:#?}");
     let last = scene.gateway.events("generation.swapped").pop().expect("a generation");
@@ -190,7 +188,7 @@ async fn a_candidate_that_traps_on_one_login_in_twenty_is_counted_in_shadow_and_
     assert_eq!((&report["recording"]["logins"], &report["counts"]["denied"]), (&json!(20), &json!(1)), "{report:#}");
     let faults = report["faults"].as_array().expect("faults");
     assert_eq!(faults.len(), 1, "{report:#}");
-    assert!(faults[0].to_string().contains("misbehaves-js") && faults[0].to_string().contains("policy-trapped"));
+    assert!(faults[0].to_string().contains("misbehaves-js") && faults[0].to_string().contains("policy-fuel"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +209,8 @@ async fn a_generation_that_was_rolled_back_is_tried_again_when_it_has_cooled_dow
     // Nobody touches a file: after its time it is in force again, on probation, and goes back again.
     swapped(&scene, 3).await;
     let again = scene.gateway.events("generation.swapped").pop().expect("a generation");
-    let (second, third) = (&scene.gateway.events("generation.swapped")[1]["outcome"]["digest"], &again["outcome"]["digest"]);
+    let (second, third) =
+        (&scene.gateway.events("generation.swapped")[1]["outcome"]["digest"], &again["outcome"]["digest"]);
     assert_eq!(second, third, "the same files");
     let page = Browser::new().get(&format!("{}/", scene.site)).await;
     assert!(page.status.as_u16() >= 400, "{} {}", page.status, page.body);

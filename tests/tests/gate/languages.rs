@@ -5,7 +5,10 @@ use std::{
     fs,
     path::PathBuf,
     process::Command,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde_json::Value;
@@ -69,17 +72,25 @@ async fn a_chain_of_three_languages_decides_and_is_swapped_while_people_log_in()
     assert_eq!(denied["denial"]["reason"]["code"], "domain-not-allowed", "{denied}");
 
     // The settings of both, one after the other, while people log in.
+    let is_over = AtomicBool::new(false);
     let changes = async {
-        for round in 0..8 {
+        let mut next = 2;
+        for round in 0..3 {
             let mapping = format!("[[manual]]\ngroup = \"round-{round}\"\nfrom = [\"dev\"]\n");
             scene.gateway.write("settings/group-mapping.toml", &mapping);
+            wait_for_generation(&scene, next).await;
             let domains = format!("allowed-domains = \"example.test; round-{round}.test\"\n");
             scene.gateway.write("settings/domain-restriction.toml", &domains);
-            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            wait_for_generation(&scene, next + 1).await;
+            next += 2;
         }
+        is_over.store(true, Ordering::Relaxed);
     };
     let logins = async {
-        for _ in 0..20 {
+        let mut last = false;
+        // One more when the last change is in force.
+        while !last {
+            last = is_over.load(Ordering::Relaxed);
             let page = scene.log_in(&mut Browser::new(), "alice").await;
             assert_eq!(page.status, 200, "{}\n{}", page.body, scene.gateway.log());
         }
@@ -94,7 +105,10 @@ async fn a_chain_of_three_languages_decides_and_is_swapped_while_people_log_in()
         groups.entry(generation).or_default().insert(event["outcome"]["groups"].to_string());
     }
     // Each generation has one mapping, and so has each login.
-    assert!(groups.len() > 3 && groups.values().all(|groups| groups.len() == 1), "{groups:?}");
+    assert!(
+        groups.len() > 2 && groups.contains_key(&7) && groups.values().all(|groups| groups.len() == 1),
+        "{groups:?}"
+    );
 
     // What is wrong is refused by the policy itself, in its own words, and changes nothing.
     scene.gateway.write("settings/domain-restriction.toml", "allowed-domains = \"a b.test\"\n");
@@ -118,7 +132,7 @@ async fn a_policy_that_fails_denies_that_login(language: &str) {
     let mut scene = Scene::start(With::Nginx).await;
     let name = format!("misbehaves-{language}");
     fs::copy(misbehaving(language), scene.gateway.path(&format!("policies/{name}.wasm"))).expect("a copy");
-    let settings = "trap = [\"person-0\"]\nloop = [\"person-1\"]\nhoard = [\"person-2\"]\nthrow = [\"person-3\"]\n";
+    let settings = "recurse = [\"person-0\"]\nloop = [\"person-1\"]\nhoard = [\"person-2\"]\nthrow = [\"person-3\"]\n";
     scene.gateway.write(&format!("settings/{name}.toml"), settings);
     let policy = format!(
         "[login]\nattempts-per-minute = 100000\n{LIMITS}\n{}[applications.app]\n",
@@ -127,15 +141,19 @@ async fn a_policy_that_fails_denies_that_login(language: &str) {
     let chain = format!("\"domain-restriction\", \"{name}\", ");
     scene.restart_with(&[("[applications.app]\n", &policy), ("\"domain-restriction\", ", &chain)]);
 
-    let failing = [("person-0", "policy-trapped"), ("person-1", "policy-fuel"), ("person-2", "policy-memory")];
-    let failing = failing.into_iter().chain([("person-3", "policy-fault")]);
+    // What the language itself notices is a fault of the policy's, the rest is ended by the sandbox.
+    let failing = [
+        ("person-0", "policy-fault"),
+        ("person-1", "policy-fuel"),
+        ("person-2", "policy-memory"),
+        ("person-3", "policy-fault"),
+    ];
     for (person, code) in failing {
         let from = scene.gateway.events("decision.login").len();
         // Others log in meanwhile, and notice nothing.
-        let (denied, other) = tokio::join!(
-            async { scene.log_in(&mut Browser::new(), person).await },
-            async { scene.log_in(&mut Browser::new(), "person-9").await },
-        );
+        let (denied, other) = tokio::join!(async { scene.log_in(&mut Browser::new(), person).await }, async {
+            scene.log_in(&mut Browser::new(), "person-9").await
+        },);
         assert_eq!(other.status, 200, "{person}: {}\n{}", other.body, scene.gateway.log());
         assert!(denied.status.as_u16() >= 400, "{person}: {} {}", denied.status, denied.body);
         // The page says what became of it, and nothing of the policy.

@@ -166,7 +166,8 @@ fn oras(folder: &Path, arguments: &[&str]) -> Value {
     let script = script.to_str().expect("a path");
     let python = installed("python3");
     let printed = program(python.to_str().expect("a path"), folder, &[&[script], arguments].concat());
-    serde_json::from_str(printed.lines().last().unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    serde_json::from_str(printed.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {printed}"))
 }
 
 #[test]
@@ -195,7 +196,10 @@ fn oras_pulls_what_we_pushed_and_we_what_oras_did() {
     for end in ["statement", "statement.minisig"] {
         fs::copy(folder.join(format!("{COMPONENT}.{end}")), folder.join(format!("back.wasm.{end}"))).expect("a copy");
     }
-    assert_eq!(done(folder, &["policy", "verify", "back.wasm", "--key", "ann.pub"])["signers"], serde_json::json!(["ann"]));
+    assert_eq!(
+        done(folder, &["policy", "verify", "back.wasm", "--key", "ann.pub"])["signers"],
+        serde_json::json!(["ann"])
+    );
 }
 
 #[test]

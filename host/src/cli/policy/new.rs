@@ -28,7 +28,8 @@ pub(in crate::cli) struct Arguments {
 fn language(name: &str) -> Result<Language, String> {
     Language::ALL.into_iter().find(|language| language.name() == name).ok_or_else(|| {
         let known: Vec<&str> = Language::ALL.iter().map(|language| language.name()).collect();
-        let hint = if matches!(name, "ts" | "typescript") { "; for TypeScript take js, whose files may be .ts" } else { "" };
+        let hint =
+            if matches!(name, "ts" | "typescript") { "; for TypeScript take js, whose files may be .ts" } else { "" };
         format!("unknown language, expected {}{hint}", known.join(" or "))
     })
 }
