@@ -4,7 +4,7 @@ import { nameProblem } from "@vestibule/policy";
 
 export default /** @satisfies {Definition<{ "logout-at-upstream": boolean }, boolean>} */ ({
     /** Reads the settings. */
-    configure: (settings) => settings["logout-at-upstream"],
+    configure: (settings, _) => settings["logout-at-upstream"],
 
     logout({ requested }, atUpstream) {
         // The host follows only targets that the configuration allows; one that no header could hold

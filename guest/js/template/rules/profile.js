@@ -4,7 +4,7 @@ import { nameProblem, valueOf } from "@vestibule/policy";
 
 export default /** @satisfies {Definition<{ "lower-case-usernames": boolean }, boolean>} */ ({
     /** Reads the settings. */
-    configure: (settings) => settings["lower-case-usernames"],
+    configure: (settings, _) => settings["lower-case-usernames"],
 
     profile({ identity, "so-far": profile }, lowerCase) {
         // Only an address that the upstream vouches for may name an account, and a value that no header
