@@ -46,7 +46,12 @@ pub fn load(engine: &Engine, name: &str, settings: &Value) -> Option<Arc<LoadedP
     let component = Component::check(engine, &bytes).expect("the component is a policy");
     let start = Instant::now();
     let policy = LoadedPolicy::load(engine, name, &component, settings).expect("the settings fit");
-    println!("{name}: {} kB, loaded in {:.0} ms", bytes.len() / 1000, start.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "{name}: {} kB, loaded in {:.0} ms, {} KiB of memory for each instance",
+        bytes.len() / 1000,
+        start.elapsed().as_secs_f64() * 1e3,
+        policy.memory_bytes() / 1024
+    );
     Some(policy)
 }
 

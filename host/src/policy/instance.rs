@@ -19,7 +19,7 @@ use super::{
     engine::Engine,
     error::{LoadError, ManifestError},
     hooks::Hooks,
-    limits::{Failure, Guest},
+    limits::{Failure, Guest, WASM_PAGE_BYTES},
     manifest::{self, GrantPatterns, Groups, Manifest, is_credential_claim},
     paths::AccessPaths,
     settings::Settings,
@@ -114,6 +114,17 @@ impl LoadedPolicy {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The memory with which each of its instances begins, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let component = match &self.prepared {
+            Prepared::Snapshot(prepared) => prepared.component(),
+            Prepared::Configurable { component, .. } => component.native(),
+        };
+        let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
+        pages.and_then(|pages| usize::try_from(pages).ok()).unwrap_or(0).saturating_mul(WASM_PAGE_BYTES)
     }
 
     /// Does it want to be asked about `path`?

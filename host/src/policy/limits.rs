@@ -5,6 +5,9 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 use super::bindings::vestibule::policy::log;
 use crate::{config::Limits, decision::DenyCode};
 
+/// A page of WebAssembly's. The snapshot's accessors write into one of their own behind each memory.
+pub(crate) const WASM_PAGE_BYTES: usize = 1 << 16;
+
 /// `configure` may spend this many times the fuel of one login: it compiles what the
 /// logins then use.
 pub(crate) const CONFIGURE_FUEL_TIMES: u64 = 100;

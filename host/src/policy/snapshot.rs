@@ -18,11 +18,8 @@ use super::{
     configurable::Configurable,
     engine::{Engine, Side},
     error::LoadError,
-    limits::Guest,
+    limits::{Guest, WASM_PAGE_BYTES},
 };
-
-/// The snapshot's accessors write into a page of their own behind each memory.
-const WASM_PAGE_BYTES: usize = 1 << 16;
 
 /// Configures `component` with `settings` (JSON) and returns the component as it is then.
 ///
