@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    hint::black_box,
     sync::Barrier,
     thread,
     time::{Duration, Instant},
@@ -18,6 +19,7 @@ use vestibule::{
     policy::{Chain, Engine},
 };
 use vestibule_benches::{
+    load::median,
     login::{admit, begin, chain_of_five, decide, identity, load, load_chain},
     measure::{ROUNDS, Times, distribution},
     native::Native,
@@ -113,27 +115,52 @@ fn by_hook(chain: &Chain, identity: &Identity) {
     }
 }
 
-/// How many times the decisions of one thread two make in the same time.
+/// How many times the decisions of one thread two make in the same time; and how many times the work two make that
+/// shares nothing and touches no memory, which is what this machine has to give.
 fn two_threads(chain: &Chain, identity: &Identity) {
-    let rate = |threads: usize| {
-        let barrier = Barrier::new(threads);
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|_| {
-                    scope.spawn(|| {
-                        (0..1000).for_each(|_| admit(chain, identity));
-                        barrier.wait();
-                        let start = Instant::now();
-                        (0..ROUNDS).for_each(|_| admit(chain, identity));
-                        ROUNDS as f64 / start.elapsed().as_secs_f64()
-                    })
+    let decide = || admit(chain, identity);
+    let length = Times::take(decide).median();
+    let turns = turns_of(length);
+    let (mut decisions, mut control) = (Vec::new(), Vec::new());
+    for _ in 0..7 {
+        control.push(rate(2, || reckon(turns)) / rate(1, || reckon(turns)));
+        decisions.push(rate(2, decide) / rate(1, decide));
+    }
+    let (decisions, control) = (median(decisions), median(control));
+    println!(
+        "two threads make {decisions:.2} times the decisions of one, and {control:.2} times the work that shares nothing: \
+         {:.0} % of what this machine gives (median of 7)\n",
+        decisions / control * 100.0
+    );
+}
+
+/// How often each second `threads` do `work`.
+fn rate(threads: usize, work: impl Fn() + Sync) -> f64 {
+    let barrier = Barrier::new(threads);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..1000).for_each(|_| work());
+                    barrier.wait();
+                    let start = Instant::now();
+                    (0..ROUNDS).for_each(|_| work());
+                    ROUNDS as f64 / start.elapsed().as_secs_f64()
                 })
-                .collect();
-            workers.into_iter().map(|worker| worker.join().expect("no decision panics")).sum::<f64>()
-        })
-    };
-    let mut ratios: Vec<f64> = (0..5).map(|_| rate(2) / rate(1)).collect();
-    ratios.sort_unstable_by(f64::total_cmp);
-    let ratio = ratios.get(2).copied().unwrap_or_default();
-    println!("two threads make {ratio:.2} times the decisions of one (median of 5)\n");
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("no work panics")).sum::<f64>()
+    })
+}
+
+/// Work in the registers of one processor.
+fn reckon(turns: u64) {
+    black_box((0..turns).fold(black_box(1_u64), |state, turn| (state ^ turn).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+}
+
+/// How many turns of [`reckon`] take `micros`.
+fn turns_of(micros: f64) -> u64 {
+    const SAMPLE: u64 = 10_000;
+    let each = Times::take(|| reckon(SAMPLE)).median() / SAMPLE as f64;
+    (micros / each).round() as u64
 }
