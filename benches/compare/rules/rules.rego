@@ -2,7 +2,8 @@ package login
 
 import rego.v1
 
-default allow := false
+# The groups; undefined for whoever may not come in.
+decision := groups if allow
 
 domain := split(input.email.address, "@")[1]
 
@@ -27,5 +28,3 @@ mapped contains group if {
 groups := mapped if count(mapped) > 0
 
 groups := {data.default} if count(mapped) == 0
-
-decision := {"allow": allow, "groups": groups}
