@@ -147,7 +147,7 @@ fn other_keys_revoked_keys_and_too_few_keys_do_not_vouch() {
     // One key that signs twice counts once; the other one makes two.
     let statement = draft().statement().to_bytes();
     let twice = with_signatures(&good(&ann), (ann.sign(&statement) + &ann.sign(&statement)).as_bytes()).unwrap();
-    assert!(matches!(Pack::open(&trust(2, &both), twice), Err(PackError::TooFew { good: 1, .. })));
+    assert!(matches!(Pack::open(&trust(2, &both), twice), Err(PackError::TooFew { signed, .. }) if signed.len() == 1));
     let two = with_signatures(&good(&ann), (ann.sign(&statement) + &bob.sign(&statement)).as_bytes()).unwrap();
     assert_eq!(Pack::open(&trust(2, &both), two).unwrap().signers(), ["ann", "bob"]);
 }
