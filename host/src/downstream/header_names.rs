@@ -40,6 +40,9 @@ pub enum Forgery {
     /// It named a header of ours, or one that we go by, in `Connection`, so that a proxy on
     /// the way drops it (RFC 9110 §7.6.1).
     Connection,
+    /// It sent `X-Rewrite-URL`, by which some applications go rather than by the path that is decided about
+    /// (CVE-2018-14773), and which no proxy sends.
+    Path,
 }
 
 impl Forgery {
@@ -49,6 +52,7 @@ impl Forgery {
         match self {
             Self::Header => "identity-header-forged",
             Self::Connection => "connection-header-forged",
+            Self::Path => "path-header-forged",
         }
     }
 }
@@ -104,6 +108,9 @@ impl HeaderNames {
     pub fn forged(&self, headers: &HeaderMap) -> Option<Forgery> {
         if headers.keys().any(|name| self.reads_like_ours(name.as_str().as_bytes())) {
             return Some(Forgery::Header);
+        }
+        if headers.keys().any(|name| is_alias(name.as_str().as_bytes(), b"x-rewrite-url")) {
+            return Some(Forgery::Path);
         }
         let named = headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));
         named.map(<[u8]>::trim_ascii).any(|name| self.must_stay(name)).then_some(Forgery::Connection)
@@ -237,6 +244,14 @@ mod tests {
         assert_eq!(names().forged(&twice), Some(Forgery::Connection));
         for value in ["close", "keep-alive", "upgrade", "", ",,", "Keep-Alive, Upgrade, HTTP2-Settings"] {
             assert_eq!(names().forged(&with("connection", value)), None, "{value}");
+        }
+
+        #[test]
+        fn nobody_says_another_path_than_the_one_that_is_decided_about() {
+            for name in ["X-Rewrite-URL", "x_rewrite_url", "X-Rewrite_Url"] {
+                assert_eq!(names().forged(&with(name, "/admin")), Some(Forgery::Path), "{name}");
+            }
+            assert_eq!(names().forged(&with("x-rewrite-urls", "/admin")), None);
         }
     }
 

@@ -78,6 +78,7 @@ impl<'h> Original<'h> {
         scheme: &str,
         known: &KnownOrigins,
     ) -> Result<Self, OriginError> {
+        without_another_path(headers)?;
         let target = single(headers, "x-forwarded-uri")?.ok_or(OriginError::Missing)?;
         let method = single(headers, "x-forwarded-method")?.ok_or(OriginError::Missing)?;
         Self::read(headers, scheme, known, method, target)
@@ -92,6 +93,7 @@ impl<'h> Original<'h> {
         method: &'h str,
         target: &'h str,
     ) -> Result<Self, OriginError> {
+        without_another_path(headers)?;
         let scheme = single(headers, "x-forwarded-proto")?.unwrap_or(scheme);
         let host = single(headers, header::HOST.as_str())?.ok_or(OriginError::Missing)?;
         Self::assemble(known.read(scheme, host).ok_or(OriginError::Unreadable)?, method, target)
@@ -229,6 +231,13 @@ fn origin(scheme: &str, host: &str) -> Option<Url> {
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(Url::has_host)
 }
 
+/// Neither Traefik nor Caddy nor Envoy says by `X-Original-URL` which request is meant: a client does, to whose word an
+/// application behind them may listen (CVE-2018-14773).
+fn without_another_path(headers: &HeaderMap) -> Result<(), OriginError> {
+    let is_told = ["x-original-uri", "x-original-url"].iter().any(|name| headers.contains_key(*name));
+    if is_told { Err(OriginError::Unreadable) } else { Ok(()) }
+}
+
 /// The one value of a header; two of them, or two in one, are none.
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, OriginError> {
     let mut values = headers.get_all(name).iter();
@@ -290,6 +299,23 @@ mod tests {
         // What the other kind of proxy would say does not count.
         assert_eq!(nginx(&[("x-forwarded-uri", "/public")]).unwrap().2, "/admin");
         assert_eq!(nginx(&[("x-forwarded-method", "OPTIONS")]).unwrap().0, "GET");
+    }
+
+    #[test]
+    fn refuses_a_path_that_only_the_application_might_listen_to() {
+        for name in ["x-original-url", "x-original-uri"] {
+            let forwarded = headers(&[
+                ("host", "a"),
+                ("x-forwarded-uri", "/public"),
+                ("x-forwarded-method", "GET"),
+                (name, "/admin"),
+            ]);
+            let refused = Original::by_forwarding(&forwarded, "https", &KnownOrigins::default()).unwrap_err();
+            assert_eq!(refused, OriginError::Unreadable, "{name}");
+            let asked = headers(&[("host", "a"), (name, "/admin")]);
+            let refused = Original::by_ext_authz(&asked, "https", &KnownOrigins::default(), "GET", "/public");
+            assert_eq!(refused.unwrap_err(), OriginError::Unreadable, "{name}");
+        }
     }
 
     #[test]

@@ -73,10 +73,21 @@ fn is_of_the_connection(name: &str, named: &[Vec<u8>]) -> bool {
     OF_THE_CONNECTION.contains(&name) || named.iter().any(|other| other == name.as_bytes())
 }
 
-/// Programs that make variables of names (CGI, WSGI, Rack) read `_` and `-` as one.
+/// What says how a request came here, or that another path or method is meant than the one that was decided about
+/// (`X-Rewrite-URL`: CVE-2018-14773). Programs that make variables of names (CGI, WSGI, Rack) read all signs but letters and
+/// digits as one.
 fn is_of_the_way(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    matches!(name.as_str(), "forwarded" | "host" | "x-real-ip")
+    const NAMES: [&str; 7] = [
+        "forwarded",
+        "host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-real-ip",
+        "x-rewrite-url",
+    ];
+    let name = name.replace(|sign: char| !sign.is_ascii_alphanumeric(), "-");
+    NAMES.contains(&name.as_str())
         || ["x-forwarded-", "x-original-", "x-vestibule-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -145,6 +156,14 @@ mod tests {
             "x-original-uri",
             "X-Real-IP",
             "x_real_ip",
+            "X.Forwarded.For",
+            "X.Real.IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "x_rewrite.url",
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
         ] {
             assert!(request(&headers(&[(name, "192.0.2.1")]), "vestibule").is_empty(), "{name}");
         }
