@@ -143,7 +143,7 @@ fn what_is_not_whole_not_signed_or_not_for_this_node_is_refused_and_what_is_in_f
 
     edge.put(&good);
     edge.configure("signatures-required = 2", "");
-    refused(&generations, "1 of the 2 signatures that `policies.pack.signatures-required` wants");
+    refused(&generations, "1 of the 2 signatures that are required");
     edge.configure(&format!("revoked-keys = [\"{}\"]", edge.ann.pk.to_base64()), "");
     refused(&generations, "is revoked");
     // Bob vouches for it as well.

@@ -143,7 +143,7 @@ fn other_keys_revoked_keys_and_too_few_keys_do_not_vouch() {
         "{error}"
     );
     let error = Pack::open(&trust(2, &both), good(&ann)).unwrap_err();
-    assert!(error.to_string().starts_with("1 of the 2 signatures that `policies.pack.signatures-required`"), "{error}");
+    assert!(error.to_string().starts_with("1 of the 2 signatures that are required"), "{error}");
     // One key that signs twice counts once; the other one makes two.
     let statement = draft().statement().to_bytes();
     let twice = with_signatures(&good(&ann), (ann.sign(&statement) + &ann.sign(&statement)).as_bytes()).unwrap();
