@@ -240,7 +240,7 @@ async fn where_it_opens_several_applications_it_asks_which() {
 async fn a_pinned_policy_that_fails_lets_nobody_in() {
     let endless = Guest::new(Hook::Admit, "(loop (br 0)) (unreachable)");
     for (pinned, code) in
-        [(trap(Hook::Admit), "policy-trapped"), (endless, "policy-fuel"), (step_up(60), "step-up-unmet")]
+        [(trap(Hook::Admit), "policy-trapped"), (endless, "policy-fuel"), (step_up(60), "not-allowed")]
     {
         let gate = gate(&[form(), allow()], &pinned, "");
         let refusal = refused(gate.knock_rightly(&mut Browser::default()).await);
