@@ -31,7 +31,6 @@ mod paths;
 mod run;
 mod schema;
 mod settings;
-mod settings_file;
 mod signed;
 mod tally;
 mod unpack;
@@ -54,6 +53,8 @@ mod project;
 mod properties;
 #[cfg(feature = "compiler")]
 mod rlimits;
+#[cfg(feature = "compiler")]
+mod settings_file;
 #[cfg(feature = "compiler")]
 mod snapshot;
 
@@ -87,6 +88,7 @@ pub use properties::{
     Side, Stated, Weight, check, diff,
 };
 pub use run::Run;
+#[cfg(feature = "compiler")]
 pub use settings_file::SettingsFile;
 pub use signed::{
     Fault, SIGNATURES_BYTES_MAX, STATEMENT_BYTES_MAX, SignatureError, Statement, described as described_key,
