@@ -113,7 +113,9 @@ function ask(definition, state, hook, question) {
         if (error instanceof Fault) {
             outcome = { err: { [error.kind]: error.detail } };
         } else {
-            log.warn(`${hook} threw ${error?.stack ? `${error}\n${error.stack}` : error}`);
+            // A line of the trace has no line breaks.
+            const places = error?.stack ? ` (at ${String(error.stack).trim().split("\n").join(" < ")})` : "";
+            log.warn(`${hook} threw ${error}${places}`);
             return internal(String(error));
         }
     }

@@ -5,7 +5,6 @@ of it, ``testing`` asks it in a unit test; both do it by way of ``start``.
 """
 
 import json
-import traceback
 
 from . import schema
 from .email import Domains, domain, normalize_domain
@@ -19,6 +18,10 @@ __all__ = [
     "is_attribute", "is_reserved", "listed", "log", "loosest", "lower", "matchers", "name_problem", "normalize_domain",
     "policy", "reason", "step_up", "trim", "value_of",
 ]
+
+
+#: A function that calls itself for ever has hundreds.
+_PLACES_MAX = 12
 
 
 class Fault(Exception):
@@ -136,10 +139,21 @@ def _ask(instance, hooks, hook, question):
     except Fault as fault:
         outcome = {"err": {fault.kind: fault.detail}}
     except Exception as error:
-        log.warn(f"{hook} raised {''.join(traceback.format_exception(error))}")
-        return _internal(f"{type(error).__name__}: {error}")
+        what = f"{type(error).__name__}: {error}"
+        log.warn(f"{hook} raised {what} (at {' > '.join(_places(error))})")
+        return _internal(what)
     wrong = schema.check(f"{hook}.answer", outcome)
     return _internal(f"the answer does not fit the contract at `{wrong[0]}`: {wrong[1]}") if wrong else outcome
+
+
+def _places(error):
+    """Where it was raised, the innermost places last. ``traceback`` would read the source's files: there are none."""
+    places, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename}:{trace.tb_lineno} in {code.co_name}")
+        trace = trace.tb_next
+    return places[-_PLACES_MAX:]
 
 
 def _internal(detail):

@@ -230,6 +230,16 @@ fn door_path(
 }
 
 impl Config {
+    /// May who proved an identity at `upstream` be in `application`? At the emergency door, that is where the door opens
+    /// it.
+    #[must_use]
+    pub fn may_come_from(&self, application: &Application, upstream: &str) -> bool {
+        match upstream {
+            EMERGENCY_DOOR => self.emergency.as_ref().is_some_and(|emergency| emergency.opens(&application.id)),
+            upstream => application.upstreams.iter().any(|open| open == upstream),
+        }
+    }
+
     /// The configuration of the generation that decides at the emergency door, and of nothing else: the applications
     /// that the door opens, each with the pinned policy alone. None where there is no door.
     #[must_use]

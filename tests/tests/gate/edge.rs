@@ -133,7 +133,7 @@ async fn a_node_with_a_pack_that_another_key_signed_lets_nobody_in_and_says_why(
     assert!(page.status.is_client_error() || page.status.is_server_error(), "{} {}", page.status, page.body);
     let first = &scene.gateway.events("generation.swapped")[0];
     let why = first["outcome"]["unavailable"]["app"].as_str().unwrap_or_default();
-    assert!(why.contains("0 of the 1 signatures") && why.contains("is unknown"), "{first}");
+    assert!(why.contains("0 of the 1 signature that is required") && why.contains("is unknown"), "{first}");
 }
 
 #[test]

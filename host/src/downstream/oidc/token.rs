@@ -111,12 +111,11 @@ impl Provider {
         // What was granted counts for as long as the application may still use the upstream that
         // proved it, and the session lives: on every grant.
         let counts = |grant: &Grant| {
-            let upstreams = &client.application.upstreams;
             grant.client_id == client.registration.client_id
                 && grant.mark == client.mark
                 && grant.organization == organization
                 && grant.application == client.application.id
-                && upstreams.contains(&grant.origin.upstream)
+                && config.may_come_from(&client.application, &grant.origin.upstream)
                 && lives(&grant.origin)
         };
         match request.field("grant_type")? {
