@@ -83,7 +83,6 @@ fn main() {
 }
 
 /// The two programs: those of `VESTIBULE_PROGRAMS`, or those beside the bench.
-#[expect(clippy::disallowed_methods, reason = "a bench is told by its environment what to measure")]
 fn programs() -> (PathBuf, PathBuf) {
     match std::env::var_os("VESTIBULE_PROGRAMS").map(PathBuf::from) {
         Some(folder) => (folder.join("vestibule"), folder.join("vestibule-edge")),

@@ -115,7 +115,7 @@ impl Provider {
                 && grant.mark == client.mark
                 && grant.organization == organization
                 && grant.application == client.application.id
-                && config.may_come_from(&client.application, &grant.origin.upstream)
+                && config.may_come_from(client.application, &grant.origin.upstream)
                 && lives(&grant.origin)
         };
         match request.field("grant_type")? {

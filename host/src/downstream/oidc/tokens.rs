@@ -55,7 +55,7 @@ impl Provider {
                 let living = self.living(config, organization, token).filter(|living| {
                     living.grant.client_id == client_id
                         && living.grant.mark == client.mark
-                        && config.may_come_from(&client.application, &living.grant.origin.upstream)
+                        && config.may_come_from(client.application, &living.grant.origin.upstream)
                         && lives(&living.grant.origin)
                 });
                 Ok(living.map_or_else(|| json!({ "active": false }), |living| living.claims))

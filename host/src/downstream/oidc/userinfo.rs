@@ -80,7 +80,7 @@ impl Provider {
                 // What came after the grant counts: a client that is gone, an upstream that it may
                 // not use any more, a logout.
                 client.is_some_and(|client| {
-                    client.mark == grant.mark && config.may_come_from(&client.application, &grant.origin.upstream)
+                    client.mark == grant.mark && config.may_come_from(client.application, &grant.origin.upstream)
                 }) && lives(&grant.origin)
             })
             .ok_or(UserinfoError::InvalidToken { dpop })?;
