@@ -1,6 +1,6 @@
 // Who is the subject to the application?
 /** @import { Definition } from "@vestibule/policy" */
-import { nameProblem, valueOf } from "@vestibule/policy";
+import { lower, nameProblem, valueOf } from "@vestibule/policy";
 
 export default /** @satisfies {Definition<{ "lower-case-usernames": boolean }, boolean>} */ ({
     /** Reads the settings. */
@@ -11,9 +11,7 @@ export default /** @satisfies {Definition<{ "lower-case-usernames": boolean }, b
         // could hold would break the login: better none.
         const { email } = identity;
         if (email?.verified && !nameProblem(email.address)) {
-            // `toLowerCase` alone makes a `k` of the Kelvin sign, which is another letter.
-            const small = (letter) => letter.toLowerCase();
-            const username = lowerCase ? email.address.replace(/[A-Z]/g, small) : email.address;
+            const username = lowerCase ? lower(email.address) : email.address;
             Object.assign(profile, { "match-key": { username }, username, email: email.address });
         }
         const text = (/** @type {string} */ name) => {

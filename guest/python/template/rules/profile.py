@@ -1,8 +1,6 @@
 """Who is the subject to the application?"""
 
-import re
-
-from vestibule_policy import name_problem, value_of
+from vestibule_policy import lower, name_problem, value_of
 
 
 class Profile:
@@ -15,10 +13,7 @@ class Profile:
         # could hold would break the login: better none.
         email = identity["email"]
         if email and email["verified"] and not name_problem(email["address"]):
-            username = email["address"]
-            if self.lower_case:
-                # `lower` alone makes a `k` of the Kelvin sign, which is another letter.
-                username = re.sub("[A-Z]", lambda letter: letter[0].lower(), username)
+            username = lower(email["address"]) if self.lower_case else email["address"]
             so_far |= {"match-key": {"username": username}, "username": username, "email": email["address"]}
         for key, name in (("given-name", "given_name"), ("family-name", "family_name")):
             value = value_of(identity["claims"], name)

@@ -29,7 +29,8 @@ impl FillProfile for Rules {
         let email = identity.email.as_ref().filter(|email| email.verified).map(|email| email.address.as_str());
         // A value that no header could hold would break the login: better none.
         if let Some(address) = email.filter(|address| vestibule_policy::names::problem(address).is_none()) {
-            let username = if self.profile.lower_case { letters::lower(address).into_owned() } else { address.to_owned() };
+            let username =
+                if self.profile.lower_case { letters::lower(address).into_owned() } else { address.to_owned() };
             profile.match_key = Some(MatchKey::Username(username.clone()));
             profile.username = Some(username);
             profile.email = Some(address.to_owned());
